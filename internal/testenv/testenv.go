@@ -1,0 +1,65 @@
+// Package testenv says what a test needs of its machine. A test that needs
+// something the machine lacks is skipped with the name of what is missing;
+// where VROUTER_TEST_REQUIRE names that thing (a comma-separated list, or
+// "all"), the test fails instead, so that a continuous-integration run cannot
+// pass by skipping.
+package testenv
+
+import (
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Need skips or fails t unless the machine has every one of things:
+//
+//	root             effective user id 0
+//	program:NAME     an executable NAME in PATH or a system directory
+//	file:PATH        an existing file, for kernel features that show as one
+func Need(t testing.TB, things ...string) {
+	t.Helper()
+	for _, thing := range things {
+		if has(thing) {
+			continue
+		}
+		if required(thing) {
+			t.Fatalf("this machine lacks %s, which VROUTER_TEST_REQUIRE demands", thing)
+		}
+		t.Skipf("this machine lacks %s", thing)
+	}
+}
+
+// Program returns the path of an executable, looking also where Debian puts
+// daemons; empty when there is none.
+func Program(name string) string {
+	if path, err := exec.LookPath(name); err == nil {
+		return path
+	}
+	for _, dir := range []string{"/usr/sbin", "/sbin", "/usr/lib/frr"} {
+		if path, err := exec.LookPath(dir + "/" + name); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+func has(thing string) bool {
+	kind, arg, _ := strings.Cut(thing, ":")
+	switch kind {
+	case "root":
+		return os.Geteuid() == 0
+	case "program":
+		return Program(arg) != ""
+	case "file":
+		_, err := os.Stat(arg)
+		return err == nil
+	}
+	return false
+}
+
+func required(thing string) bool {
+	list := strings.Split(os.Getenv("VROUTER_TEST_REQUIRE"), ",")
+	return slices.Contains(list, "all") || slices.Contains(list, thing)
+}
