@@ -1,0 +1,83 @@
+# Targets that are meant to be called describe themselves: make help.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+PKG     := github.com/projectvrouter/vrouter
+LDFLAGS := -s -w -X $(PKG)/internal/version.Version=$(VERSION)
+BUILD    = CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
+TOOL     = go tool -modfile=$(CURDIR)/internal/tools/go.mod
+ARCHES  := amd64 arm64 ppc64le s390x
+
+# Debian packages: what tests and demo start beside vrouter, and what they look
+# at the kernel with.
+PACKAGES := iproute2 iputils-ping bird2 frr etcd-server etcd-client iptables nftables conntrack
+PROGRAMS := ip ping bird /usr/lib/frr/bgpd etcd etcdctl iptables nft conntrack
+
+# The greatest size of vrouterctl, in bytes: it is copied to many places.
+CTL_LIMIT := 15000000
+
+.PHONY: help build demo test race lint generate bench fuzz cross size clean deps
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/vrouterd and bin/vrouterctl, static and without cgo
+	$(BUILD) -o bin/ ./cmd/...
+
+demo: deps build ## run a small fabric on this host: two racks, a spine, pings, a daemon killed
+	bin/vrouter-demo
+
+test: deps build ## run all tests; as root they need nothing else, others are told what is left out
+	@if [ "$$(id -u)" != 0 ]; then echo "not root: what needs network namespaces is skipped, and listed at the end"; fi
+	@log=$$(mktemp); trap 'rm -f $$log' EXIT; \
+	go test -count=1 -timeout 20m -v ./... >$$log 2>&1 && status=0 || status=$$?; \
+	if [ $$status != 0 ]; then grep -vE '^(=== (RUN|PAUSE|CONT|NAME)|--- PASS| +--- PASS)' $$log || true; \
+	else grep -E '^(ok|FAIL|\?)' $$log | grep -v 'no test files'; fi; \
+	grep -A1 -E -- '--- SKIP' $$log | grep -vE '^--$$' || true; \
+	printf '%s passed, %s failed, %s skipped\n' "$$(grep -cE -- '^ *--- PASS' $$log)" "$$(grep -cE -- '^ *--- FAIL' $$log)" "$$(grep -cE -- '^ *--- SKIP' $$log)"; \
+	exit $$status
+
+race: ## run the tests of packages that start no daemons under the race detector
+	go test -race -count=1 -timeout 20m $$(go list ./... | grep -vE '/(integration|internal/lab)(/|$$)')
+
+lint: ## check style, import directions, the API's compatibility rules and generated code
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -d $$(git ls-files '*.go'); exit 1; }
+	$(TOOL) buf lint
+	$(TOOL) buf format --diff --exit-code
+	$(TOOL) golangci-lint run ./...
+
+generate: ## regenerate the Go code of the API
+	@mkdir -p bin/tools
+	cd internal/tools && go build -o $(CURDIR)/bin/tools/ google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc
+	PATH=$(CURDIR)/bin/tools:$$PATH $(TOOL) buf generate
+
+bench: deps build ## measure beside ip -batch, BIRD and FRR in the same run
+	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./fib/... ./integration/...
+
+FUZZTIME ?= 30s
+fuzz: ## fuzz every parser for FUZZTIME each
+	@for pkg in $$(go list ./...); do \
+	  for target in $$(go test -list '^Fuzz' $$pkg 2>/dev/null | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; \
+	done
+
+cross: ## build for every supported processor
+	@for arch in $(ARCHES); do \
+	  echo "linux/$$arch"; GOARCH=$$arch $(BUILD) -o dist/linux-$$arch/ ./cmd/vrouterd ./cmd/vrouterctl; \
+	done
+
+size: build ## check that vrouterctl stays small and that the programs are static
+	@size=$$(stat -c %s bin/vrouterctl); echo "vrouterctl: $$size bytes of $(CTL_LIMIT)"; test $$size -lt $(CTL_LIMIT)
+	@for p in vrouterd vrouterctl; do ! readelf -l bin/$$p | grep -q INTERP || { echo "$$p is not static"; exit 1; }; done
+
+deps: ## install the Debian packages that tests and demo need, where this is root
+	@missing=""; for p in $(PROGRAMS); do PATH=$$PATH:/usr/sbin:/sbin command -v $$p >/dev/null || missing="$$missing $$p"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ]; then echo "missing programs:$$missing (Debian packages: $(PACKAGES))"; exit 0; fi; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null
+
+clean: ## remove what was built
+	rm -rf bin dist coverage.out
