@@ -1,0 +1,96 @@
+package bgp
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+)
+
+// Best is the paths that are equally best among paths to one prefix (RFC 4271
+// §9.1.2.2, RFC 4456 §9): highest LOCAL_PREF, shortest AS_PATH, lowest ORIGIN,
+// lowest MED among those of one neighbouring AS, external before internal. The
+// first one is what a reflector sends on: of the lowest BGP identifier (or
+// ORIGINATOR_ID), shortest CLUSTER_LIST, lowest peer address. The cost of the
+// way to the next hop is not compared: in a fabric all ToRs are equally far.
+//
+// Paths that lead to the same next hop count once; two reflectors tell every
+// route twice. paths is not changed.
+func Best(paths []Path) []Path {
+	if len(paths) == 0 {
+		return nil
+	}
+	top := slices.MinFunc(paths, compareRank)
+	left := slices.DeleteFunc(slices.Clone(paths), func(p Path) bool { return compareRank(p, top) > 0 })
+	left = dropHigherMED(left)
+	slices.SortFunc(left, compareOrder)
+
+	best := left[:0]
+	for _, p := range left {
+		same := func(b Path) bool { return b.NextHop == p.NextHop }
+		if p.Internal == left[0].Internal && !slices.ContainsFunc(best, same) {
+			best = append(best, p)
+		}
+	}
+	return slices.Clip(best)
+}
+
+// compareRank is negative if a beats b before MED is looked at.
+func compareRank(a, b Path) int {
+	return cmp.Or(
+		cmp.Compare(b.LocalPref, a.LocalPref),
+		cmp.Compare(a.ASPathLen, b.ASPathLen),
+		cmp.Compare(a.Origin, b.Origin),
+	)
+}
+
+// dropHigherMED leaves of each neighbouring AS those of its lowest MED.
+func dropHigherMED(paths []Path) []Path {
+	lowest := make(map[uint32]uint32)
+	for _, p := range paths {
+		if med, ok := lowest[p.neighbourAS()]; !ok || p.MED < med {
+			lowest[p.neighbourAS()] = p.MED
+		}
+	}
+	return slices.DeleteFunc(paths, func(p Path) bool { return p.MED > lowest[p.neighbourAS()] })
+}
+
+// compareOrder puts external paths first and then breaks all ties, always in
+// the same way.
+func compareOrder(a, b Path) int {
+	return cmp.Or(
+		compareBool(a.Internal, b.Internal),
+		a.identifier().Compare(b.identifier()),
+		cmp.Compare(len(a.ClusterList), len(b.ClusterList)),
+		a.Peer.Compare(b.Peer),
+	)
+}
+
+func (p Path) identifier() netip.Addr {
+	if p.OriginatorID.IsValid() {
+		return p.OriginatorID
+	}
+	return p.PeerID
+}
+
+// neighbourAS is the AS next to us on the way; zero within our own.
+func (p Path) neighbourAS() uint32 {
+	if len(p.ASPath) == 0 {
+		return 0
+	}
+	return p.ASPath[0]
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// ComparePrefix orders prefixes by family, address and length.
+func ComparePrefix(a, b netip.Prefix) int {
+	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+}

@@ -1,0 +1,77 @@
+package bgp
+
+import (
+	"net/netip"
+	"time"
+)
+
+// State is a state of the finite state machine (RFC 4271 §8.2.2).
+type State uint8
+
+// The states of a session.
+const (
+	Idle State = iota
+	Connect
+	Active
+	OpenSent
+	OpenConfirm
+	Established
+)
+
+// String is the name of the state in RFC 4271.
+func (s State) String() string {
+	switch s {
+	case Idle:
+		return "Idle"
+	case Connect:
+		return "Connect"
+	case Active:
+		return "Active"
+	case OpenSent:
+		return "OpenSent"
+	case OpenConfirm:
+		return "OpenConfirm"
+	case Established:
+		return "Established"
+	}
+	return "Unknown"
+}
+
+// PeerState is what is known of a session. What is negotiated is that of the
+// present or the last connection.
+type PeerState struct {
+	Session Session
+	State   State
+	Since   time.Time // of State; to a second
+	// Established counts how often the session came up since it was wanted.
+	Established int
+	LastError   string // why it went down last, in words; empty: never did
+
+	RouterID     netip.Addr
+	Local        netip.Addr // our end of the connection
+	Hold         time.Duration
+	Keepalive    time.Duration
+	Capabilities []string // of the peer, sorted
+
+	Received   int // prefixes the peer told
+	Accepted   int // of these, those that passed the import policy
+	Advertised int // prefixes that we told the peer
+
+	// EndOfRIB says that the peer has sent its End-of-RIB since the session
+	// came up (RFC 4724 §2). LastUpdate is when it last told anything; zero:
+	// nothing yet. A peer without graceful restart sends no End-of-RIB and
+	// counts as complete by being silent.
+	EndOfRIB   bool
+	LastUpdate time.Time
+
+	GracefulRestart GracefulRestart
+}
+
+// GracefulRestart is what a peer said about it in its last OPEN (RFC 4724 §3).
+type GracefulRestart struct {
+	Negotiated  bool          // both ends have the capability
+	Restarting  bool          // R: it restarts itself, waiting for it is pointless
+	Forwarding  bool          // F: it kept its forwarding state for the family
+	RestartTime time.Duration // for how long we keep its paths
+	Stale       int           // its paths that we keep as stale now
+}
