@@ -1,0 +1,159 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// rounds records the calls of Sync.
+type rounds struct {
+	full  []bool
+	at    []time.Time
+	err   error
+	block chan struct{}
+}
+
+func (r *rounds) sync(ctx context.Context, full bool) error {
+	r.full = append(r.full, full)
+	r.at = append(r.at, time.Now())
+	if r.block != nil {
+		<-r.block
+	}
+	return r.err
+}
+
+func start(t *testing.T, cfg Config) *Loop {
+	t.Helper()
+	l := NewLoop(cfg)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- l.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	synctest.Wait()
+	return l
+}
+
+func TestLoopKicks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r rounds
+		l := start(t, Config{Sync: r.sync})
+		if len(r.full) != 1 || !r.full[0] {
+			t.Fatalf("first rounds: %v, want one full", r.full)
+		}
+		<-l.Ready()
+		l.Kick()
+		synctest.Wait()
+		l.KickFull()
+		synctest.Wait()
+		if len(r.full) != 3 || r.full[1] || !r.full[2] {
+			t.Fatalf("rounds: %v", r.full)
+		}
+		time.Sleep(24 * time.Hour)
+		if len(r.full) != 3 {
+			t.Fatalf("rounds without a reason: %v", r.full)
+		}
+	})
+}
+
+func TestLoopCoalesces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rounds{block: make(chan struct{})}
+		l := start(t, Config{Sync: r.sync})
+		for range 100 {
+			l.Kick()
+		}
+		close(r.block)
+		synctest.Wait()
+		if len(r.full) != 2 {
+			t.Fatalf("%d rounds, want 2", len(r.full))
+		}
+	})
+}
+
+func TestLoopBacksOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rounds{err: errors.New("no")}
+		var pauses []time.Duration
+		l := start(t, Config{
+			Sync: r.sync, MinPause: time.Second, MaxPause: 8 * time.Second,
+			Failed: func(_ error, d time.Duration) { pauses = append(pauses, d) },
+		})
+		time.Sleep(60 * time.Second)
+		synctest.Wait()
+		for i, p := range pauses {
+			middle := min(time.Second<<i, 8*time.Second)
+			if p < middle*3/4 || p > middle*5/4 {
+				t.Errorf("pause %d is %v, want about %v", i, p, middle)
+			}
+			if !r.full[i] {
+				t.Errorf("round %d after a failure did not read back", i)
+			}
+		}
+		if len(pauses) < 6 {
+			t.Errorf("%d failures in a minute", len(pauses))
+		}
+		// News does not wait for the pause, but cannot spin either.
+		n := len(r.full)
+		for range 20 {
+			l.Kick()
+			time.Sleep(10 * time.Millisecond)
+		}
+		if got := len(r.full) - n; got > 2 {
+			t.Errorf("%d rounds in 200 ms of kicks while failing", got)
+		}
+		select {
+		case <-l.Ready():
+			t.Error("ready without a success")
+		default:
+		}
+		r.err = nil
+		time.Sleep(20 * time.Second)
+		<-l.Ready()
+		n = len(r.full)
+		time.Sleep(time.Hour)
+		if len(r.full) != n {
+			t.Errorf("rounds after the recovery")
+		}
+	})
+}
+
+func TestLoopRetriesAfterPartialSuccess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r rounds
+		l := start(t, Config{Sync: r.sync, MinPause: time.Second})
+		r.err = errors.New("one item")
+		l.Kick()
+		synctest.Wait()
+		time.Sleep(500 * time.Millisecond)
+		r.err = nil
+		l.Kick()
+		time.Sleep(5 * time.Second)
+		if n := len(r.full); n < 3 || !r.full[n-1] {
+			t.Errorf("rounds %v: the failed item was never read back", r.full)
+		}
+	})
+}
+
+func TestLoopReadsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r rounds
+		start(t, Config{Sync: r.sync, ReadBack: time.Minute})
+		time.Sleep(time.Hour)
+		if n := len(r.full); n < 48 || n > 81 {
+			t.Errorf("%d read-backs an hour", n)
+		}
+		for _, full := range r.full {
+			if !full {
+				t.Error("a round without read-back and without a kick")
+			}
+		}
+	})
+}
