@@ -31,6 +31,17 @@ func (a Attributes) Equal(b Attributes) bool {
 		slices.Equal(a.LargeCommunities, b.LargeCommunities)
 }
 
+// Path is a as a path to p of our own.
+func (a Attributes) Path(p netip.Prefix) Path {
+	if a.LocalPref == 0 {
+		a.LocalPref = DefaultLocalPref
+	}
+	return Path{
+		Prefix: p, NextHop: a.NextHop, LocalPref: a.LocalPref, MED: a.MED,
+		Communities: a.Communities, LargeCommunities: a.LargeCommunities,
+	}
+}
+
 // Origin is the ORIGIN attribute (RFC 4271 §5.1.1); lower is better.
 type Origin uint8
 

@@ -152,13 +152,18 @@ func (e ExportPolicy) Own(p netip.Prefix) Refusal {
 	return ""
 }
 
-// Learned reports whether a path learned over from may be sent over to. A host
-// sends none: it is no transit. A reflector, which is who has a cluster id,
-// follows RFC 4456 §6 among internal peers, gives them what external peers
-// told and external peers what internal ones told, but is no transit between
-// two external peers either. In no case does it touch the next hop.
+// Learned reports whether a path to p learned over from may be sent over to.
 func (e ExportPolicy) Learned(p netip.Prefix, from, to Session) bool {
-	if !to.ClusterID.IsValid() || e.Own(p) != "" || from.Endpoint() == to.Endpoint() {
+	return e.Own(p) == "" && e.Reflects(from, to)
+}
+
+// Reflects reports whether what is learned over from may be sent over to, pools
+// apart. A host sends none of it: it is no transit. A reflector, which is who
+// has a cluster id, follows RFC 4456 §6 among internal peers, gives them what
+// external peers told, and external peers what internal ones told; it is no
+// transit between two external peers either. It never touches the next hop.
+func (e ExportPolicy) Reflects(from, to Session) bool {
+	if !to.ClusterID.IsValid() || from.Endpoint() == to.Endpoint() {
 		return false
 	}
 	switch {

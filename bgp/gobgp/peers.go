@@ -1,0 +1,198 @@
+package gobgp
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"net/netip"
+	"slices"
+	"time"
+
+	api "github.com/osrg/gobgp/v3/api"
+	"github.com/osrg/gobgp/v3/pkg/apiutil"
+	wire "github.com/osrg/gobgp/v3/pkg/packet/bgp"
+
+	"github.com/projectvrouter/vrouter/bgp"
+)
+
+// Peers implements bgp.Speaker.
+func (s *Speaker) Peers() []bgp.PeerState {
+	s.mu.Lock()
+	running := s.server != nil && !s.stopped
+	s.mu.Unlock()
+	if !running {
+		return nil
+	}
+	now := make(map[netip.Addr]*api.Peer)
+	err := s.server.ListPeer(context.Background(), &api.ListPeerRequest{}, func(p *api.Peer) {
+		if addr, err := netip.ParseAddr(p.GetState().GetNeighborAddress()); err == nil {
+			now[addr] = p
+		}
+	})
+	s.logFailed(err)
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	counts := s.counts()
+	list := make([]bgp.PeerState, 0, len(s.sessions))
+	for addr, e := range s.sessions {
+		st := bgp.PeerState{
+			Session:     e.want,
+			Established: e.established,
+			LastError:   s.log.reason(addr),
+			EndOfRIB:    e.endOfRIB,
+			LastUpdate:  e.lastUpdate,
+		}
+		if p := now[addr]; p != nil {
+			setState(&st, p)
+		}
+		c := counts[addr]
+		st.Accepted, st.GracefulRestart.Stale = c.accepted, c.stale
+		if st.State == bgp.Established {
+			st.Advertised = s.advertised(e.want, counts)
+		}
+		list = append(list, st)
+	}
+	slices.SortFunc(list, func(a, b bgp.PeerState) int {
+		return cmp.Or(cmp.Compare(a.Session.Name, b.Session.Name), a.Session.Peer.Compare(b.Session.Peer))
+	})
+	return list
+}
+
+// count is of one peer.
+type count struct {
+	accepted, stale int
+	best            int // prefixes whose first best path is the peer's
+}
+
+func (s *Speaker) counts() map[netip.Addr]count {
+	policy := s.importPolicy()
+	counts := make(map[netip.Addr]count, len(s.sessions))
+	for _, r := range s.rib {
+		accepted := s.accepted(policy, r)
+		for _, p := range accepted {
+			c := counts[p.Peer]
+			c.accepted++
+			if p.Stale {
+				c.stale++
+			}
+			counts[p.Peer] = c
+		}
+		if best := bgp.Best(accepted); len(best) > 0 {
+			c := counts[best[0].Peer]
+			c.best++
+			counts[best[0].Peer] = c
+		}
+	}
+	return counts
+}
+
+// advertised is how many prefixes to has from us. GoBGP would run its whole
+// table through the policies for the answer.
+func (s *Speaker) advertised(to bgp.Session, counts map[netip.Addr]count) int {
+	export := bgp.ExportPolicy{Pools: s.pools}
+	n := 0
+	for p := range s.own {
+		if bgp.FamilyOf(p.Addr()) == to.Family && export.Own(p) == "" {
+			n++
+		}
+	}
+	for addr, e := range s.sessions {
+		if e.want.Family == to.Family && export.Reflects(e.want, to) {
+			n += counts[addr].best
+		}
+	}
+	return n
+}
+
+// setState fills in what GoBGP knows.
+func setState(st *bgp.PeerState, p *api.Peer) {
+	if n := p.State.SessionState; n >= api.PeerState_IDLE {
+		st.State = bgp.State(n - api.PeerState_IDLE)
+	}
+	timers := p.GetTimers().GetState()
+	since := timers.GetDowntime()
+	if st.State == bgp.Established {
+		since = timers.GetUptime()
+	}
+	if since != nil {
+		st.Since = since.AsTime()
+	}
+	st.RouterID, _ = netip.ParseAddr(p.State.RouterId)
+	st.Local, _ = netip.ParseAddr(p.GetTransport().GetLocalAddress())
+	st.Hold = time.Duration(timers.GetNegotiatedHoldTime()) * time.Second
+	st.Keepalive = time.Duration(timers.GetKeepaliveInterval()) * time.Second
+	for _, a := range p.AfiSafis {
+		st.Received += int(a.GetState().GetReceived())
+	}
+	caps, err := apiutil.UnmarshalCapabilities(p.State.RemoteCap)
+	if err != nil {
+		return
+	}
+	for _, c := range caps {
+		st.Capabilities = append(st.Capabilities, c.Code().String())
+		if gr, ok := c.(*wire.CapGracefulRestart); ok {
+			setRestart(&st.GracefulRestart, st.Session.Family, gr)
+		}
+	}
+	slices.Sort(st.Capabilities)
+	st.Capabilities = slices.Compact(st.Capabilities)
+}
+
+// Bits of the graceful restart capability (RFC 4724 §3).
+const (
+	flagRestarting = 0x8
+	flagForwarding = 0x80
+)
+
+func setRestart(st *bgp.GracefulRestart, family bgp.Family, c *wire.CapGracefulRestart) {
+	st.Negotiated = true
+	st.Restarting = c.Flags&flagRestarting != 0
+	st.RestartTime = time.Duration(c.Time) * time.Second
+	afi := uint16(wire.AFI_IP)
+	if family == bgp.IPv6Unicast {
+		afi = wire.AFI_IP6
+	}
+	for _, t := range c.Tuples {
+		if t.AFI == afi && t.SAFI == wire.SAFI_UNICAST {
+			st.Forwarding = t.Flags&flagForwarding != 0
+		}
+	}
+}
+
+// Routes implements bgp.Speaker.
+func (s *Speaker) Routes(f bgp.Filter) iter.Seq[bgp.Entry] {
+	return slices.Values(s.entries(f))
+}
+
+func (s *Speaker) entries(f bgp.Filter) []bgp.Entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []bgp.Entry
+	export := bgp.ExportPolicy{Pools: s.pools}
+	for p, a := range s.own {
+		if f.Match(p, netip.Addr{}) {
+			refused := export.Own(p)
+			list = append(list, bgp.Entry{Own: true, Best: refused == "", Refused: refused, Path: a.Path(p)})
+		}
+	}
+	policy := s.importPolicy()
+	for p, r := range s.rib {
+		best := bgp.Best(s.accepted(policy, r))
+		for _, path := range r.paths {
+			e := s.sessions[path.Peer]
+			if e == nil || !f.Match(p, path.Peer) {
+				continue
+			}
+			path, refused := policy.Import(e.want, path)
+			list = append(list, bgp.Entry{
+				Path: path, Refused: refused,
+				Best: slices.ContainsFunc(best, func(b bgp.Path) bool { return b.Peer == path.Peer }),
+			})
+		}
+	}
+	slices.SortFunc(list, func(a, b bgp.Entry) int {
+		return cmp.Or(bgp.ComparePrefix(a.Prefix, b.Prefix), a.Peer.Compare(b.Peer))
+	})
+	return list
+}
