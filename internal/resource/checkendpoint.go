@@ -1,0 +1,152 @@
+package resource
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/types/known/structpb"
+
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+)
+
+func (p *problems) endpoint(meta Meta, raw *vrouterv1.WorkloadEndpoint) *WorkloadEndpoint {
+	spec := raw.GetSpec()
+	w := &WorkloadEndpoint{
+		Meta:       meta,
+		Endpoint:   EndpointIDOf(raw),
+		Node:       spec.GetNode(),
+		Interface:  spec.GetInterfaceName(),
+		Profiles:   spec.GetProfiles(),
+		Generation: int64(raw.GetMetadata().GetGeneration()),
+	}
+	w.Endpoint.Namespace = meta.Namespace
+	p.identity(w, raw)
+	p.err("spec.interfaceName", checkInterfaceName(w.Interface))
+	w.InterfaceType = p.interfaceType(spec.GetInterfaceType())
+	w.Addresses = p.addresses(spec.GetIpNetworks())
+	w.MAC = p.mac(spec.GetMac())
+	for i, profile := range w.Profiles {
+		p.err(index("spec.profiles", i), checkCalicoName(profile))
+	}
+	for i, port := range spec.GetPorts() {
+		p.port(index("spec.ports", i), port)
+	}
+	p.unsupported(len(spec.GetIpNats()) > 0, "spec.ipNATs", "")
+	p.unsupported(spec.GetIpv4Gateway() != "", "spec.ipv4Gateway", "")
+	p.unsupported(spec.GetIpv6Gateway() != "", "spec.ipv6Gateway", "")
+	p.unsupported(len(spec.GetAllowSpoofedSourcePrefixes()) > 0, "spec.allowSpoofedSourcePrefixes", "")
+	return w
+}
+
+// identity checks the parts that make the key and the name, and a name that
+// was given against them.
+func (p *problems) identity(w *WorkloadEndpoint, raw *vrouterv1.WorkloadEndpoint) {
+	before := len(p.list)
+	p.err("spec.orchestrator", checkPart(w.Endpoint.Orchestrator))
+	p.err("spec.workload", checkPart(w.Endpoint.Workload))
+	p.err("spec.endpoint", checkPart(w.Endpoint.Endpoint))
+	p.err("spec.node", checkSubdomain(w.Node))
+	if len(p.list) > before {
+		return
+	}
+	name, want := raw.GetMetadata().GetName(), EndpointName(w.Node, w.Endpoint)
+	if name != "" && name != want && name != calicoEndpointName(raw) {
+		p.addf("metadata.name", "%q is not what the spec makes of it; leave it out, or write %q", name, want)
+	}
+}
+
+func (p *problems) interfaceType(text string) InterfaceType {
+	switch t := InterfaceType(text); t {
+	case "":
+		return InterfaceVeth
+	case InterfaceVeth, InterfaceTap, InterfacePhysical:
+		return t
+	}
+	p.addf("spec.interfaceType", "%q is none of %s, %s, %s", text, InterfaceVeth, InterfaceTap, InterfacePhysical)
+	return ""
+}
+
+// addresses checks the endpoint's addresses. The order is kept: the first of a
+// family is the one that orchestrators show.
+func (p *problems) addresses(networks []string) []netip.Addr {
+	const path = "spec.ipNetworks"
+	if len(networks) == 0 {
+		p.addf(path, "at least one address is needed")
+	}
+	var list []netip.Addr
+	for i, text := range networks {
+		prefix, err := parsePrefix(text)
+		switch {
+		case err != nil:
+		case !prefix.IsSingleIP():
+			err = fmt.Errorf("%s is a range; an endpoint has single addresses, /%d", prefix, prefix.Addr().BitLen())
+		default:
+			err = checkUnicast(prefix.Addr())
+		}
+		if err == nil && slices.Contains(list, prefix.Addr()) {
+			err = fmt.Errorf("%s is listed twice", prefix.Addr())
+		}
+		if err != nil {
+			p.err(index(path, i), err)
+			continue
+		}
+		list = append(list, prefix.Addr())
+	}
+	return list
+}
+
+func (p *problems) mac(text string) string {
+	if text == "" {
+		return ""
+	}
+	mac, err := net.ParseMAC(text)
+	switch {
+	case err != nil || len(mac) != 6:
+		p.addf("spec.mac", "%q is not a MAC address such as 02:00:5e:10:00:01", text)
+	case mac[0]&1 != 0:
+		p.addf("spec.mac", "%q is a group address", text) // IEEE 802: the I/G bit
+	case slices.Equal(mac, make(net.HardwareAddr, 6)):
+		p.addf("spec.mac", "%q is no address of an interface", text)
+	}
+	return mac.String()
+}
+
+func (p *problems) port(path string, port *vrouterv1.WorkloadEndpointPort) {
+	p.err(join(path, "name"), checkCalicoName(port.GetName()))
+	p.err(join(path, "port"), checkPort(port.GetPort()))
+	p.err(join(path, "protocol"), checkProtocol(port.GetProtocol()))
+	if host := port.GetHostPort(); host != 0 { // zero: none, as in Kubernetes
+		p.err(join(path, "hostPort"), checkPort(host))
+	}
+	if ip := port.GetHostIp(); ip != "" {
+		_, err := parseAddr(ip)
+		p.err(join(path, "hostIP"), err)
+	}
+}
+
+// checkProtocol accepts the protocols that have ports, by name or by number.
+func checkProtocol(v *structpb.Value) error {
+	switch k := v.GetKind().(type) {
+	case *structpb.Value_NumberValue:
+		n, err := wholeNumber(k.NumberValue, 255)
+		if err == nil && n == 0 {
+			err = fmt.Errorf("0 is not a protocol")
+		}
+		return err
+	case *structpb.Value_StringValue:
+		switch strings.ToUpper(k.StringValue) {
+		case "TCP", "UDP", "SCTP":
+			return nil
+		}
+		if n, err := parseDecimal(k.StringValue, 255); err == nil && n != 0 {
+			return nil
+		}
+		return fmt.Errorf("%q is none of TCP, UDP, SCTP, or a number", k.StringValue)
+	case nil:
+		return fmt.Errorf("TCP, UDP, SCTP, or a number is needed")
+	}
+	return fmt.Errorf("must be a number or a text")
+}

@@ -1,0 +1,85 @@
+package resource
+
+import (
+	"fmt"
+	"net/netip"
+
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+)
+
+// node checks a Node. Its lists of addresses and interfaces inform, and must
+// only be well formed.
+func (p *problems) node(meta Meta, spec *vrouterv1.NodeSpec) *Node {
+	n := &Node{Meta: meta}
+	if bgp := spec.GetBgp(); bgp != nil {
+		if bgp.AsNumber != nil {
+			as, err := parseAS(bgp.AsNumber)
+			p.err("spec.bgp.asNumber", err)
+			n.ASNumber = as
+		}
+		n.IPv4 = p.nodeAddress("spec.bgp.ipv4Address", bgp.Ipv4Address, true)
+		n.IPv6 = p.nodeAddress("spec.bgp.ipv6Address", bgp.Ipv6Address, false)
+		n.RouteReflectorClusterID = p.clusterID(bgp.RouteReflectorClusterId)
+		p.unsupported(bgp.GetIpv4IpipTunnelAddr() != "", "spec.bgp.ipv4IPIPTunnelAddr", "")
+	}
+	p.unsupported(spec.GetWireguard() != nil, "spec.wireguard", "")
+	p.unsupported(spec.GetIpv4VxlanTunnelAddr() != "", "spec.ipv4VXLANTunnelAddr", "")
+	p.unsupported(spec.GetIpv6VxlanTunnelAddr() != "", "spec.ipv6VXLANTunnelAddr", "")
+	p.unsupported(spec.GetVxlanTunnelMacAddr() != "", "spec.vxlanTunnelMACAddr", "")
+	p.unsupported(spec.GetVxlanTunnelMacAddrV6() != "", "spec.vxlanTunnelMACAddrV6", "")
+	for i, a := range spec.GetAddresses() {
+		at := index("spec.addresses", i)
+		_, err := parsePrefix(a.GetAddress())
+		p.err(join(at, "address"), err)
+		switch a.GetType() {
+		case "", "CalicoNodeIP", "InternalIP", "ExternalIP":
+		default:
+			p.addf(join(at, "type"), "%q is none of CalicoNodeIP, InternalIP, ExternalIP", a.GetType())
+		}
+	}
+	for i, link := range spec.GetInterfaces() {
+		at := index("spec.interfaces", i)
+		p.err(join(at, "name"), checkInterfaceName(link.GetName()))
+		for j, a := range link.GetAddresses() {
+			_, err := parsePrefix(a)
+			p.err(index(join(at, "addresses"), j), err)
+		}
+	}
+	return n
+}
+
+// nodeAddress checks an address of a node, which BGP sessions are made from
+// and next hops point to. A bare address is a subnet of its own, as in Calico.
+func (p *problems) nodeAddress(path string, text *string, v4 bool) netip.Prefix {
+	if text == nil || *text == "" {
+		return netip.Prefix{}
+	}
+	prefix, err := parsePrefix(*text)
+	switch {
+	case err != nil:
+	case prefix.Addr().Is4() != v4:
+		err = fmt.Errorf("%s is not an address of this family", prefix.Addr())
+	case checkUnicast(prefix.Addr()) != nil:
+		err = checkUnicast(prefix.Addr())
+	case prefix.Bits() == 0:
+		err = fmt.Errorf("%s: a prefix length of 0 says nothing about the subnet", prefix)
+	case v4 && prefix.Bits() < 31 && prefix == prefix.Masked():
+		err = fmt.Errorf("%s is the subnet itself, not the node's address in it", prefix)
+	}
+	p.err(path, err)
+	return prefix
+}
+
+func (p *problems) clusterID(text *string) netip.Addr {
+	if text == nil || *text == "" {
+		return netip.Addr{}
+	}
+	const path = "spec.bgp.routeReflectorClusterID"
+	id, err := netip.ParseAddr(*text)
+	if err != nil || !id.Is4() {
+		p.addf(path, "%q is not a cluster id in IPv4 notation, such as 244.0.0.1", *text)
+	} else if id.IsUnspecified() {
+		p.addf(path, "0.0.0.0 is not a cluster id")
+	}
+	return id
+}

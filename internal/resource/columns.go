@@ -1,0 +1,132 @@
+package resource
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+)
+
+// Columns returns the headings of the table of a kind, Calico's where Calico
+// has one. A namespace is not among them.
+func Columns(kind Kind, wide bool) []string {
+	switch kind {
+	case KindNode:
+		if wide {
+			return []string{"NAME", "ASN", "IPV4", "IPV6"}
+		}
+	case KindIPPool:
+		if wide {
+			return []string{"NAME", "CIDR", "NAT", "IPIPMODE", "VXLANMODE", "DISABLED", "DISABLEBGPEXPORT", "SELECTOR"}
+		}
+		return []string{"NAME", "CIDR", "SELECTOR"}
+	case KindBGPPeer:
+		return []string{"NAME", "PEERIP", "NODE", "ASN"}
+	case KindBGPConfiguration:
+		return []string{"NAME", "LOGSEVERITY", "MESHENABLED", "ASNUMBER"}
+	case KindWorkloadEndpoint:
+		columns := []string{"WORKLOAD", "NODE", "NETWORKS", "INTERFACE"}
+		if wide {
+			columns = append([]string{"NAME"}, append(columns, "PROFILES", "NATS", "STATUS")...)
+		}
+		return columns
+	case KindClusterInformation:
+		if wide {
+			return []string{"NAME", "CLUSTERGUID", "CLUSTERTYPE", "DATASTOREREADY"}
+		}
+	}
+	return []string{"NAME"}
+}
+
+// Row returns the cells of a raw object under the headings of Columns. What is
+// not set is "-" where the heading would else seem to be answered.
+func Row(msg proto.Message, wide bool) []string {
+	name := metadata(msg).GetName()
+	switch m := msg.(type) {
+	case *vrouterv1.Node:
+		if bgp := m.GetSpec().GetBgp(); wide {
+			return []string{name, numberCell(bgp.GetAsNumber(), "(default)"), bgp.GetIpv4Address(), bgp.GetIpv6Address()}
+		}
+	case *vrouterv1.IPPool:
+		return poolRow(name, m.GetSpec(), wide)
+	case *vrouterv1.BGPPeer:
+		s := m.GetSpec()
+		return []string{name, or(s.GetPeerIp(), s.GetPeerSelector()),
+			or(s.GetNode(), s.GetNodeSelector(), "(global)"), numberCell(s.GetAsNumber(), "-")}
+	case *vrouterv1.BGPConfiguration:
+		s, mesh := m.GetSpec(), "-"
+		if s != nil && s.NodeToNodeMeshEnabled != nil {
+			mesh = strconv.FormatBool(*s.NodeToNodeMeshEnabled)
+		}
+		return []string{name, or(s.GetLogSeverityScreen(), "-"), mesh, numberCell(s.GetAsNumber(), "-")}
+	case *vrouterv1.WorkloadEndpoint:
+		return endpointRow(name, m, wide)
+	case *vrouterv1.ClusterInformation:
+		if s := m.GetSpec(); wide {
+			ready := s == nil || s.DatastoreReady == nil || *s.DatastoreReady
+			return []string{name, s.GetClusterGuid(), s.GetClusterType(), strconv.FormatBool(ready)}
+		}
+	}
+	return []string{name}
+}
+
+func poolRow(name string, s *vrouterv1.IPPoolSpec, wide bool) []string {
+	selector := or(s.GetNodeSelector(), "all()")
+	if !wide {
+		return []string{name, s.GetCidr(), selector}
+	}
+	return []string{
+		name, s.GetCidr(), strconv.FormatBool(s.GetNatOutgoing()),
+		or(s.GetIpipMode(), string(EncapNever)), or(s.GetVxlanMode(), string(EncapNever)),
+		strconv.FormatBool(s.GetDisabled()), strconv.FormatBool(s.GetDisableBgpExport()), selector,
+	}
+}
+
+func endpointRow(name string, w *vrouterv1.WorkloadEndpoint, wide bool) []string {
+	s := w.GetSpec()
+	row := []string{workloadOf(s), s.GetNode(), strings.Join(s.GetIpNetworks(), ","), s.GetInterfaceName()}
+	if !wide {
+		return row
+	}
+	var nats []string
+	for _, n := range s.GetIpNats() {
+		nats = append(nats, fmt.Sprintf("%s:%s", n.GetInternalIp(), n.GetExternalIp()))
+	}
+	row = append([]string{name}, row...)
+	return append(row, strings.Join(s.GetProfiles(), ","), strings.Join(nats, ","), endpointStage(w))
+}
+
+// endpointStage says how far this revision of the endpoint has come.
+func endpointStage(w *vrouterv1.WorkloadEndpoint) string {
+	status, now := w.GetStatus(), w.GetMetadata().GetResourceVersion()
+	switch {
+	case len(status.GetProblems()) > 0:
+		return "problem"
+	case status.GetAdvertisedRevision() != "" && status.GetAdvertisedRevision() == now:
+		return "advertised"
+	case status.GetProgrammedRevision() != "" && status.GetProgrammedRevision() == now:
+		return "programmed"
+	}
+	return "registered"
+}
+
+func numberCell(v *structpb.Value, absent string) string {
+	if v == nil {
+		return absent
+	}
+	return renderValue(v.ProtoReflect()).text
+}
+
+// or returns the first text that is not empty.
+func or(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return ""
+}

@@ -1,0 +1,183 @@
+package resource
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+)
+
+// kindInfo is what there is to know about a kind besides its schema.
+type kindInfo struct {
+	kind       Kind
+	namespaced bool
+	aliases    []string // as typed on a command line, in lower case; Calico's
+	make       func() proto.Message
+}
+
+// table returns the kinds in the order in which a set of manifests is best
+// applied: what others refer to comes first.
+func table() []kindInfo {
+	return []kindInfo{
+		{KindClusterInformation, false,
+			[]string{"clusterinformation", "clusterinformations", "clusterinfo", "clusterinfos"},
+			func() proto.Message { return &vrouterv1.ClusterInformation{} }},
+		{KindIPPool, false,
+			[]string{"ippool", "ippools", "ipp", "ipps", "pool", "pools"},
+			func() proto.Message { return &vrouterv1.IPPool{} }},
+		{KindBGPConfiguration, false,
+			[]string{"bgpconfiguration", "bgpconfigurations", "bgpconfig", "bgpconfigs"},
+			func() proto.Message { return &vrouterv1.BGPConfiguration{} }},
+		{KindNode, false,
+			[]string{"node", "nodes", "no", "nos"},
+			func() proto.Message { return &vrouterv1.Node{} }},
+		{KindBGPPeer, false,
+			[]string{"bgppeer", "bgppeers", "bgpp", "bgpps", "bp", "bps", "peer", "peers"},
+			func() proto.Message { return &vrouterv1.BGPPeer{} }},
+		{KindWorkloadEndpoint, true,
+			[]string{"workloadendpoint", "workloadendpoints", "wep", "weps", "endpoint", "endpoints"},
+			func() proto.Message { return &vrouterv1.WorkloadEndpoint{} }},
+	}
+}
+
+func lookup(kind Kind) (kindInfo, bool) {
+	for _, k := range table() {
+		if k.kind == kind {
+			return k, true
+		}
+	}
+	return kindInfo{}, false
+}
+
+// Kinds returns every kind, in the order in which a set of manifests is best
+// applied: what others refer to comes first.
+func Kinds() []Kind {
+	var kinds []Kind
+	for _, k := range table() {
+		kinds = append(kinds, k.kind)
+	}
+	return kinds
+}
+
+// New returns an empty raw object of a kind, and whether there is such a kind.
+func New(kind Kind) (proto.Message, bool) {
+	k, ok := lookup(kind)
+	if !ok {
+		return nil, false
+	}
+	return k.make(), true
+}
+
+// Namespaced tells whether objects of the kind live in a namespace.
+func Namespaced(kind Kind) bool {
+	k, _ := lookup(kind)
+	return k.namespaced
+}
+
+// ParseKind reads a kind as an operator types it: in any case, singular or
+// plural, or one of Calico's short names.
+func ParseKind(s string) (Kind, bool) {
+	s = strings.ToLower(s)
+	for _, k := range table() {
+		if slices.Contains(k.aliases, s) {
+			return k.kind, true
+		}
+	}
+	return "", false
+}
+
+// KindOf returns the kind of a raw object; empty for a message that is none.
+func KindOf(msg proto.Message) Kind {
+	switch msg.(type) {
+	case *vrouterv1.Node:
+		return KindNode
+	case *vrouterv1.WorkloadEndpoint:
+		return KindWorkloadEndpoint
+	case *vrouterv1.IPPool:
+		return KindIPPool
+	case *vrouterv1.BGPConfiguration:
+		return KindBGPConfiguration
+	case *vrouterv1.BGPPeer:
+		return KindBGPPeer
+	case *vrouterv1.ClusterInformation:
+		return KindClusterInformation
+	}
+	return ""
+}
+
+// Wrap puts a raw object into the API's oneof. A message that is no object
+// gives an empty Resource.
+func Wrap(msg proto.Message) *vrouterv1.Resource {
+	switch m := msg.(type) {
+	case *vrouterv1.Node:
+		return &vrouterv1.Resource{Resource: &vrouterv1.Resource_Node{Node: m}}
+	case *vrouterv1.WorkloadEndpoint:
+		return &vrouterv1.Resource{Resource: &vrouterv1.Resource_WorkloadEndpoint{WorkloadEndpoint: m}}
+	case *vrouterv1.IPPool:
+		return &vrouterv1.Resource{Resource: &vrouterv1.Resource_IpPool{IpPool: m}}
+	case *vrouterv1.BGPConfiguration:
+		return &vrouterv1.Resource{Resource: &vrouterv1.Resource_BgpConfiguration{BgpConfiguration: m}}
+	case *vrouterv1.BGPPeer:
+		return &vrouterv1.Resource{Resource: &vrouterv1.Resource_BgpPeer{BgpPeer: m}}
+	case *vrouterv1.ClusterInformation:
+		return &vrouterv1.Resource{Resource: &vrouterv1.Resource_ClusterInformation{ClusterInformation: m}}
+	}
+	return &vrouterv1.Resource{}
+}
+
+// Unwrap takes the raw object out of the API's oneof. An empty Resource is an
+// *Invalid error.
+func Unwrap(r *vrouterv1.Resource) (Kind, proto.Message, error) {
+	var msg proto.Message
+	m := r.ProtoReflect()
+	if one := m.WhichOneof(m.Descriptor().Oneofs().ByName("resource")); one != nil {
+		msg = m.Get(one).Message().Interface()
+	}
+	kind := KindOf(msg)
+	if kind == "" {
+		return "", nil, &Invalid{Problems: []Problem{{Path: "resource", Reason: "an object is needed"}}}
+	}
+	return kind, msg, nil
+}
+
+// MetadataOf returns the metadata of a raw object, made if it had none.
+func MetadataOf(msg proto.Message) *vrouterv1.Metadata {
+	return part(msg, "metadata").(*vrouterv1.Metadata)
+}
+
+// SpecOf returns the spec of a raw object, made if it had none.
+func SpecOf(msg proto.Message) proto.Message { return part(msg, "spec") }
+
+func part(msg proto.Message, name string) proto.Message {
+	m := msg.ProtoReflect()
+	for i := range m.Descriptor().Fields().Len() {
+		if f := m.Descriptor().Fields().Get(i); string(f.Name()) == name {
+			return m.Mutable(f).Message().Interface()
+		}
+	}
+	panic(fmt.Sprintf("resource: %s has no %s", m.Descriptor().FullName(), name))
+}
+
+// IDOf returns what identifies a raw object in the store. The name of a
+// WorkloadEndpoint is made of its identity (EndpointID.KeyName), never of
+// metadata.name, so that it stays when the endpoint moves.
+func IDOf(msg proto.Message) ID {
+	meta := metadata(msg)
+	id := ID{Kind: KindOf(msg), Namespace: meta.GetNamespace(), Name: meta.GetName()}
+	if w, ok := msg.(*vrouterv1.WorkloadEndpoint); ok {
+		id.Name = EndpointIDOf(w).KeyName()
+	}
+	return id
+}
+
+// metadata returns the metadata of a raw object, or nil.
+func metadata(msg proto.Message) *vrouterv1.Metadata {
+	m, _ := msg.(interface{ GetMetadata() *vrouterv1.Metadata })
+	if m == nil {
+		return nil
+	}
+	return m.GetMetadata()
+}

@@ -1,0 +1,94 @@
+package resource
+
+import (
+	"fmt"
+	"strings"
+)
+
+// shape is what a value of a manifest is.
+type shape int
+
+const (
+	shapeNull shape = iota
+	shapeBool
+	shapeNumber
+	shapeText
+	shapeList
+	shapeObject
+)
+
+// String names the shape as a reader of an error knows it.
+func (s shape) String() string {
+	return [...]string{"null", "true or false", "a number", "a text", "a list", "an object"}[s]
+}
+
+// tree is a value of a manifest, YAML or JSON, with the line that it stands on.
+type tree struct {
+	shape  shape
+	line   int
+	text   string   // of a text; the literal of a number; "true" or "false"
+	items  []*tree  // of a list
+	fields []*field // of an object, in the manifest's order
+}
+
+// field is a key of an object, and its value.
+type field struct {
+	key   string
+	line  int
+	value *tree
+}
+
+// The bounds of a document: what is beyond them is an attack, not a manifest.
+const (
+	maxDepth  = 100
+	maxValues = 1 << 20
+)
+
+// get returns the value of a key, nil if it is absent or null.
+func (t *tree) get(key string) *tree {
+	for _, f := range t.fields {
+		if f.key == key && f.value.shape != shapeNull {
+			return f.value
+		}
+	}
+	return nil
+}
+
+// text returns the text at a key; empty if there is none.
+func (t *tree) textAt(key string) string {
+	if v := t.get(key); v != nil && v.shape == shapeText {
+		return v.text
+	}
+	return ""
+}
+
+// found says what stands there, for an error.
+func (t *tree) found() string {
+	switch t.shape {
+	case shapeText:
+		const most = 40
+		if len(t.text) > most {
+			return fmt.Sprintf("the text %q…", strings.ToValidUTF8(t.text[:most], ""))
+		}
+		return fmt.Sprintf("the text %q", t.text)
+	case shapeNumber:
+		return "the number " + t.text
+	case shapeBool:
+		return t.text
+	}
+	return t.shape.String()
+}
+
+// syntaxError is why a document could not be read at all.
+type syntaxError struct {
+	line int // zero: unknown
+	msg  string
+}
+
+// Error implements error.
+func (e *syntaxError) Error() string {
+	if e.line == 0 {
+		return e.msg
+	}
+	return fmt.Sprintf("line %d: %s", e.line, e.msg)
+}

@@ -1,0 +1,171 @@
+package resource
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// walker reads a tree along the descriptor of a message. What it returns is
+// the same tree as JSON that protojson takes without further questions; what
+// is wrong it collects.
+type walker struct {
+	problems
+}
+
+func (w *walker) addf(path string, line int, format string, args ...any) {
+	w.list = append(w.list, Problem{Path: path, Line: line, Reason: fmt.Sprintf(format, args...)})
+}
+
+// expect tells whether t has the shape, and reports it if not.
+func (w *walker) expect(path string, t *tree, want shape) bool {
+	if t.shape != want {
+		w.addf(path, t.line, "must be %s, not %s", want, t.found())
+		return false
+	}
+	return true
+}
+
+func (w *walker) message(path string, t *tree, md protoreflect.MessageDescriptor) any {
+	if !w.expect(path, t, shapeObject) {
+		return nil
+	}
+	object := make(map[string]any, len(t.fields))
+	for _, f := range t.fields {
+		at := join(path, f.key)
+		fd := byJSONName(md, f.key)
+		switch {
+		case fd == nil:
+			w.addf(at, f.line, "unknown field%s", suggest(md, f.key))
+		case f.value.shape == shapeNull: // absent
+		default:
+			object[f.key] = w.field(at, f.value, fd)
+		}
+	}
+	return object
+}
+
+func (w *walker) field(path string, t *tree, fd protoreflect.FieldDescriptor) any {
+	switch {
+	case fd.IsMap():
+		return w.textMap(path, t)
+	case fd.IsList():
+		if !w.expect(path, t, shapeList) {
+			return nil
+		}
+		list := make([]any, 0, len(t.items))
+		for i, item := range t.items {
+			list = append(list, w.single(index(path, i), item, fd))
+		}
+		return list
+	}
+	return w.single(path, t, fd)
+}
+
+// textMap reads the only kind of map that we have: text by text.
+func (w *walker) textMap(path string, t *tree) any {
+	if !w.expect(path, t, shapeObject) {
+		return nil
+	}
+	object := make(map[string]any, len(t.fields))
+	for _, f := range t.fields {
+		at := fmt.Sprintf("%s[%s]", path, f.key)
+		switch f.value.shape {
+		case shapeNull: // absent
+		case shapeNumber, shapeBool:
+			w.addf(at, f.value.line, "must be a text; write %q in quotes", f.value.text)
+		default:
+			if w.expect(at, f.value, shapeText) {
+				object[f.key] = f.value.text
+			}
+		}
+	}
+	return object
+}
+
+func (w *walker) single(path string, t *tree, fd protoreflect.FieldDescriptor) any {
+	switch fd.Kind() {
+	case protoreflect.MessageKind:
+		if isValue(fd) {
+			return w.numberOrText(path, t)
+		}
+		return w.message(path, t, fd.Message())
+	case protoreflect.BoolKind:
+		w.expect(path, t, shapeBool)
+		return t.text == "true"
+	case protoreflect.StringKind:
+		w.expect(path, t, shapeText)
+		return t.text
+	case protoreflect.Int32Kind:
+		return w.integer(path, t, -1<<31, 1<<31-1)
+	case protoreflect.Uint32Kind:
+		return w.integer(path, t, 0, 1<<32-1)
+	}
+	panic(fmt.Sprintf("resource: %s is of a kind that no manifest has", fd.FullName()))
+}
+
+func (w *walker) integer(path string, t *tree, least, most int64) any {
+	if !w.expect(path, t, shapeNumber) {
+		return nil
+	}
+	n, err := strconv.ParseInt(t.text, 10, 64)
+	switch {
+	case err != nil && strings.ContainsAny(t.text, ".eE"):
+		w.addf(path, t.line, "must be a whole number, not %s", t.text)
+	case err != nil || n < least || n > most:
+		w.addf(path, t.line, "%s is not between %d and %d", t.text, least, most)
+	}
+	return n
+}
+
+// numberOrText leaves to Check what the number or text says.
+func (w *walker) numberOrText(path string, t *tree) any {
+	switch t.shape {
+	case shapeText:
+		return t.text
+	case shapeNumber:
+		if _, err := strconv.ParseFloat(t.text, 64); err != nil {
+			w.addf(path, t.line, "%s is too large for a number", t.text)
+		}
+		return json.Number(t.text)
+	}
+	w.addf(path, t.line, "must be a number or a text, not %s", t.found())
+	return nil
+}
+
+func byJSONName(md protoreflect.MessageDescriptor, name string) protoreflect.FieldDescriptor {
+	return md.Fields().ByJSONName(name)
+}
+
+// suggest names the field that was meant, if it differs in case or in one
+// letter only.
+func suggest(md protoreflect.MessageDescriptor, name string) string {
+	for i := range md.Fields().Len() {
+		have := md.Fields().Get(i).JSONName()
+		if strings.EqualFold(have, name) || oneEditApart(have, name) {
+			return "; did you mean " + have + "?"
+		}
+	}
+	return ""
+}
+
+// oneEditApart tells whether a letter more, less or changed makes a of b.
+func oneEditApart(a, b string) bool {
+	if len(a) < len(b) {
+		a, b = b, a
+	}
+	if len(a)-len(b) > 1 {
+		return false
+	}
+	i := 0
+	for i < len(b) && a[i] == b[i] {
+		i++
+	}
+	if len(a) == len(b) {
+		return i < len(a) && a[i+1:] == b[i+1:]
+	}
+	return a[i+1:] == b[i:]
+}
