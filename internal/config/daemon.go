@@ -1,0 +1,69 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// maxInterfaceName is IFNAMSIZ less its closing zero.
+const maxInterfaceName = 15
+
+func (c *checker) workloads(raw *rawWorkloads) Workloads {
+	w := Workloads{
+		InterfacePrefixes: []string{"cali", "tap", "veth", "vr"},
+		RequirePool:       raw.RequirePool == nil || *raw.RequirePool,
+	}
+	if raw.InterfacePrefixes != nil {
+		w.InterfacePrefixes = raw.InterfacePrefixes
+	}
+	for i, prefix := range raw.InterfacePrefixes {
+		if prefix == "" || len(prefix) > maxInterfaceName || strings.ContainsAny(prefix, "/: \t\n") {
+			c.problem(index("workloads.interfacePrefixes", i), "%q cannot begin the name of an interface", prefix)
+		}
+	}
+	return w
+}
+
+func (c *checker) policy(raw *string) Policy {
+	if text(raw, "") == "enforce" {
+		c.problem("policy", "enforce is not supported by this version: it passes all traffic")
+	}
+	return Policy(c.oneOf("policy", raw, string(PolicyOff), "enforce"))
+}
+
+func (c *checker) log(raw *rawLog) Log {
+	l := Log{
+		Level:  c.level("log.level", text(raw.Level, "info")),
+		Levels: map[string]hclog.Level{},
+		JSON:   c.oneOf("log.format", raw.Format, "text", "json") == "json",
+	}
+	for _, name := range slices.Sorted(maps.Keys(raw.Levels)) {
+		path := join("log.levels", name)
+		if name == "" || strings.ContainsAny(name, ". \t\n") {
+			c.problem(path, "%q is not the name of a subsystem", name)
+		}
+		l.Levels[name] = c.level(path, raw.Levels[name])
+	}
+	return l
+}
+
+func (c *checker) level(path, name string) hclog.Level {
+	level := hclog.LevelFromString(name)
+	if level == hclog.NoLevel {
+		c.problem(path, "%q is none of trace, debug, info, warn, error, off", name)
+	}
+	return level
+}
+
+func (c *checker) metrics(raw *rawMetrics) Metrics {
+	m := Metrics{Pprof: raw.Pprof != nil && *raw.Pprof}
+	if listen := text(raw.Listen, "127.0.0.1:9091"); listen != "" && listen != "off" {
+		m.Listen = c.listen("metrics.listen", listen)
+	} else if m.Pprof {
+		c.problem("metrics.pprof", "has a meaning only with metrics.listen")
+	}
+	return m
+}
