@@ -1,9 +1,18 @@
 package store
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
 )
+
+// schemaVersion is the layout of keys and values that this version writes.
+const schemaVersion = 1
 
 // Cluster is the identity of a cluster, kept at MetaKey. It lets a host tell
 // the store it knows from one that was emptied, restored or swapped.
@@ -12,21 +21,107 @@ type Cluster struct {
 	// Epoch counts the adoptions: each says that the operator has accepted the
 	// store as it is, although hosts remember another one.
 	Epoch uint64 `json:"epoch"`
-	// Adopted are GUIDs of lost or replaced stores whose hosts now belong here.
+	// Adopted are the GUIDs of stores, lost, replaced or restored, whose hosts
+	// now belong here.
 	Adopted []string `json:"adopted,omitempty"`
+	// Schema is the layout of keys and values.
+	Schema int `json:"schema"`
+
+	// unknown are fields of a newer version, which are written back unchanged.
+	unknown map[string]json.RawMessage
 }
 
-// decodeCluster reads the value of MetaKey. Fields of a newer version are
-// ignored.
-func decodeCluster(value []byte) (Cluster, error) {
-	var c Cluster
-	if err := json.Unmarshal(value, &c); err != nil {
-		return Cluster{}, fmt.Errorf("read %s: %w", MetaKey, err)
+// Identity reads the identity of a cluster and the store's revision, which also
+// holds with ErrNotFound.
+func Identity(ctx context.Context, s Store) (Cluster, int64, error) {
+	c, _, revision, err := readIdentity(ctx, s)
+	return c, revision, err
+}
+
+// EnsureIdentity reads the identity and makes one where there is none. A host
+// that has a local copy asks Judge first: an empty store is foreign to it.
+func EnsureIdentity(ctx context.Context, s Store) (Cluster, int64, error) {
+	c, revision, err := Identity(ctx, s)
+	if !errors.Is(err, ErrNotFound) {
+		return c, revision, err
 	}
-	if c.GUID == "" {
-		return Cluster{}, fmt.Errorf("read %s: no guid in %q", MetaKey, value)
+	c = Cluster{GUID: uuid.NewString(), Schema: schemaVersion}
+	revision, err = writeIdentity(ctx, s, c, 0)
+	if errors.Is(err, ErrConflict) { // another host was first
+		return Identity(ctx, s)
 	}
-	return c, nil
+	return c, revision, err
+}
+
+// Adopt makes the store the one that hosts with a copy belong to: it adds the
+// copy's GUID and raises the epoch above the copy's. A store without identity
+// gets one.
+func Adopt(ctx context.Context, s Store, copied Copy) (Cluster, int64, error) {
+	for {
+		c, modRevision, _, err := readIdentity(ctx, s)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			c = Cluster{GUID: uuid.NewString(), Schema: schemaVersion}
+		case err != nil:
+			return Cluster{}, 0, err
+		}
+		c.Epoch = max(c.Epoch, copied.Epoch) + 1
+		if copied.GUID != "" && !slices.Contains(c.Adopted, copied.GUID) {
+			c.Adopted = append(c.Adopted, copied.GUID)
+		}
+		revision, err := writeIdentity(ctx, s, c, modRevision)
+		if errors.Is(err, ErrConflict) {
+			continue // somebody else succeeded, so this ends
+		}
+		return c, revision, err
+	}
+}
+
+// VerdictKind says how a store stands to a copy.
+type VerdictKind int
+
+// The kinds of verdicts.
+const (
+	Same    VerdictKind = iota // the store that the copy was made of, not older
+	Adopted                    // another one, or an older state, that the operator accepted
+	Foreign                    // neither: remove nothing, wait for the operator
+)
+
+// String returns the kind as a word.
+func (k VerdictKind) String() string {
+	return [...]string{"same", "adopted", "foreign"}[k]
+}
+
+// Verdict is what Judge found.
+type Verdict struct {
+	Kind   VerdictKind
+	Reason string // of Foreign, in words for an operator
+}
+
+// Judge says whether a store, with its identity (if found) and revision, is the
+// one that a copy was made of.
+func Judge(copied Copy, cluster Cluster, found bool, revision int64) Verdict {
+	foreign := func(format string, args ...any) Verdict {
+		return Verdict{Foreign, fmt.Sprintf(format, args...)}
+	}
+	same := found && cluster.GUID == copied.GUID
+	switch {
+	case !found:
+		return foreign("the store has no cluster identity: it is empty, and this host remembers cluster %s", copied.GUID)
+	// First, because a restored backup may have grown past the copy's revision
+	// by another way since it was adopted.
+	case cluster.Epoch > copied.Epoch && slices.Contains(cluster.Adopted, copied.GUID):
+		return Verdict{Kind: Adopted}
+	case same && cluster.Epoch >= copied.Epoch && revision >= copied.Revision:
+		return Verdict{Kind: Same}
+	case !same:
+		return foreign("the store belongs to cluster %s, this host to %s", cluster.GUID, copied.GUID)
+	case cluster.Epoch < copied.Epoch:
+		return foreign("the store was restored from an old backup: it is at epoch %d, this host has seen %d",
+			cluster.Epoch, copied.Epoch)
+	}
+	return foreign("the store was restored from an old backup: it is at revision %d, this host has seen %d",
+		revision, copied.Revision)
 }
 
 // CheckIdentity decides whether a watch may go on: told is the revision up to
@@ -51,4 +146,48 @@ func CheckIdentity(opts WatchOptions, told int64, meta []byte, revision int64) e
 		return fmt.Errorf("%w: it belongs to cluster %s, wanted %s", ErrForeign, c.GUID, opts.GUID)
 	}
 	return nil
+}
+
+func readIdentity(ctx context.Context, s Store) (c Cluster, modRevision, revision int64, err error) {
+	kv, revision, err := s.Get(ctx, MetaKey)
+	if err != nil {
+		return Cluster{}, 0, revision, err
+	}
+	c, err = decodeCluster(kv.Value)
+	return c, kv.ModRevision, revision, err
+}
+
+func writeIdentity(ctx context.Context, s Store, c Cluster, modRevision int64) (int64, error) {
+	value, err := c.encode()
+	if err != nil {
+		return 0, err
+	}
+	return s.Txn(ctx, []Compare{{MetaKey, modRevision}}, []Op{{Key: MetaKey, Value: value}})
+}
+
+func decodeCluster(value []byte) (Cluster, error) {
+	var c Cluster
+	if err := json.Unmarshal(value, &c); err != nil {
+		return Cluster{}, fmt.Errorf("read cluster identity: %w", err)
+	}
+	if err := json.Unmarshal(value, &c.unknown); err != nil {
+		return Cluster{}, fmt.Errorf("read cluster identity: %w", err)
+	}
+	if c.GUID == "" {
+		return Cluster{}, errors.New("read cluster identity: it has no guid")
+	}
+	return c, nil
+}
+
+// encode writes the known fields over those that were read.
+func (c Cluster) encode() ([]byte, error) {
+	known, err := json.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("write cluster identity: %w", err)
+	}
+	all := maps.Clone(c.unknown)
+	if err := json.Unmarshal(known, &all); err != nil {
+		return nil, fmt.Errorf("write cluster identity: %w", err)
+	}
+	return json.Marshal(all)
 }
