@@ -48,7 +48,7 @@ type PeerState struct {
 	LastError   string // why it went down last, in words; empty: never did
 
 	RouterID     netip.Addr
-	Local        netip.Addr // our end of the connection
+	Local        netip.Addr // our end of the connection; zero when it is down
 	Hold         time.Duration
 	Keepalive    time.Duration
 	Capabilities []string // of the peer, sorted

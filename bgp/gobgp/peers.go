@@ -42,6 +42,7 @@ func (s *Speaker) Peers() []bgp.PeerState {
 			LastError:   s.log.reason(addr),
 			EndOfRIB:    e.endOfRIB,
 			LastUpdate:  e.lastUpdate,
+			Local:       e.connection.local.Addr(),
 		}
 		if p := now[addr]; p != nil {
 			setState(&st, p)
@@ -119,7 +120,6 @@ func setState(st *bgp.PeerState, p *api.Peer) {
 		st.Since = since.AsTime()
 	}
 	st.RouterID, _ = netip.ParseAddr(p.State.RouterId)
-	st.Local, _ = netip.ParseAddr(p.GetTransport().GetLocalAddress())
 	st.Hold = time.Duration(timers.GetNegotiatedHoldTime()) * time.Second
 	st.Keepalive = time.Duration(timers.GetKeepaliveInterval()) * time.Second
 	for _, a := range p.AfiSafis {

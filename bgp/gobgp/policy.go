@@ -88,31 +88,31 @@ func (s *Speaker) policies() *api.SetPoliciesRequest {
 	reflector := s.reflector()
 	sets := []*api.DefinedSet{{DefinedType: api.DefinedType_AS_PATH, Name: ownASName, List: s.ownAS()}}
 	in := []*api.Statement{
-		statement("own", &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL}, accept()),
-		statement("own-as", &api.Conditions{AsPathSet: &api.MatchSet{Name: ownASName}}, reject()),
+		statement("import-own", &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL}, accept()),
+		statement("import-own-as", &api.Conditions{AsPathSet: &api.MatchSet{Name: ownASName}}, reject()),
 		// LOCAL_PREF of an external peer is ignored (RFC 4271 §5.1.5).
-		statement("external", &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_EXTERNAL},
+		statement("import-external", &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_EXTERNAL},
 			&api.Actions{LocalPref: &api.LocalPrefAction{Value: bgp.DefaultLocalPref}}),
 	}
 	out := []*api.Statement{
-		statement("own", &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL}, accept()),
+		statement("export-own", &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL}, accept()),
 	}
 	if !reflector {
-		in = append(in, statement("all", &api.Conditions{}, accept()))
+		in = append(in, statement("import-all", &api.Conditions{}, accept()))
 	} else {
 		for _, set := range poolSets(s.pools) {
 			sets = append(sets, set)
-			in = append(in, statement(set.Name, &api.Conditions{PrefixSet: &api.MatchSet{Name: set.Name}}, accept()))
+			in = append(in, statement("import-"+set.Name, &api.Conditions{PrefixSet: &api.MatchSet{Name: set.Name}}, accept()))
 		}
 		// An empty neighbour set would match every peer.
 		if external := s.externalPeers(); len(external) > 0 {
 			sets = append(sets, &api.DefinedSet{DefinedType: api.DefinedType_NEIGHBOR, Name: externalName, List: external})
-			out = append(out, statement("transit", &api.Conditions{
+			out = append(out, statement("export-transit", &api.Conditions{
 				RouteType:   api.Conditions_ROUTE_TYPE_EXTERNAL,
 				NeighborSet: &api.MatchSet{Name: externalName},
 			}, reject()))
 		}
-		out = append(out, statement("reflected", &api.Conditions{}, &api.Actions{
+		out = append(out, statement("export-reflected", &api.Conditions{}, &api.Actions{
 			RouteAction: api.RouteAction_ACCEPT,
 			Nexthop:     &api.NexthopAction{Unchanged: true},
 		}))

@@ -15,6 +15,7 @@ import (
 // session is what this package keeps of a session; guarded by Speaker.mu.
 type session struct {
 	want        bgp.Session
+	connection  connection // of the established session, else zero
 	established int
 	endOfRIB    bool
 	lastUpdate  time.Time

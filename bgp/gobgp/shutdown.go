@@ -1,7 +1,6 @@
 package gobgp
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -12,28 +11,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// connection is both ends of an established session.
+// connection is both ends of a TCP connection.
 type connection struct{ local, peer netip.AddrPort }
 
 // shutdownSockets shuts down the TCP connection of each established session, so
 // that the peer sees it end without a NOTIFICATION. GoBGP hands its sockets to
 // nobody; they are found among the descriptors of this process by both ends.
-func (s *Speaker) shutdownSockets(ctx context.Context) error {
+func (s *Speaker) shutdownSockets() error {
 	wanted := make(map[connection]bool)
-	err := s.server.ListPeer(ctx, &api.ListPeerRequest{}, func(p *api.Peer) {
-		t := p.GetTransport()
-		local, err1 := netip.ParseAddr(t.GetLocalAddress())
-		peer, err2 := netip.ParseAddr(p.GetState().GetNeighborAddress())
-		if err1 == nil && err2 == nil && p.State.SessionState == api.PeerState_ESTABLISHED {
-			wanted[connection{
-				local: netip.AddrPortFrom(local, uint16(t.LocalPort)),
-				peer:  netip.AddrPortFrom(peer, uint16(t.RemotePort)),
-			}] = true
-		}
-	})
-	if err != nil {
-		return fmt.Errorf("list peers: %w", err)
+	s.mu.Lock()
+	for _, e := range s.sessions {
+		wanted[e.connection] = true
 	}
+	s.mu.Unlock()
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		return fmt.Errorf("list descriptors: %w", err)
@@ -78,4 +68,15 @@ func addrPort(sa unix.Sockaddr) netip.AddrPort {
 		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port))
 	}
 	return netip.AddrPort{}
+}
+
+func connectionOf(peer netip.Addr, t *api.Transport) connection {
+	local, err := netip.ParseAddr(t.GetLocalAddress())
+	if err != nil {
+		return connection{}
+	}
+	return connection{
+		local: netip.AddrPortFrom(local.Unmap(), uint16(t.LocalPort)),
+		peer:  netip.AddrPortFrom(peer, uint16(t.RemotePort)),
+	}
 }

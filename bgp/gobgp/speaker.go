@@ -69,24 +69,27 @@ func (s *Speaker) Start(ctx context.Context, settings bgp.Settings) error {
 	for _, a := range s.settings.ListenAddresses {
 		listen = append(listen, a.String())
 	}
+	// What is best among equals is decided here: GoBGP's UseMultiplePaths is a
+	// package variable, one for all servers of a process.
 	err := s.server.StartBgp(ctx, &api.StartBgpRequest{Global: &api.Global{
 		Asn:             s.settings.ASN,
 		RouterId:        s.settings.RouterID.String(),
 		ListenPort:      int32(s.settings.ListenPort),
 		ListenAddresses: listen,
-		// A package variable of GoBGP, so never set to anything else: what is
-		// best among equals is decided here.
-		UseMultiplePaths: false,
 	}})
-	if err != nil {
-		return fmt.Errorf("start BGP on port %d: %w", s.settings.ListenPort, err)
-	}
-	if err := s.assignPolicies(ctx); err != nil {
-		return err
-	}
 	watch, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
-	return s.watch(watch)
+	if err != nil {
+		err = fmt.Errorf("start BGP on port %d: %w", s.settings.ListenPort, err)
+	} else {
+		err = errors.Join(s.assignPolicies(ctx), s.watch(watch))
+	}
+	if err != nil { // listeners may have been opened
+		cancel()
+		s.stopped = true
+		return errors.Join(err, s.server.StopBgp(ctx, &api.StopBgpRequest{}))
+	}
+	return nil
 }
 
 // SetPools implements bgp.Speaker.
@@ -179,7 +182,7 @@ func (s *Speaker) Stop(ctx context.Context, graceful bool) error {
 
 	var errs []error
 	if graceful {
-		if err := s.shutdownSockets(ctx); err != nil {
+		if err := s.shutdownSockets(); err != nil {
 			errs = append(errs, fmt.Errorf("close sessions without notification: %w", err))
 		}
 	}

@@ -54,9 +54,10 @@ func (s *Speaker) peerEvent(p *api.Peer) {
 	s.mu.Lock()
 	if e := s.sessions[addr]; e != nil {
 		e.stopTimer()
-		e.endOfRIB, e.lastUpdate = false, time.Time{}
+		e.endOfRIB, e.lastUpdate, e.connection = false, time.Time{}, connection{}
 		if p.State.SessionState == api.PeerState_ESTABLISHED {
 			e.established++
+			e.connection = connectionOf(addr, p.GetTransport())
 			e.stale = time.AfterFunc(s.settings.StaleTime, func() { s.expireStale(e) })
 		}
 	}

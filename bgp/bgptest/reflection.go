@@ -1,0 +1,108 @@
+package bgptest
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/projectvrouter/vrouter/bgp"
+)
+
+const cluster = "244.0.0.1"
+
+func reflection(l *lab) {
+	rr, a, b := l.start(1, as), l.start(2, as), l.start(3, as)
+	rr.sessions(rr.to(a, bgp.IPv4Unicast, client(cluster)), rr.to(b, bgp.IPv4Unicast, client(cluster)))
+	for _, h := range []*host{a, b} {
+		h.sessions(h.to(rr, bgp.IPv4Unicast))
+	}
+	rr.up(bgp.IPv4Unicast, a, b)
+	a.originate("10.1.0.2/32", bgp.Attributes{LocalPref: 150, Communities: []bgp.Community{7}})
+	b.originate("10.1.0.3/32", bgp.Attributes{})
+	l.wait("reflected paths", func() bool { return b.has("10.1.0.2/32", a) && a.has("10.1.0.3/32", b) })
+	p := b.paths("10.1.0.2/32")[0]
+	if p.OriginatorID != l.addr(2, bgp.IPv4Unicast) || !slices.Equal(p.ClusterList, []netip.Addr{netip.MustParseAddr(cluster)}) {
+		l.Errorf("originator %s, cluster list %v", p.OriginatorID, p.ClusterList)
+	}
+	if p.LocalPref != 150 || !slices.Equal(p.Communities, []bgp.Community{7}) || p.Peer != l.addr(1, bgp.IPv4Unicast) {
+		l.Errorf("reflected path is %+v", p)
+	}
+	if st := rr.peer(b, bgp.IPv4Unicast); st.Advertised != 1 {
+		l.Errorf("the reflector says that it advertised %d prefixes to host 3", st.Advertised)
+	}
+	// A late client gets all.
+	late := l.start(4, as)
+	late.sessions(late.to(rr, bgp.IPv4Unicast))
+	rr.sessions(rr.to(a, bgp.IPv4Unicast, client(cluster)), rr.to(b, bgp.IPv4Unicast, client(cluster)),
+		rr.to(late, bgp.IPv4Unicast, client(cluster)))
+	late.synced(bgp.IPv4Unicast, rr)
+	if !late.has("10.1.0.2/32", a) || !late.has("10.1.0.3/32", b) {
+		l.Errorf("End-of-RIB of the reflector without the paths\n%s", l.dump())
+	}
+	a.withdraw("10.1.0.2/32")
+	l.wait("withdrawal", func() bool { return b.has("10.1.0.2/32") && late.has("10.1.0.2/32") })
+	if len(a.learned) != 1 || a.peer(rr, bgp.IPv4Unicast).Established != 1 {
+		l.Errorf("host 2 learned its own route or lost its session\n%s", l.dump())
+	}
+	b.stop(false)
+	l.wait("the end of a client", func() bool { return a.has("10.1.0.3/32") && late.has("10.1.0.3/32") })
+}
+
+// reflectionNonClients: what a non-client told goes to clients only.
+func reflectionNonClients(l *lab) {
+	rr, a, x, y := l.start(1, as), l.start(2, as), l.start(3, as), l.start(4, as)
+	rr.sessions(rr.to(a, bgp.IPv4Unicast, client(cluster)),
+		rr.to(x, bgp.IPv4Unicast, nonClient(cluster)), rr.to(y, bgp.IPv4Unicast, nonClient(cluster)))
+	for i, h := range []*host{a, x, y} {
+		h.originate([]string{"10.1.0.2/32", "10.1.0.3/32", "10.1.0.4/32"}[i], bgp.Attributes{})
+		h.sessions(h.to(rr, bgp.IPv4Unicast))
+	}
+	l.wait("paths of clients and to clients", func() bool {
+		return x.has("10.1.0.2/32", a) && y.has("10.1.0.2/32", a) && a.has("10.1.0.3/32", x) && a.has("10.1.0.4/32", y)
+	})
+	a.originate("10.1.0.5/32", bgp.Attributes{})
+	l.wait("a later path", func() bool { return x.has("10.1.0.5/32", a) && y.has("10.1.0.5/32", a) })
+	if len(x.learned) != 2 || len(y.learned) != 2 {
+		l.Errorf("a path of a non-client went to a non-client\n%s", l.dump())
+	}
+}
+
+// reflectorAtTheEdge has an internal client and two external peers.
+func reflectorAtTheEdge(l *lab) {
+	rr, a, tor1, tor2 := l.start(1, as), l.start(2, as), l.start(3, 65003), l.start(4, 65004)
+	rr.sessions(rr.to(a, bgp.IPv4Unicast, client(cluster)),
+		rr.to(tor1, bgp.IPv4Unicast, nonClient(cluster)), rr.to(tor2, bgp.IPv4Unicast, nonClient(cluster)))
+	for i, h := range []*host{a, tor1, tor2} {
+		h.originate([]string{"10.1.0.2/32", "10.1.0.3/32", "10.1.0.4/32"}[i], bgp.Attributes{})
+		h.sessions(h.to(rr, bgp.IPv4Unicast))
+	}
+	// The next hop stays, at the external peers too: the reflector forwards nothing.
+	l.wait("paths across the edge", func() bool {
+		return tor1.has("10.1.0.2/32", a) && tor2.has("10.1.0.2/32", a) && a.has("10.1.0.3/32", tor1) && a.has("10.1.0.4/32", tor2)
+	})
+	a.originate("10.1.0.5/32", bgp.Attributes{})
+	l.wait("a later path", func() bool { return tor1.has("10.1.0.5/32", a) && tor2.has("10.1.0.5/32", a) })
+	if len(tor1.learned) != 2 || len(tor2.learned) != 2 {
+		l.Errorf("the reflector is transit between external peers\n%s", l.dump())
+	}
+}
+
+func reflectorPoolsChange(l *lab) {
+	rr, a, b := l.start(1, as), l.start(2, as), l.start(3, as)
+	wider := append(poolPrefixes(), bgp.Pool{Prefix: netip.MustParsePrefix("172.16.0.0/12")})
+	rr.sessions(rr.to(a, bgp.IPv4Unicast, client(cluster)), rr.to(b, bgp.IPv4Unicast, client(cluster)))
+	for _, h := range []*host{a, b} {
+		h.SetPools(wider)
+		h.sessions(h.to(rr, bgp.IPv4Unicast))
+	}
+	a.originate("10.1.0.2/32", bgp.Attributes{})
+	a.originate("172.16.0.2/32", bgp.Attributes{})
+	l.wait("path", func() bool { return b.has("10.1.0.2/32", a) })
+	l.wait("both at the reflector", func() bool { return rr.peer(a, bgp.IPv4Unicast).Received == 2 })
+	if !b.has("172.16.0.2/32") {
+		l.Error("the reflector gave away what is outside its pools")
+	}
+	rr.SetPools(wider)
+	l.wait("path in the new pool", func() bool { return b.has("172.16.0.2/32", a) })
+	rr.SetPools(poolPrefixes())
+	l.wait("withdrawal", func() bool { return b.has("172.16.0.2/32") && b.has("10.1.0.2/32", a) })
+}

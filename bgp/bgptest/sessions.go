@@ -1,0 +1,173 @@
+package bgptest
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/projectvrouter/vrouter/bgp"
+)
+
+const as = 64512 // of the suite's hosts unless a test needs several
+
+// pair is two hosts of one AS with a session of family f, up.
+func (l *lab) pair(f bgp.Family) (a, b *host) {
+	a, b = l.start(1, as), l.start(2, as)
+	a.sessions(a.to(b, f))
+	b.sessions(b.to(a, f))
+	a.up(f, b)
+	return a, b
+}
+
+func sessionComesUp(l *lab) {
+	a, b := l.pair(bgp.IPv4Unicast)
+	a.synced(bgp.IPv4Unicast, b)
+	for _, p := range []bgp.PeerState{a.peer(b, bgp.IPv4Unicast), b.peer(a, bgp.IPv4Unicast)} {
+		if p.Hold != bgp.DefaultHold || p.Keepalive != bgp.DefaultHold/3 {
+			l.Errorf("%s: hold %s and keepalive %s", p.Session, p.Hold, p.Keepalive)
+		}
+		if len(p.Capabilities) == 0 || p.Established != 1 || p.Since.IsZero() {
+			l.Errorf("%s: capabilities %v, established %d times, since %s", p.Session, p.Capabilities, p.Established, p.Since)
+		}
+		if gr := p.GracefulRestart; !gr.Negotiated || gr.Restarting || gr.RestartTime != bgp.DefaultRestartTime {
+			l.Errorf("%s: graceful restart %+v", p.Session, gr)
+		}
+		if p.Received+p.Accepted+p.Advertised != 0 {
+			l.Errorf("%s: prefixes %d, %d, %d", p.Session, p.Received, p.Accepted, p.Advertised)
+		}
+	}
+	if id := a.peer(b, bgp.IPv4Unicast).RouterID; id != l.addr(2, bgp.IPv4Unicast) {
+		l.Errorf("router id of host 2 is %s", id)
+	}
+	if local := a.peer(b, bgp.IPv4Unicast).Local; local != l.addr(1, bgp.IPv4Unicast) {
+		l.Errorf("local address of host 1 is %s", local)
+	}
+}
+
+func bothEndsDial(l *lab) {
+	a, b := l.start(1, as), l.start(2, as)
+	dial := func(s *bgp.Session) { s.Passive = false }
+	a.sessions(a.to(b, bgp.IPv4Unicast, dial))
+	b.sessions(b.to(a, bgp.IPv4Unicast, dial))
+	a.up(bgp.IPv4Unicast, b)
+}
+
+func ipv6(l *lab) {
+	a, b := l.start(1, as), l.start(2, as)
+	a.originate("fd00::1/128", bgp.Attributes{})
+	a.sessions(a.to(b, bgp.IPv6Unicast))
+	b.sessions(b.to(a, bgp.IPv6Unicast))
+	l.wait("path to fd00::1", func() bool { return b.has("fd00::1/128", a) })
+}
+
+func bothFamilies(l *lab) {
+	a, b := l.start(1, as), l.start(2, as)
+	a.originate("10.1.0.1/32", bgp.Attributes{})
+	a.originate("fd00::1/128", bgp.Attributes{})
+	a.sessions(a.to(b, bgp.IPv4Unicast), a.to(b, bgp.IPv6Unicast))
+	b.sessions(b.to(a, bgp.IPv4Unicast), b.to(a, bgp.IPv6Unicast))
+	l.wait("both paths", func() bool { return b.has("10.1.0.1/32", a) && b.has("fd00::1/128", a) })
+	a.synced(bgp.IPv4Unicast, b)
+	a.synced(bgp.IPv6Unicast, b)
+	for _, f := range []bgp.Family{bgp.IPv4Unicast, bgp.IPv6Unicast} {
+		if n := b.peer(a, f).Received; n != 1 {
+			l.Errorf("%d prefixes over the %s session, want its own one", n, f)
+		}
+		if n := a.peer(b, f).Advertised; n != 1 {
+			l.Errorf("%d prefixes advertised over the %s session, want its own one", n, f)
+		}
+	}
+}
+
+func fourOctetAS(l *lab) {
+	a, b := l.start(1, 4200000001), l.start(2, 64513)
+	a.originate("10.1.0.1/32", bgp.Attributes{})
+	a.sessions(a.to(b, bgp.IPv4Unicast))
+	b.sessions(b.to(a, bgp.IPv4Unicast))
+	l.wait("path from AS 4200000001", func() bool { return b.has("10.1.0.1/32", a) })
+	p := b.paths("10.1.0.1/32")[0]
+	if len(p.ASPath) != 1 || p.ASPath[0] != 4200000001 || p.ASPathLen != 1 || p.PeerAS != 4200000001 || p.Internal {
+		l.Errorf("AS path %v of length %d from AS %d, internal %t", p.ASPath, p.ASPathLen, p.PeerAS, p.Internal)
+	}
+}
+
+func wrongAS(l *lab) {
+	a, b := l.start(1, as), l.start(2, as)
+	a.sessions(a.to(b, bgp.IPv4Unicast, func(s *bgp.Session) { s.PeerAS = 65000 }))
+	b.sessions(b.to(a, bgp.IPv4Unicast))
+	l.wait("a reason at host 1", func() bool { return a.peer(b, bgp.IPv4Unicast).LastError != "" })
+	if p := a.peer(b, bgp.IPv4Unicast); p.State == bgp.Established || p.Established != 0 {
+		l.Errorf("session with the wrong AS is %s, came up %d times", p.State, p.Established)
+	}
+}
+
+func sameSessions(l *lab) {
+	a, b := l.pair(bgp.IPv4Unicast)
+	b.sessions(b.to(a, bgp.IPv4Unicast))
+	b.sessions(b.to(a, bgp.IPv4Unicast, func(s *bgp.Session) {
+		s.Name, s.Kind, s.Origin, s.PeerNode, s.PeerPort = "peer/x", bgp.Global, "x", "host1", bgp.DefaultPort
+	}))
+	// What is sent after it proves that the session is still the same.
+	b.originate("10.1.0.1/32", bgp.Attributes{})
+	l.wait("path", func() bool { return a.has("10.1.0.1/32", b) })
+	for _, p := range []bgp.PeerState{a.peer(b, bgp.IPv4Unicast), b.peer(a, bgp.IPv4Unicast)} {
+		if p.Established != 1 || p.State != bgp.Established {
+			l.Errorf("%s is %s, came up %d times", p.Session, p.State, p.Established)
+		}
+	}
+	if name := b.peer(a, bgp.IPv4Unicast).Session.Name; name != "peer/x" {
+		l.Errorf("name of the session is %q", name)
+	}
+}
+
+func changedSession(l *lab) {
+	a, b, c := l.start(1, as), l.start(2, as), l.start(3, as)
+	a.sessions(a.to(b, bgp.IPv4Unicast), a.to(c, bgp.IPv4Unicast))
+	b.sessions(b.to(a, bgp.IPv4Unicast))
+	c.sessions(c.to(a, bgp.IPv4Unicast))
+	a.up(bgp.IPv4Unicast, b, c)
+	a.sessions(a.to(b, bgp.IPv4Unicast, func(s *bgp.Session) { s.Hold = 30 * time.Second }), a.to(c, bgp.IPv4Unicast))
+	l.wait("session with the new hold time", func() bool {
+		p := b.peer(a, bgp.IPv4Unicast)
+		return p.State == bgp.Established && p.Hold == 30*time.Second
+	})
+	if p := b.peer(a, bgp.IPv4Unicast); p.Established != 2 || p.LastError == "" {
+		l.Errorf("the changed session came up %d times, last error %q", p.Established, p.LastError)
+	}
+	if p := c.peer(a, bgp.IPv4Unicast); p.Established != 1 || p.State != bgp.Established {
+		l.Errorf("the other session is %s, came up %d times", p.State, p.Established)
+	}
+}
+
+func removedSession(l *lab) {
+	a, b := l.start(1, as), l.start(2, as)
+	a.originate("10.1.0.1/32", bgp.Attributes{})
+	b.originate("10.1.0.2/32", bgp.Attributes{})
+	a.sessions(a.to(b, bgp.IPv4Unicast))
+	b.sessions(b.to(a, bgp.IPv4Unicast))
+	l.wait("paths both ways", func() bool { return b.has("10.1.0.1/32", a) && a.has("10.1.0.2/32", b) })
+	a.sessions()
+	l.wait("paths to go at both ends", func() bool { return b.has("10.1.0.1/32") && a.has("10.1.0.2/32") })
+	if n := len(a.Peers()); n != 0 {
+		l.Errorf("host 1 has %d peers", n)
+	}
+	a.sessions(a.to(b, bgp.IPv4Unicast))
+	l.wait("paths both ways again", func() bool { return b.has("10.1.0.1/32", a) && a.has("10.1.0.2/32", b) })
+}
+
+func refusedSessions(l *lab) {
+	a, b := l.start(1, as), l.start(2, as)
+	b.sessions(b.to(a, bgp.IPv4Unicast))
+	err := a.SetSessions([]bgp.Session{
+		a.to(b, bgp.IPv4Unicast, func(s *bgp.Session) { s.Peer = netip.Addr{} }),
+		a.to(b, bgp.IPv6Unicast, func(s *bgp.Session) { s.Peer = l.addr(3, bgp.IPv4Unicast) }),
+		a.to(b, bgp.IPv6Unicast, func(s *bgp.Session) { s.PeerAS = 0 }),
+		a.to(b, bgp.IPv4Unicast),
+	})
+	if err == nil {
+		l.Error("sessions without an address, of another family, without an AS: no error")
+	}
+	a.up(bgp.IPv4Unicast, b) // not held up by the others
+	if n := len(a.Peers()); n != 1 {
+		l.Errorf("host 1 has %d peers, want 1", n)
+	}
+}
