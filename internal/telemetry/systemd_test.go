@@ -61,9 +61,6 @@ func TestNotifier(t *testing.T) {
 		h.Set("store", true, "")
 		expect("READY=1", "STATUS=ready")
 		h.Set("store", false, "etcd is away")
-		h.Set("store", true, "")
-		expect()
-		h.Set("store", false, "etcd is away")
 		expect("STATUS=store: not ready: etcd is away")
 		h.Set("store", true, "")
 		expect("STATUS=ready") // READY=1 is said once
