@@ -1,0 +1,66 @@
+package cli
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/projectvrouter/vrouter/internal/resource"
+)
+
+// patience is how long a press of the tab key may take.
+const patience = 2 * time.Second
+
+// completeObjects completes KIND, then NAME as vrouterd knows them.
+func (a *app) completeObjects(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		var kinds []string
+		for _, kind := range resource.Kinds() {
+			kinds = append(kinds, strings.ToLower(string(kind)))
+		}
+		return kinds, cobra.ShellCompDirectiveNoFileComp
+	}
+	kind, ok := resource.ParseKind(args[0])
+	if !ok {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	namespace := ""
+	if flag := cmd.Flags().Lookup("namespace"); flag != nil {
+		namespace = flag.Value.String()
+	}
+	return a.names(cmd.Context(), kind, namespace), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeNodes completes the name of a node.
+func (a *app) completeNodes(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return a.names(cmd.Context(), resource.KindNode, ""), cobra.ShellCompDirectiveNoFileComp
+}
+
+// names lists the names of a kind; none when vrouterd does not answer at once.
+func (a *app) names(ctx context.Context, kind resource.Kind, namespace string) []string {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	c, err := a.connect()
+	if err != nil {
+		return nil
+	}
+	messages, _, err := a.list(ctx, c, kind, scope{namespace: namespace})
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, msg := range messages {
+		names = append(names, refOf(msg).name)
+	}
+	return names
+}
+
+// completeNodeArgument completes the only argument, the name of a node.
+func (a *app) completeNodeArgument(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.completeNodes(cmd, args, typed)
+}

@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/projectvrouter/vrouter/internal/resource"
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+)
+
+func (a *app) endpointWatchCommand() *cobra.Command {
+	var s endpointScope
+	c := &cobra.Command{
+		Use:   "watch",
+		Short: "Show endpoints and every change of them and of their stage, until interrupted",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.endpointWatch(cmd.Context(), &s)
+		},
+	}
+	s.bind(c, "endpoints")
+	return c
+}
+
+func (a *app) endpointWatch(ctx context.Context, s *endpointScope) error {
+	f, wanted, err := s.check()
+	if err != nil {
+		return err
+	}
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	wide := f == formatWide
+	w := a.eventWriter(f, endpointColumns(wide), func(msg proto.Message) []cell {
+		return endpointRow(msg.(*vrouterv1.WorkloadEndpoint), wide)
+	})
+	follow := follower{
+		app:  a,
+		open: openEndpoints(c, s),
+		match: func(msg proto.Message) bool {
+			// An endpoint that moves away is put once more by the server's filter
+			// or not at all; either way it is no longer on the node.
+			spec := msg.(*vrouterv1.WorkloadEndpoint).GetSpec()
+			return (s.node == "" || spec.GetNode() == s.node) && wanted.Matches(resource.MetadataOf(msg).GetLabels())
+		},
+		emit:  w.emit,
+		flush: w.flush,
+	}
+	return follow.run(ctx)
+}
+
+// openEndpoints opens streams of EndpointService.WatchEndpoints.
+func openEndpoints(c *client, s *endpointScope) source {
+	return func(ctx context.Context, after int64) (func() (update, error), error) {
+		stream, err := c.endpoints.WatchEndpoints(ctx, &vrouterv1.WatchEndpointsRequest{
+			Namespace: s.namespace, Node: s.node, AfterRevision: after, WithStatus: true,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return func() (update, error) {
+			response, err := stream.Recv()
+			if err != nil {
+				return update{}, err
+			}
+			return endpointUpdate(response), nil
+		}, nil
+	}
+}
+
+func endpointUpdate(response *vrouterv1.WatchEndpointsResponse) update {
+	switch event := response.GetEvent().(type) {
+	case *vrouterv1.WatchEndpointsResponse_Put:
+		return putUpdate(event.Put)
+	case *vrouterv1.WatchEndpointsResponse_Delete:
+		id := event.Delete.GetId()
+		name := resource.EndpointID{Orchestrator: id.GetOrchestrator(), Workload: id.GetWorkload(), Endpoint: id.GetEndpoint()}.KeyName()
+		return update{
+			key:      ref{resource.KindWorkloadEndpoint, id.GetNamespace(), name},
+			gone:     true,
+			revision: event.Delete.GetRevision(),
+		}
+	case *vrouterv1.WatchEndpointsResponse_Synced:
+		return update{synced: true, revision: event.Synced}
+	case *vrouterv1.WatchEndpointsResponse_Progress:
+		return update{revision: event.Progress}
+	}
+	return update{} // an event of a newer server
+}

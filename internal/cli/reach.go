@@ -1,0 +1,158 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"regexp"
+	"sync"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+)
+
+// connectTimeout is how long one attempt to connect may take: a fabric answers
+// in milliseconds, a host that is off never.
+const connectTimeout = 5 * time.Second
+
+// unreachableError says that no vrouterd answers, or no longer does.
+type unreachableError struct {
+	server string
+	cause  error
+}
+
+func (e *unreachableError) Error() string {
+	return fmt.Sprintf("cannot reach vrouterd at %s: %v", e.server, e.cause)
+}
+
+func (e *unreachableError) Unwrap() error { return e.cause }
+
+// hint says what to look at, if the cause tells.
+func (e *unreachableError) hint() string {
+	var unknown x509.UnknownAuthorityError
+	var alert tls.AlertError
+	switch {
+	case errors.As(e.cause, &unknown):
+		return "is --ca the authority that signed the server's certificate?"
+	case errors.As(e.cause, &alert):
+		return "does the server know the authority that signed --cert?"
+	case errors.Is(e.cause, fs.ErrPermission):
+		return "the socket is open to root and to its group"
+	case errors.Is(e.cause, fs.ErrNotExist), errors.Is(e.cause, syscall.ECONNREFUSED),
+		errors.Is(e.cause, os.ErrDeadlineExceeded), errors.Is(e.cause, context.DeadlineExceeded):
+		return "is it running?"
+	}
+	return ""
+}
+
+// link dials, and remembers why the last attempt came to nothing: gRPC tells
+// only a text.
+type link struct {
+	server           string // as given on the command line
+	network, address string
+
+	mu      sync.Mutex // guards failure
+	failure error
+}
+
+func (l *link) record(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failure = err
+}
+
+func (l *link) dial(ctx context.Context, _ string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, l.network, l.address)
+	l.record(err)
+	return conn, err
+}
+
+// recorder remembers failed handshakes, too.
+type recorder struct {
+	credentials.TransportCredentials
+	link *link
+}
+
+func (r recorder) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn, info, err := r.TransportCredentials.ClientHandshake(ctx, authority, raw)
+	r.link.record(err)
+	return conn, info, err
+}
+
+func (r recorder) Clone() credentials.TransportCredentials {
+	return recorder{r.TransportCredentials.Clone(), r.link}
+}
+
+// translate tells errors of the connection from answers of the server: only
+// the latter come while the connection is up.
+func (c *client) translate(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return err
+	}
+	s := status.Convert(err)
+	if s.Code() != codes.Unavailable && s.Code() != codes.DeadlineExceeded {
+		return err
+	}
+	if len(s.Details()) > 0 || c.conn.GetState() == connectivity.Ready {
+		return err
+	}
+	return &unreachableError{server: c.link.server, cause: c.link.cause(s)}
+}
+
+// cause is why the connection is not there, as tersely as it is known.
+func (l *link) cause(s *status.Status) error {
+	l.mu.Lock()
+	err := l.failure
+	l.mu.Unlock()
+	if err == nil && s.Code() == codes.DeadlineExceeded {
+		return errors.New("no answer in time")
+	}
+	if err == nil {
+		return errors.New(innermost(s.Message()))
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err
+	}
+	var call *os.SyscallError
+	if errors.As(err, &call) {
+		err = call.Err
+	}
+	return err
+}
+
+// wrapping is what gRPC puts around the text of a lost connection.
+var wrapping = regexp.MustCompile(`^(connection error: desc = "|transport: |error reading server preface: |error reading from server: )`)
+
+// innermost strips gRPC's wrapping from a message.
+func innermost(message string) string {
+	quoted := false
+	for {
+		prefix := wrapping.FindString(message)
+		if prefix == "" {
+			break
+		}
+		quoted = quoted || prefix[len(prefix)-1] == '"'
+		message = message[len(prefix):]
+	}
+	if quoted && message != "" && message[len(message)-1] == '"' {
+		message = message[:len(message)-1]
+	}
+	if message == "EOF" {
+		return "the connection was closed"
+	}
+	return message
+}

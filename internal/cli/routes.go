@@ -1,0 +1,242 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+)
+
+func (a *app) routesCommand() *cobra.Command {
+	var node, output string
+	c := &cobra.Command{
+		Use:   "routes [PREFIX]",
+		Short: "Show RIB and FIB of a node side by side",
+		Long: `Show RIB and FIB of a node side by side: each prefix with the source that was
+chosen for it, what the kernel holds, whether it is advertised, the paths that
+BGP knows (the best one marked *), and why the route is there or is not.
+
+With PREFIX (an address counts as the prefix of itself) only what is inside it.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, err := parseFormat(output, "table", formatWide, formatYAML, formatJSON)
+			if err != nil {
+				return err
+			}
+			request := &vrouterv1.ListRoutesRequest{Node: node}
+			if len(args) > 0 {
+				if request.Prefix, err = parsePrefix(args[0]); err != nil {
+					return err
+				}
+			}
+			return a.routes(cmd.Context(), request, f)
+		},
+	}
+	c.Flags().StringVar(&node, "node", "", "node to ask (default the one that takes the call)")
+	_ = c.RegisterFlagCompletionFunc("node", a.completeNodes)
+	bindOutput(c, &output, "table", formatWide, formatYAML, formatJSON)
+	return c
+}
+
+// parsePrefix reads a prefix, or an address as the prefix of itself.
+func parsePrefix(text string) (string, error) {
+	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
+		return netip.PrefixFrom(addr, addr.BitLen()).String(), nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil {
+		return "", usagef("PREFIX %q: neither a prefix nor an address", text)
+	}
+	if prefix != prefix.Masked() {
+		return "", usagef("PREFIX %q: has bits beyond its length; %s?", text, prefix.Masked())
+	}
+	return prefix.String(), nil
+}
+
+func (a *app) routes(ctx context.Context, request *vrouterv1.ListRoutesRequest, f format) error {
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	routes, err := a.readRoutes(ctx, c, request)
+	a.progress.clear()
+	if err != nil {
+		return err
+	}
+	if f == formatYAML || f == formatJSON {
+		return a.writeRoutes(f, routes)
+	}
+	if len(routes) == 0 {
+		fmt.Fprintln(a.Err, "No routes found")
+		return nil
+	}
+	t := a.newTable(f == formatWide, routeColumns(f == formatWide)...)
+	for _, r := range routes {
+		addRoute(t, r, f == formatWide)
+	}
+	return t.flush(a.Out)
+}
+
+// readRoutes reads the whole stream. --timeout holds between two portions: the
+// whole takes as long as there are routes.
+func (a *app) readRoutes(ctx context.Context, c *client, request *vrouterv1.ListRoutesRequest) ([]*vrouterv1.Route, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if c.timeout > 0 {
+		late := fmt.Errorf("no answer within --timeout %s: %w", c.timeout, context.DeadlineExceeded)
+		timer := time.AfterFunc(c.timeout, func() { cancel(late) })
+		defer timer.Stop()
+		defer func(t *time.Timer) { t.Stop() }(timer)
+		return a.receiveRoutes(ctx, c, request, func() { timer.Reset(c.timeout) })
+	}
+	return a.receiveRoutes(ctx, c, request, func() {})
+}
+
+func (a *app) receiveRoutes(ctx context.Context, c *client, request *vrouterv1.ListRoutesRequest, heard func()) ([]*vrouterv1.Route, error) {
+	stream, err := c.nodes.ListRoutes(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	var routes []*vrouterv1.Route
+	a.newProgress("read", 0)
+	for {
+		response, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return routes, nil
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			return nil, cause
+		}
+		if err != nil {
+			return nil, err
+		}
+		heard()
+		routes = append(routes, response.GetRoutes()...)
+		a.progress.step(len(response.GetRoutes()))
+	}
+}
+
+// writeRoutes prints a list of routes.
+func (a *app) writeRoutes(f format, routes []*vrouterv1.Route) error {
+	var b bytes.Buffer
+	b.WriteByte('[')
+	for i, r := range routes {
+		data, err := messageJSON(r)
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.Write(data)
+	}
+	b.WriteByte(']')
+	return a.writeTree(f, b.Bytes())
+}
+
+func routeColumns(wide bool) []string {
+	names := []string{"PREFIX", "SOURCE", "FIB NEXT HOP", "PROGRAMMED", "ADVERTISED", "RIB PATH"}
+	if wide {
+		names = append(names, "AS PATH", "LOCAL PREF", "MED", "COMMUNITIES", "ORIGINATOR", "CLUSTERS")
+	}
+	return append(names, flexible+"WHY")
+}
+
+// addRoute adds a row for each next hop and path of a route, side by side.
+func addRoute(t *table, r *vrouterv1.Route, wide bool) {
+	hops, paths := r.GetNextHops(), r.GetPaths()
+	for i := range max(len(hops), len(paths), 1) {
+		row := make([]cell, 5, len(t.columns))
+		if i == 0 {
+			row[0], row[1] = cell{text: r.GetPrefix()}, cell{text: or(r.GetSource(), "-")}
+			row[3], row[4] = routeState(r), cell{text: yesNo(r.GetAdvertised())}
+		}
+		if i < len(hops) {
+			row[2] = cell{text: hopText(hops[i])}
+		}
+		path := &vrouterv1.BGPPath{}
+		if i < len(paths) {
+			path = paths[i]
+		}
+		row = append(row, pathCells(path, wide, i < len(paths))...)
+		why := cell{}
+		if i == 0 {
+			why = cell{text: or(r.GetReason(), r.GetEndpoint())}
+			if r.GetProblem() != "" {
+				why = cell{r.GetProblem(), bad}
+			}
+		}
+		t.addCells(append(row, why)...)
+	}
+}
+
+// routeState tells whether the kernel holds the route; one with a problem
+// should be there and is not as it should.
+func routeState(r *vrouterv1.Route) cell {
+	switch {
+	case r.GetProgrammed() && r.GetProblem() == "":
+		return cell{"yes", good}
+	case r.GetProgrammed():
+		return cell{"yes", doubtful}
+	case r.GetProblem() != "":
+		return cell{"no", bad}
+	}
+	return cell{"no", doubtful}
+}
+
+// hopText renders a next hop as ip route does.
+func hopText(h *vrouterv1.RouteNextHop) string {
+	var words []string
+	if h.GetGateway() != "" {
+		words = append(words, h.GetGateway())
+	}
+	if h.GetInterface() != "" {
+		words = append(words, "dev "+h.GetInterface())
+	}
+	if h.GetOnlink() {
+		words = append(words, "onlink")
+	}
+	return strings.Join(words, " ")
+}
+
+// pathCells renders a path of the RIB; there is none in some rows.
+func pathCells(p *vrouterv1.BGPPath, wide, there bool) []cell {
+	var cells []cell
+	text := ""
+	if there {
+		text = p.GetNextHop() + " from " + p.GetPeer()
+		if p.GetBest() {
+			text = "* " + text
+		} else {
+			text = "  " + text
+		}
+		if p.GetStale() {
+			text += " (stale)"
+		}
+	}
+	cells = append(cells, cell{text: text})
+	if !wide {
+		return cells
+	}
+	if !there {
+		return append(cells, make([]cell, 6)...)
+	}
+	var as []string
+	for _, n := range p.GetAsPath() {
+		as = append(as, strconv.FormatUint(uint64(n), 10))
+	}
+	return append(cells, textCells([]string{
+		strings.Join(as, " "), strconv.FormatUint(uint64(p.GetLocalPref()), 10),
+		strconv.FormatUint(uint64(p.GetMed()), 10), strings.Join(p.GetCommunities(), " "),
+		p.GetOriginatorId(), strings.Join(p.GetClusterList(), " "),
+	})...)
+}
