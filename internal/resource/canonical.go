@@ -64,7 +64,9 @@ func canonicalizeNode(spec *vrouterv1.NodeSpec) {
 }
 
 func canonicalizePool(spec *vrouterv1.IPPoolSpec) {
-	canonicalizePrefix(spec.Cidr)
+	if strings.Contains(spec.GetCidr(), "/") { // an address alone is no range
+		canonicalizePrefix(spec.Cidr)
+	}
 	if cidr, err := netip.ParsePrefix(spec.GetCidr()); err == nil && spec.BlockSize == nil {
 		spec.BlockSize = proto.Int32(defaultBlockSize(cidr))
 	}

@@ -2,6 +2,7 @@ package resource
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +18,9 @@ import (
 // The object need not be canonical: what Canonicalize fills in, Check assumes.
 // Unknown fields are no problem here; see CheckUnknown.
 func Check(msg proto.Message) (Object, error) {
+	if KindOf(msg) == "" {
+		return nil, fmt.Errorf("check %s: not an object", msg.ProtoReflect().Descriptor().FullName())
+	}
 	var p problems
 	meta := p.meta(msg)
 	var object Object
@@ -33,8 +37,6 @@ func Check(msg proto.Message) (Object, error) {
 		object = p.peer(meta, m.GetSpec())
 	case *vrouterv1.ClusterInformation:
 		object = p.cluster(meta, m.GetSpec())
-	default:
-		return nil, fmt.Errorf("check %s: not an object", msg.ProtoReflect().Descriptor().FullName())
 	}
 	if err := p.invalid(); err != nil {
 		return nil, err
@@ -70,7 +72,12 @@ func (p *problems) meta(msg proto.Message) Meta {
 	}
 	p.labels("metadata.labels", raw.GetLabels(), false)
 	p.labels("metadata.annotations", raw.GetAnnotations(), true)
-	return Meta{ID: id, Labels: raw.GetLabels(), UID: raw.GetUid(), Revision: p.revision(raw.GetResourceVersion())}
+	return Meta{
+		ID:       id,
+		Labels:   maps.Clone(raw.GetLabels()), // the raw object may change, the checked one must not
+		UID:      raw.GetUid(),
+		Revision: p.revision(raw.GetResourceVersion()),
+	}
 }
 
 func (p *problems) revision(text string) int64 {

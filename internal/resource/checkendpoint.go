@@ -12,6 +12,10 @@ import (
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
+// MaxAddresses is how many addresses an endpoint may have: it, its old
+// addresses and its new ones change in one transaction of at most 128 keys.
+const MaxAddresses = 60
+
 func (p *problems) endpoint(meta Meta, raw *vrouterv1.WorkloadEndpoint) *WorkloadEndpoint {
 	spec := raw.GetSpec()
 	w := &WorkloadEndpoint{
@@ -19,7 +23,7 @@ func (p *problems) endpoint(meta Meta, raw *vrouterv1.WorkloadEndpoint) *Workloa
 		Endpoint:   EndpointIDOf(raw),
 		Node:       spec.GetNode(),
 		Interface:  spec.GetInterfaceName(),
-		Profiles:   spec.GetProfiles(),
+		Profiles:   slices.Clone(spec.GetProfiles()),
 		Generation: int64(raw.GetMetadata().GetGeneration()),
 	}
 	w.Endpoint.Namespace = meta.Namespace
@@ -73,8 +77,12 @@ func (p *problems) interfaceType(text string) InterfaceType {
 // family is the one that orchestrators show.
 func (p *problems) addresses(networks []string) []netip.Addr {
 	const path = "spec.ipNetworks"
-	if len(networks) == 0 {
+	switch {
+	case len(networks) == 0:
 		p.addf(path, "at least one address is needed")
+	case len(networks) > MaxAddresses:
+		p.addf(path, "%d addresses, at most %d are allowed", len(networks), MaxAddresses)
+		return nil
 	}
 	var list []netip.Addr
 	for i, text := range networks {

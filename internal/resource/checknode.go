@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 
@@ -65,9 +66,19 @@ func (p *problems) nodeAddress(path string, text *string, v4 bool) netip.Prefix 
 		err = fmt.Errorf("%s: a prefix length of 0 says nothing about the subnet", prefix)
 	case v4 && prefix.Bits() < 31 && prefix == prefix.Masked():
 		err = fmt.Errorf("%s is the subnet itself, not the node's address in it", prefix)
+	case v4 && prefix.Bits() < 31 && prefix.Addr() == broadcast(prefix):
+		err = fmt.Errorf("%s is the broadcast address of its subnet", prefix)
 	}
 	p.err(path, err)
 	return prefix
+}
+
+// broadcast returns the last address of an IPv4 subnet.
+func broadcast(prefix netip.Prefix) netip.Addr {
+	a := prefix.Addr().As4()
+	hostBits := uint32(1)<<(32-prefix.Bits()) - 1
+	binary.BigEndian.PutUint32(a[:], binary.BigEndian.Uint32(a[:])|hostBits)
+	return netip.AddrFrom4(a)
 }
 
 func (p *problems) clusterID(text *string) netip.Addr {

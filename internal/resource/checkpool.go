@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-
-	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+	"strings"
 
 	"github.com/projectvrouter/vrouter/internal/selector"
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
 // Values of IPPool's fields.
@@ -64,6 +64,9 @@ func (p *problems) poolCIDR(text string) netip.Prefix {
 		return netip.Prefix{}
 	}
 	cidr, err := parsePrefix(text)
+	if err == nil && !strings.Contains(text, "/") {
+		err = fmt.Errorf("%q has no prefix length", text)
+	}
 	if err != nil {
 		p.err(path, err)
 		return netip.Prefix{}
@@ -135,6 +138,10 @@ func (p *problems) allowedUses(uses []string) {
 		return
 	}
 	const path = "spec.allowedUses"
+	if len(uses) > 3 {
+		p.addf(path, "%d uses, there are but three", len(uses))
+		return
+	}
 	known := []string{useWorkload, useTunnel, useLoadBalancer}
 	bad := false
 	for i, use := range uses {

@@ -2,6 +2,7 @@ package resource
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -57,33 +58,71 @@ func (e *Invalid) Unsupported() bool {
 	return len(e.Problems) > 0
 }
 
-// problems collects what is wrong while an object is checked.
+// Bounds of what is told, so that an answer about 4 MiB of mistakes still fits
+// into the trailers of a gRPC call.
+const (
+	maxProblems     = 100
+	maxProblemBytes = 500 // of a path, and of a reason
+)
+
+// problems collects what is wrong while an object is read or checked.
 type problems struct {
 	list []Problem
+	more int // beyond maxProblems
+}
+
+func (p *problems) add(problem Problem) {
+	if len(p.list) == maxProblems {
+		p.more++
+		return
+	}
+	problem.Path, problem.Reason = clip(problem.Path), clip(problem.Reason)
+	p.list = append(p.list, problem)
+}
+
+// clip shortens a text that quotes what somebody sent.
+func clip(s string) string {
+	if len(s) <= maxProblemBytes {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxProblemBytes], "") + "…"
 }
 
 func (p *problems) addf(path, format string, args ...any) {
-	p.list = append(p.list, Problem{Path: path, Reason: fmt.Sprintf(format, args...)})
+	p.add(Problem{Path: path, Reason: fmt.Sprintf(format, args...)})
 }
 
 // err adds err, if it is one, as the problem of path.
 func (p *problems) err(path string, err error) {
 	if err != nil {
-		p.list = append(p.list, Problem{Path: path, Reason: err.Error()})
+		p.add(Problem{Path: path, Reason: err.Error()})
 	}
 }
 
+func (p *problems) has(path string) bool {
+	return slices.ContainsFunc(p.list, func(q Problem) bool { return q.Path == path })
+}
+
 // unsupported adds the problem that what was asked for is not built, if asked
-// is true. What would be accepted follows, if there is anything to say.
+// is true and nothing else is wrong with it. What would be accepted follows, if
+// there is anything to say.
 func (p *problems) unsupported(asked bool, path, accepted string) {
-	if !asked {
+	if !asked || p.has(path) {
 		return
 	}
 	reason := "not supported yet"
 	if accepted != "" {
 		reason += ", only " + accepted + " is"
 	}
-	p.list = append(p.list, Problem{Path: path, Reason: reason, Unsupported: true})
+	p.add(Problem{Path: path, Reason: reason, Unsupported: true})
+}
+
+// all returns the problems, and at the end how many are not told.
+func (p *problems) all() []Problem {
+	if p.more == 0 {
+		return p.list
+	}
+	return append(slices.Clip(p.list), Problem{Reason: fmt.Sprintf("and %d more problems", p.more)})
 }
 
 // invalid returns the error, or nil if nothing is wrong.
@@ -91,5 +130,5 @@ func (p *problems) invalid() error {
 	if len(p.list) == 0 {
 		return nil
 	}
-	return &Invalid{Problems: p.list}
+	return &Invalid{Problems: p.all()}
 }

@@ -133,7 +133,8 @@ func Wrap(msg proto.Message) *vrouterv1.Resource {
 func Unwrap(r *vrouterv1.Resource) (Kind, proto.Message, error) {
 	var msg proto.Message
 	m := r.ProtoReflect()
-	if one := m.WhichOneof(m.Descriptor().Oneofs().ByName("resource")); one != nil {
+	one := m.WhichOneof(m.Descriptor().Oneofs().ByName("resource"))
+	if one != nil && m.Get(one).Message().IsValid() {
 		msg = m.Get(one).Message().Interface()
 	}
 	kind := KindOf(msg)

@@ -40,7 +40,8 @@ func ReadManifests(name string, data []byte) ([]Manifest, error) {
 		}
 	}
 	if syntax != nil {
-		r.refuse(documentName(name, len(documents), len(documents) > 0), syntaxProblem(syntax))
+		t := bad(syntax)
+		r.refuse(documentName(name, len(documents), len(documents) > 0), Problem{Line: t.line, Reason: t.text})
 	}
 	return r.manifests, errors.Join(r.errs...)
 }
@@ -73,14 +74,6 @@ func parse(data []byte) ([]*tree, error) {
 	return parseYAML(data)
 }
 
-func syntaxProblem(err error) Problem {
-	var s *syntaxError
-	if errors.As(err, &s) {
-		return Problem{Line: s.line, Reason: s.msg}
-	}
-	return Problem{Reason: err.Error()}
-}
-
 func documentName(file string, i int, several bool) string {
 	switch {
 	case !several:
@@ -111,11 +104,18 @@ func (r *reader) document(source string, t *tree, outer typeOf) {
 		r.items(source, t, outer)
 		return
 	}
-	if t.shape != shapeObject {
-		r.refuse(source, Problem{Line: t.line, Reason: "must be an object, not " + t.found()})
+	var w walker
+	if !w.expect("", t, shapeObject) {
+		r.refuse(source, w.all()...)
 		return
 	}
 	if items := t.get("items"); items != nil && strings.HasSuffix(t.textAt("kind"), "List") {
+		for _, f := range t.fields {
+			if w.twice(f.key, f) {
+				r.refuse(source, w.all()...)
+				return
+			}
+		}
 		inner := typeOf{t.textAt("apiVersion"), strings.TrimSuffix(t.textAt("kind"), "List")}
 		if inner.kind == "" { // a plain List says nothing about its items
 			inner = typeOf{}
@@ -127,8 +127,9 @@ func (r *reader) document(source string, t *tree, outer typeOf) {
 }
 
 func (r *reader) items(source string, t *tree, outer typeOf) {
-	if t.shape != shapeList {
-		r.refuse(source, Problem{Path: "items", Line: t.line, Reason: "must be a list, not " + t.found()})
+	var w walker
+	if !w.expect("items", t, shapeList) {
+		r.refuse(source, w.all()...)
 		return
 	}
 	for i, item := range t.items {
@@ -154,7 +155,7 @@ func (r *reader) object(source string, t *tree, outer typeOf) {
 	var w walker
 	object := w.message("", t, md)
 	if len(w.list) > 0 {
-		r.refuse(source, w.list...)
+		r.refuse(source, w.all()...)
 		return
 	}
 	if err := fill(m.Message, object); err != nil {

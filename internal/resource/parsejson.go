@@ -29,7 +29,7 @@ func parseJSON(data []byte) ([]*tree, error) {
 	}
 }
 
-// jsonParser counts lines along the tokens of encoding/json, which itself
+// jsonParser counts lines along the tokens of encoding/json, whose decoder
 // would let the last of two equal keys win in silence.
 type jsonParser struct {
 	data    []byte
@@ -108,10 +108,6 @@ func (p *jsonParser) object(t *tree, depth int) error {
 			return err
 		}
 		key, line := token.(string), p.line
-		if seen[key] {
-			return &syntaxError{line, fmt.Sprintf("key %q is given twice", key)}
-		}
-		seen[key] = true
 		if token, err = p.inner(); err != nil {
 			return err
 		}
@@ -119,6 +115,7 @@ func (p *jsonParser) object(t *tree, depth int) error {
 		if err != nil {
 			return err
 		}
-		t.fields = append(t.fields, &field{key, line, value})
+		t.fields = append(t.fields, &field{key, line, value, seen[key]})
+		seen[key] = true
 	}
 }

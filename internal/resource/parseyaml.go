@@ -22,18 +22,29 @@ func parseYAML(data []byte) ([]*tree, error) {
 			return documents, nil
 		}
 		if err != nil {
-			return documents, &syntaxError{msg: strings.TrimPrefix(err.Error(), "yaml: ")}
+			return documents, yamlError(err)
 		}
 		c := yamlConverter{}
 		t, err := c.convert(&node, 0)
 		if err != nil {
-			return documents, err
+			t = bad(err)
 		}
 		if t.shape == shapeNull {
 			t = nil
 		}
 		documents = append(documents, t)
 	}
+}
+
+// yamlError takes the line out of the library's message.
+func yamlError(err error) error {
+	s := &syntaxError{msg: strings.TrimPrefix(err.Error(), "yaml: ")}
+	if line, rest, ok := strings.Cut(s.msg, ": "); ok {
+		if n, err := fmt.Sscanf(line, "line %d", &s.line); n == 1 && err == nil {
+			s.msg = rest
+		}
+	}
+	return s
 }
 
 // yamlConverter turns YAML's nodes into a tree, and counts them, because
@@ -63,7 +74,7 @@ func (c *yamlConverter) convert(n *yaml.Node, depth int) (*tree, error) {
 	case yaml.MappingNode:
 		return c.object(t, n, depth)
 	}
-	return scalar(t, n)
+	return scalar(t, n), nil
 }
 
 func (c *yamlConverter) list(t *tree, n *yaml.Node, depth int) (*tree, error) {
@@ -92,22 +103,19 @@ func (c *yamlConverter) object(t *tree, n *yaml.Node, depth int) (*tree, error) 
 		if key.ShortTag() == "!!merge" {
 			return nil, &syntaxError{key.Line, "merge keys (<<) are not read; write the fields out"}
 		}
-		if seen[key.Value] {
-			return nil, &syntaxError{key.Line, fmt.Sprintf("key %q is given twice", key.Value)}
-		}
-		seen[key.Value] = true
 		value, err := c.convert(n.Content[i+1], depth+1)
 		if err != nil {
 			return nil, err
 		}
-		t.fields = append(t.fields, &field{key.Value, n.Content[i].Line, value})
+		t.fields = append(t.fields, &field{key.Value, n.Content[i].Line, value, seen[key.Value]})
+		seen[key.Value] = true
 	}
 	return t, nil
 }
 
 // scalar reads numbers as JSON does: YAML's octal, hexadecimal and underscored
 // ones are traps (010 is 8), and infinities are no numbers of an API.
-func scalar(t *tree, n *yaml.Node) (*tree, error) {
+func scalar(t *tree, n *yaml.Node) *tree {
 	t.text = n.Value
 	switch tag := n.ShortTag(); tag {
 	case "!!null":
@@ -115,18 +123,18 @@ func scalar(t *tree, n *yaml.Node) (*tree, error) {
 	case "!!bool":
 		t.shape, t.text = shapeBool, strings.ToLower(n.Value)
 		if t.text != "true" && t.text != "false" {
-			return nil, &syntaxError{n.Line, fmt.Sprintf("%q is neither true nor false", n.Value)}
+			t.shape, t.text = shapeBad, fmt.Sprintf("%q is neither true nor false", n.Value)
 		}
 	case "!!int", "!!float":
 		t.shape = shapeNumber
 		if !json.Valid([]byte(n.Value)) {
-			return nil, &syntaxError{n.Line, fmt.Sprintf(
-				"%s is not a plain decimal number; if it is a text, quote it", n.Value)}
+			t.shape = shapeBad
+			t.text = n.Value + " is not a plain decimal number; if it is a text, quote it"
 		}
 	case "!!str", "!!timestamp":
 		t.shape = shapeText
 	default:
-		return nil, &syntaxError{n.Line, fmt.Sprintf("values of type %s are not read", tag)}
+		t.shape, t.text = shapeBad, fmt.Sprintf("values of type %s are not read", tag)
 	}
-	return t, nil
+	return t
 }

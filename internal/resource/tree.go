@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -15,11 +16,12 @@ const (
 	shapeText
 	shapeList
 	shapeObject
+	shapeBad // what no field can hold; the text says why
 )
 
 // String names the shape as a reader of an error knows it.
 func (s shape) String() string {
-	return [...]string{"null", "true or false", "a number", "a text", "a list", "an object"}[s]
+	return [...]string{"null", "true or false", "a number", "a text", "a list", "an object", "nothing readable"}[s]
 }
 
 // tree is a value of a manifest, YAML or JSON, with the line that it stands on.
@@ -36,6 +38,7 @@ type field struct {
 	key   string
 	line  int
 	value *tree
+	again bool // the object has the key before
 }
 
 // The bounds of a document: what is beyond them is an attack, not a manifest.
@@ -54,7 +57,7 @@ func (t *tree) get(key string) *tree {
 	return nil
 }
 
-// text returns the text at a key; empty if there is none.
+// textAt returns the text at a key; empty if there is none.
 func (t *tree) textAt(key string) string {
 	if v := t.get(key); v != nil && v.shape == shapeText {
 		return v.text
@@ -77,6 +80,16 @@ func (t *tree) found() string {
 		return t.text
 	}
 	return t.shape.String()
+}
+
+// bad stands for a document that could not be read.
+func bad(err error) *tree {
+	t := &tree{shape: shapeBad, text: err.Error()}
+	var s *syntaxError
+	if errors.As(err, &s) {
+		t.line, t.text = s.line, s.msg
+	}
+	return t
 }
 
 // syntaxError is why a document could not be read at all.

@@ -17,16 +17,28 @@ type walker struct {
 }
 
 func (w *walker) addf(path string, line int, format string, args ...any) {
-	w.list = append(w.list, Problem{Path: path, Line: line, Reason: fmt.Sprintf(format, args...)})
+	w.add(Problem{Path: path, Line: line, Reason: fmt.Sprintf(format, args...)})
 }
 
 // expect tells whether t has the shape, and reports it if not.
 func (w *walker) expect(path string, t *tree, want shape) bool {
-	if t.shape != want {
+	switch t.shape {
+	case want:
+		return true
+	case shapeBad:
+		w.addf(path, t.line, "%s", t.text)
+	default:
 		w.addf(path, t.line, "must be %s, not %s", want, t.found())
-		return false
 	}
-	return true
+	return false
+}
+
+// twice reports a key that its object had before.
+func (w *walker) twice(path string, f *field) bool {
+	if f.again {
+		w.addf(path, f.line, "given twice")
+	}
+	return f.again
 }
 
 func (w *walker) message(path string, t *tree, md protoreflect.MessageDescriptor) any {
@@ -36,8 +48,9 @@ func (w *walker) message(path string, t *tree, md protoreflect.MessageDescriptor
 	object := make(map[string]any, len(t.fields))
 	for _, f := range t.fields {
 		at := join(path, f.key)
-		fd := byJSONName(md, f.key)
+		fd := md.Fields().ByJSONName(f.key)
 		switch {
+		case w.twice(at, f):
 		case fd == nil:
 			w.addf(at, f.line, "unknown field%s", suggest(md, f.key))
 		case f.value.shape == shapeNull: // absent
@@ -73,9 +86,10 @@ func (w *walker) textMap(path string, t *tree) any {
 	object := make(map[string]any, len(t.fields))
 	for _, f := range t.fields {
 		at := fmt.Sprintf("%s[%s]", path, f.key)
-		switch f.value.shape {
-		case shapeNull: // absent
-		case shapeNumber, shapeBool:
+		switch {
+		case w.twice(at, f):
+		case f.value.shape == shapeNull: // absent
+		case f.value.shape == shapeNumber, f.value.shape == shapeBool:
 			w.addf(at, f.value.line, "must be a text; write %q in quotes", f.value.text)
 		default:
 			if w.expect(at, f.value, shapeText) {
@@ -131,21 +145,21 @@ func (w *walker) numberOrText(path string, t *tree) any {
 			w.addf(path, t.line, "%s is too large for a number", t.text)
 		}
 		return json.Number(t.text)
+	case shapeBad:
+		w.addf(path, t.line, "%s", t.text)
+		return nil
 	}
 	w.addf(path, t.line, "must be a number or a text, not %s", t.found())
 	return nil
 }
 
-func byJSONName(md protoreflect.MessageDescriptor, name string) protoreflect.FieldDescriptor {
-	return md.Fields().ByJSONName(name)
-}
-
-// suggest names the field that was meant, if it differs in case or in one
-// letter only.
+// suggest names the field that was meant, if it differs in case, by underscores
+// and dashes, or in one letter.
 func suggest(md protoreflect.MessageDescriptor, name string) string {
+	plain := strings.NewReplacer("_", "", "-", "")
 	for i := range md.Fields().Len() {
 		have := md.Fields().Get(i).JSONName()
-		if strings.EqualFold(have, name) || oneEditApart(have, name) {
+		if strings.EqualFold(have, plain.Replace(name)) || oneEditApart(have, name) {
 			return "; did you mean " + have + "?"
 		}
 	}

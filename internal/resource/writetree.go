@@ -120,7 +120,8 @@ func yamlText(s string) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
 	switch {
 	case plainYAML(s): // the library quotes what it would itself misread
-	case strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
+	case strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }),
+		strings.Contains(s, "'") && !strings.ContainsAny(s, `"\`):
 		n.Style = yaml.DoubleQuotedStyle
 	default:
 		n.Style = yaml.SingleQuotedStyle
