@@ -1,0 +1,146 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/projectvrouter/vrouter/internal/resource"
+	"github.com/projectvrouter/vrouter/internal/store"
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+)
+
+// maxAddresses of an endpoint: with a move to as many others they fit into one
+// transaction, each with a compare, beside the endpoint and the lock.
+const maxAddresses = (store.MaxOps - 8) / 2
+
+// claim adds to the transaction of an endpoint the keys of its addresses: its
+// new ones are taken if they are free, those it gives up are freed.
+//
+// A new endpoint guesses that its addresses are free, which saves reading them:
+// the transaction tells if not. With an older spec, or on a second try, the
+// keys are read.
+func (w *writer) claim(ctx context.Context, t *txn, old stored, next *resource.WorkloadEndpoint, again bool) error {
+	if len(next.Addresses) > maxAddresses {
+		return invalid("spec.ipNetworks", "%d addresses, at most %d are allowed", len(next.Addresses), maxAddresses)
+	}
+	if err := w.insidePools(ctx, next.Addresses); err != nil {
+		return err
+	}
+	own := resourceKey(old.id)
+	for _, a := range next.Addresses {
+		key := store.AddressKey(a)
+		var kv store.KV
+		if again || old.revision != 0 {
+			var err error
+			if kv, err = w.holding(ctx, key); err != nil {
+				return err
+			}
+		}
+		t.compare(key, kv.ModRevision)
+		switch {
+		case kv.ModRevision == 0:
+			t.put(key, []byte(own))
+		case string(kv.Value) != own:
+			return held(kv)
+		}
+	}
+	return w.free(ctx, t, old, next.Addresses)
+}
+
+// release adds to the transaction that deletes an endpoint the keys of all of
+// its addresses.
+func (w *writer) release(ctx context.Context, t *txn, old stored) error {
+	return w.free(ctx, t, old, nil)
+}
+
+// free deletes the keys of the addresses that old holds and keep does not name.
+func (w *writer) free(ctx context.Context, t *txn, old stored, keep []netip.Addr) error {
+	keys, err := w.addressKeys(ctx, old)
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if slices.ContainsFunc(keep, func(a netip.Addr) bool { return store.AddressKey(a) == key }) {
+			continue
+		}
+		kv, err := w.holding(ctx, key)
+		if err != nil {
+			return err
+		}
+		if string(kv.Value) != resourceKey(old.id) {
+			continue // not ours to free
+		}
+		t.compare(key, kv.ModRevision)
+		t.delete(key)
+	}
+	return nil
+}
+
+// addressKeys returns the address keys that an endpoint may hold, in order. One
+// that cannot be read does not tell: then they are searched for.
+func (w *writer) addressKeys(ctx context.Context, old stored) ([]string, error) {
+	var keys []string
+	if old.revision == 0 {
+		return nil, nil
+	}
+	if old.msg == nil {
+		err := scan(ctx, w.store, store.AddressPrefix, func(kv store.KV) {
+			if string(kv.Value) == resourceKey(old.id) {
+				keys = append(keys, kv.Key)
+			}
+		})
+		return keys, err
+	}
+	for _, text := range old.msg.(*vrouterv1.WorkloadEndpoint).GetSpec().GetIpNetworks() {
+		if p, err := netip.ParsePrefix(text); err == nil { // else it was never taken
+			keys = append(keys, store.AddressKey(p.Addr()))
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys), nil
+}
+
+// holding reads an address key; one that does not exist has no revision.
+func (w *writer) holding(ctx context.Context, key string) (store.KV, error) {
+	kv, _, err := w.store.Get(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.KV{Key: key}, nil
+	}
+	if err != nil {
+		return kv, fmt.Errorf("read %s: %w", key, err)
+	}
+	return kv, nil
+}
+
+// explain turns the conflict over an address that somebody else holds into
+// that error. Other conflicts stay what they are, and are tried again.
+func explain(id resource.ID, err error) error {
+	var conflict *store.ConflictError
+	if !errors.As(err, &conflict) || conflict.Have.ModRevision == 0 {
+		return err
+	}
+	if _, bad := store.ParseAddressKey(conflict.Key); bad != nil || string(conflict.Have.Value) == resourceKey(id) {
+		return err
+	}
+	return held(conflict.Have)
+}
+
+// held is the error for an address that another endpoint holds.
+func held(kv store.KV) error {
+	e := &heldError{address: kv.Key, holder: string(kv.Value)}
+	if a, err := store.ParseAddressKey(kv.Key); err == nil {
+		e.address = a.String()
+	}
+	id, err := parseID(e.holder)
+	if err != nil {
+		return e
+	}
+	e.holder = id.Namespace + "/" + id.Name
+	if endpoint, err := resource.ParseEndpointKeyName(id.Namespace, id.Name); err == nil {
+		e.holder = endpoint.String()
+	}
+	return e
+}

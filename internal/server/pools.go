@@ -1,0 +1,151 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/projectvrouter/vrouter/internal/resource"
+	"github.com/projectvrouter/vrouter/internal/store"
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+)
+
+// poolGuard is written by every transaction that adds a pool. Each compares it
+// before, so that two pools that overlap cannot be added side by side.
+const poolGuard = "guard/IPPool"
+
+// scanPage is how many keys are read at a time where all are wanted.
+const scanPage = 1000
+
+// storedPools is the PoolSource that reads the store.
+type storedPools struct{ store store.Store }
+
+// Pools returns all pools. One that does not convert is left out: it allows
+// nothing, until it is repaired.
+func (s storedPools) Pools(ctx context.Context) ([]resource.IPPool, error) {
+	var pools []resource.IPPool
+	err := scan(ctx, s.store, store.KindPrefix(string(resource.KindIPPool)), func(kv store.KV) {
+		msg, err := resource.Decode(resource.KindIPPool, kv.Value, kv.ModRevision)
+		if err != nil {
+			return
+		}
+		if object, err := resource.Check(msg); err == nil {
+			pools = append(pools, *object.(*resource.IPPool))
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read pools: %w", err)
+	}
+	return pools, nil
+}
+
+// scan reads a range whole, at one revision.
+func scan(ctx context.Context, s store.Store, prefix string, each func(store.KV)) error {
+	opts := store.ListOptions{Limit: scanPage}
+	for {
+		page, err := s.List(ctx, prefix, opts)
+		if err != nil {
+			return err
+		}
+		for _, kv := range page.KVs {
+			each(kv)
+		}
+		if page.Next == "" {
+			return nil
+		}
+		opts.Start, opts.Revision = page.Next, page.Revision
+	}
+}
+
+// insidePools refuses addresses outside every pool, unless they are allowed. A
+// disabled pool counts: it gives out no address by itself, but may hold some.
+func (w *writer) insidePools(ctx context.Context, addresses []netip.Addr) error {
+	if w.anyAddress {
+		return nil
+	}
+	pools, err := w.pools.Pools(ctx)
+	if err != nil {
+		return err
+	}
+	bad := &resource.Invalid{}
+	for i, a := range addresses {
+		if !inside(pools, a) {
+			bad.Problems = append(bad.Problems, resource.Problem{
+				Path:   fmt.Sprintf("spec.ipNetworks[%d]", i),
+				Reason: fmt.Sprintf("%s is in no IPPool", a),
+			})
+		}
+	}
+	if len(bad.Problems) > 0 {
+		return bad
+	}
+	return nil
+}
+
+func inside(pools []resource.IPPool, a netip.Addr) bool {
+	for i := range pools {
+		if pools[i].CIDR.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// reservePool refuses a pool that overlaps another one, and changes that would
+// leave the blocks made of the pool so far outside of it. It makes the
+// transaction of a new range depend on no other being added meanwhile.
+func (w *writer) reservePool(ctx context.Context, t *txn, old stored, next *resource.IPPool) error {
+	if was := checkedPool(old); was != nil {
+		if was.CIDR != next.CIDR {
+			return invalid("spec.cidr", "the range of a pool cannot change (from %s): make another pool", was.CIDR)
+		}
+		if was.BlockSize != next.BlockSize {
+			return invalid("spec.blockSize", "the block size of a pool cannot change (from %d)", was.BlockSize)
+		}
+		return nil
+	}
+	guard, _, err := w.store.Get(ctx, poolGuard)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("read %s: %w", poolGuard, err)
+	}
+	if err := w.disjoint(ctx, old.id, next.CIDR); err != nil {
+		return err
+	}
+	t.compare(poolGuard, guard.ModRevision)
+	t.put(poolGuard, []byte(old.id.Name))
+	return nil
+}
+
+// disjoint refuses a range that overlaps that of a stored pool other than id.
+// A pool that does not convert has a range all the same.
+func (w *writer) disjoint(ctx context.Context, id resource.ID, cidr netip.Prefix) error {
+	var overlap error
+	err := scan(ctx, w.store, store.KindPrefix(string(resource.KindIPPool)), func(kv store.KV) {
+		msg, err := resource.Decode(resource.KindIPPool, kv.Value, kv.ModRevision)
+		if err != nil {
+			return
+		}
+		pool := msg.(*vrouterv1.IPPool)
+		other, err := netip.ParsePrefix(pool.GetSpec().GetCidr())
+		if err == nil && kv.Key != resourceKey(id) && other.Overlaps(cidr) {
+			overlap = invalid("spec.cidr", "%s overlaps %s of IPPool %s", cidr, other, pool.GetMetadata().GetName())
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("read pools: %w", err)
+	}
+	return overlap
+}
+
+// checkedPool returns the stored pool, nil if there is none that converts.
+func checkedPool(old stored) *resource.IPPool {
+	if old.msg == nil {
+		return nil
+	}
+	object, err := resource.Check(old.msg)
+	if err != nil {
+		return nil
+	}
+	return object.(*resource.IPPool)
+}

@@ -1,0 +1,40 @@
+package server
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/projectvrouter/vrouter/internal/resource"
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+)
+
+// Local is what the daemon of this node says and does about itself. Its methods
+// may be called at once and end when their context does. An argument that it
+// refuses is a *resource.Invalid.
+type Local interface {
+	// Status returns identity, readiness and peers.
+	Status(ctx context.Context) (*vrouterv1.GetStatusResponse, error)
+
+	// Routes yields RIB and FIB inside prefix, or all of them when prefix is the
+	// zero Prefix, in portions of any size. It stops at the first error of yield
+	// and returns it.
+	Routes(ctx context.Context, prefix netip.Prefix, yield func([]*vrouterv1.Route) error) error
+
+	// Adopt accepts a foreign store; none to adopt is no error.
+	Adopt(ctx context.Context) (*vrouterv1.AdoptClusterResponse, error)
+
+	// SetLogLevel sets the level of a subsystem, or of all when it is empty.
+	SetLogLevel(subsystem, level string) error
+
+	// WaitStage returns once revision of a local endpoint's spec, or a newer one,
+	// has reached stage, with the stage it has. When ctx ends first it returns
+	// the stage reached and the problems in the way, with ctx's error.
+	WaitStage(ctx context.Context, id resource.EndpointID, revision int64,
+		stage vrouterv1.Stage) (vrouterv1.Stage, []string, error)
+}
+
+// PoolSource knows the pools that addresses must lie in.
+type PoolSource interface {
+	// Pools returns all pools, disabled ones included.
+	Pools(ctx context.Context) ([]resource.IPPool, error)
+}

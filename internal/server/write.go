@@ -1,0 +1,254 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/projectvrouter/vrouter/internal/resource"
+	"github.com/projectvrouter/vrouter/internal/store"
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+)
+
+const (
+	// maxTries is how often a write is tried when others write the same keys.
+	// With the pauses between them it takes well over as many writers at once
+	// to exhaust them.
+	maxTries = 12
+	// firstPause and lastPause bound the pause before a try, which is random
+	// below a bound that doubles: writers that collided come apart.
+	firstPause = 2 * time.Millisecond
+	lastPause  = 128 * time.Millisecond
+)
+
+// writer is the one place where objects are written and removed, whichever
+// service asks: each time one transaction that compares all it was built on.
+type writer struct {
+	store      store.Store
+	pools      PoolSource
+	anyAddress bool // endpoints may have addresses outside every pool
+}
+
+// change is an object to be written. msg is the caller's, in canonical form.
+type change struct {
+	msg     proto.Message
+	checked resource.Object
+	mode    vrouterv1.PutMode
+	version string // resource version that must be the stored one; empty: any
+	dryRun  bool
+}
+
+// outcome is what became of a change.
+type outcome struct {
+	msg       proto.Message // as stored, with its resource version
+	revision  int64         // mod revision of the object; zero after a dry run that would write
+	created   bool
+	unchanged bool
+}
+
+// stored is an object as it stands in the store.
+type stored struct {
+	id       resource.ID
+	revision int64         // zero: there is none
+	msg      proto.Message // nil: there is none, or it cannot be read
+}
+
+// txn is a transaction in the making.
+type txn struct {
+	compares []store.Compare
+	ops      []store.Op
+}
+
+func (t *txn) compare(key string, revision int64) {
+	t.compares = append(t.compares, store.Compare{Key: key, ModRevision: revision})
+}
+
+func (t *txn) put(key string, value []byte) {
+	t.ops = append(t.ops, store.Op{Key: key, Value: value})
+}
+
+func (t *txn) delete(key string) {
+	t.ops = append(t.ops, store.Op{Key: key, Delete: true})
+}
+
+// accept brings a raw object into canonical form, in place, and checks it.
+func accept(msg proto.Message) (resource.Object, error) {
+	resource.Canonicalize(msg)
+	return resource.Check(msg)
+}
+
+// put performs a change.
+func (w *writer) put(ctx context.Context, c change) (outcome, error) {
+	var out outcome
+	err := retried(ctx, func(again bool) (err error) {
+		out, err = w.tryPut(ctx, c, again)
+		return err
+	})
+	if err != nil {
+		return outcome{}, fmt.Errorf("write %s: %w", resource.IDOf(c.msg), err)
+	}
+	return out, nil
+}
+
+// tryPut performs a change unless somebody else is faster, which is a
+// *store.ConflictError. A second try trusts no guess of the first.
+func (w *writer) tryPut(ctx context.Context, c change, again bool) (outcome, error) {
+	old, err := w.stored(ctx, resource.IDOf(c.msg))
+	if err != nil {
+		return outcome{}, err
+	}
+	if err := c.allowed(old); err != nil {
+		return outcome{}, err
+	}
+	next := c.successor(old)
+	out := outcome{msg: next, revision: old.revision, created: old.revision == 0}
+	if old.msg != nil && sameStored(old.msg, next) {
+		out.unchanged = true
+		setVersion(next, old.revision)
+		return out, nil
+	}
+	value, err := resource.Encode(next)
+	if err != nil {
+		return outcome{}, err
+	}
+	var t txn
+	t.compare(resourceKey(old.id), old.revision)
+	t.put(resourceKey(old.id), value)
+	if err := w.unlocked(ctx, &t, old.id.Kind); err != nil {
+		return outcome{}, err
+	}
+	switch checked := c.checked.(type) {
+	case *resource.WorkloadEndpoint:
+		err = w.claim(ctx, &t, old, checked, again)
+	case *resource.IPPool:
+		err = w.reservePool(ctx, &t, old, checked)
+	}
+	if err != nil {
+		return outcome{}, err
+	}
+	out.revision, err = w.commit(ctx, t, c.dryRun)
+	if err != nil {
+		return outcome{}, explain(old.id, err)
+	}
+	setVersion(next, out.revision)
+	return out, nil
+}
+
+// remove deletes an object with its status, and the addresses of an endpoint.
+// It returns the object as it was last; no object is a *missingError.
+func (w *writer) remove(ctx context.Context, id resource.ID, version string) (stored, error) {
+	var last stored
+	err := retried(ctx, func(bool) (err error) {
+		last, err = w.tryRemove(ctx, id, version)
+		return err
+	})
+	if err != nil {
+		return stored{}, fmt.Errorf("delete %s: %w", id, err)
+	}
+	return last, nil
+}
+
+func (w *writer) tryRemove(ctx context.Context, id resource.ID, version string) (stored, error) {
+	old, err := w.stored(ctx, id)
+	if err != nil {
+		return stored{}, err
+	}
+	if old.revision == 0 {
+		return stored{}, &missingError{id}
+	}
+	if version != "" && version != strconv.FormatInt(old.revision, 10) {
+		return stored{}, &staleError{id, version, old.revision}
+	}
+	var t txn
+	t.compare(resourceKey(id), old.revision)
+	t.delete(resourceKey(id))
+	t.delete(statusKey(id))
+	if err := w.unlocked(ctx, &t, id.Kind); err != nil {
+		return stored{}, err
+	}
+	if id.Kind == resource.KindWorkloadEndpoint {
+		if err := w.release(ctx, &t, old); err != nil {
+			return stored{}, err
+		}
+	}
+	_, err = w.commit(ctx, t, false)
+	return old, err
+}
+
+// stored reads an object. One that cannot be read has a revision and no msg.
+func (w *writer) stored(ctx context.Context, id resource.ID) (stored, error) {
+	s := stored{id: id}
+	kv, _, err := w.store.Get(ctx, resourceKey(id))
+	if errors.Is(err, store.ErrNotFound) {
+		return s, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	s.revision = kv.ModRevision
+	if msg, err := resource.Decode(id.Kind, kv.Value, kv.ModRevision); err == nil {
+		s.msg = msg
+	}
+	return s, nil
+}
+
+// unlocked refuses a write while ClusterInformation says that the datastore is
+// not ready, and makes the transaction depend on that. ClusterInformation
+// itself may be written, or it could never be unlocked.
+func (w *writer) unlocked(ctx context.Context, t *txn, kind resource.Kind) error {
+	if kind == resource.KindClusterInformation {
+		return nil
+	}
+	id := resource.ID{Kind: resource.KindClusterInformation, Name: resource.DefaultName}
+	s, err := w.stored(ctx, id)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", id, err)
+	}
+	t.compare(resourceKey(id), s.revision)
+	info, _ := s.msg.(*vrouterv1.ClusterInformation)
+	if spec := info.GetSpec(); spec != nil && spec.DatastoreReady != nil && !spec.GetDatastoreReady() {
+		return &stateError{"LOCKED", id.String(), "the datastore is locked (datastoreReady is false)"}
+	}
+	return nil
+}
+
+// commit performs a transaction; a dry run only looks whether it would succeed.
+func (w *writer) commit(ctx context.Context, t txn, dryRun bool) (int64, error) {
+	if !dryRun {
+		return w.store.Txn(ctx, t.compares, t.ops)
+	}
+	for _, c := range t.compares {
+		kv, _, err := w.store.Get(ctx, c.Key)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return 0, err
+		}
+		if kv.ModRevision != c.ModRevision {
+			return 0, &store.ConflictError{Key: c.Key, Want: c.ModRevision, Have: kv}
+		}
+	}
+	return 0, nil
+}
+
+// retried calls try until it ends otherwise than by a conflict.
+func retried(ctx context.Context, try func(again bool) error) error {
+	bound := firstPause
+	for n := 1; ; n++ {
+		err := try(n > 1)
+		if !errors.Is(err, store.ErrConflict) || n == maxTries {
+			return err
+		}
+		timer := time.NewTimer(rand.N(bound))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return context.Cause(ctx)
+		}
+		bound = min(2*bound, lastPause)
+	}
+}
