@@ -1,0 +1,138 @@
+package fib
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+)
+
+// Status is how a prefix stands.
+type Status struct {
+	Prefix netip.Prefix
+	// Source whose route is chosen: the strongest that can be realised, or
+	// the strongest when none can. Meaningless unless Wanted.
+	Source Source
+	Wanted bool
+	// Programmed: the kernel holds the chosen route.
+	Programmed bool
+	// Err says why the strongest wanted route is not in the kernel; a weaker
+	// one may be.
+	Err error
+}
+
+// State is all that is known of a prefix.
+type State struct {
+	Status
+	Routes [numSources]*Route // what each source wants
+	Kernel *Entry             // our route as the kernel holds it
+	Holder *Entry             // a stranger's route in the slot
+}
+
+// Changed signals that Drain has something to tell.
+func (t *Table) Changed() <-chan struct{} { return t.changed }
+
+// Drain returns the present status of all prefixes whose status may have
+// changed since the last Drain, in no order.
+func (t *Table) Drain() []Status {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := make([]Status, 0, len(t.dirty))
+	for prefix := range t.dirty {
+		out = append(out, t.statusLocked(prefix))
+	}
+	t.dirty = make(map[netip.Prefix]struct{})
+	return out
+}
+
+// Get returns what is known of one prefix.
+func (t *Table) Get(prefix netip.Prefix) State {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.stateLocked(prefix.Masked())
+}
+
+// States returns what is known of every prefix that is wanted, or held by a
+// route of ours, in the order of prefixes.
+func (t *Table) States() []State {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	seen := make(map[netip.Prefix]struct{}, t.routes.Len())
+	for prefix := range t.routes.All() {
+		seen[prefix] = struct{}{}
+	}
+	for _, wanted := range t.wanted {
+		for prefix := range wanted {
+			seen[prefix] = struct{}{}
+		}
+	}
+	out := make([]State, 0, len(seen))
+	for prefix := range seen {
+		out = append(out, t.stateLocked(prefix))
+	}
+	slices.SortFunc(out, func(a, b State) int { return comparePrefix(a.Prefix, b.Prefix) })
+	return out
+}
+
+// Count returns how many routes the source has in the kernel and how many it
+// wants; routes that a stronger source overrides are wanted only.
+func (t *Table) Count(source Source) (programmed, wanted int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for prefix := range t.wanted[source] {
+		if s := t.statusLocked(prefix); s.Source == source && s.Programmed {
+			programmed++
+		}
+	}
+	return programmed, len(t.wanted[source])
+}
+
+// Ready is closed when the kernel was read and each wanted route was tried
+// once, those whose interface is missing included.
+func (t *Table) Ready() <-chan struct{} { return t.ready }
+
+// Adopted says for which sources and families routes with our mark were found
+// when the kernel was first read. It is all false before.
+func (t *Table) Adopted() [numSources][numFamilies]bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.adopted
+}
+
+func (t *Table) statusLocked(prefix netip.Prefix) Status {
+	s := Status{Prefix: prefix, Err: t.problems[prefix]}
+	if v, ok := t.routes.Wanted(prefix); ok {
+		s.Wanted = true
+		s.Source, _ = t.sourceOf(v.Value().protocol)
+		s.Programmed = t.routes.InSync(prefix)
+		return s
+	}
+	for source := range t.wanted {
+		if _, ok := t.wanted[source][prefix]; ok {
+			s.Wanted, s.Source = true, Source(source)
+			break
+		}
+	}
+	return s
+}
+
+func (t *Table) stateLocked(prefix netip.Prefix) State {
+	state := State{Status: t.statusLocked(prefix)}
+	for source := range t.wanted {
+		if handle, ok := t.wanted[source][prefix]; ok {
+			route := handle.Value().route()
+			state.Routes[source] = &route
+		}
+	}
+	if v, ok := t.routes.Observed(prefix); ok {
+		e := t.entry(prefix, v)
+		state.Kernel = &e
+	}
+	if e, ok := t.outside.holder(prefix, t.opts.Metric); ok {
+		state.Holder = &e
+	}
+	return state
+}
+
+func comparePrefix(a, b netip.Prefix) int {
+	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+}

@@ -1,0 +1,348 @@
+package fib
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// resubscribe is the pause before events are asked for again after they could
+// not be had at all; lost ones are asked for again at once.
+const resubscribe = time.Second
+
+// watch hears of what others change until ctx is done; started is closed when
+// it hears, or when it cannot.
+func (t *Table) watch(ctx context.Context, started chan struct{}) error {
+	once := sync.OnceFunc(func() { close(started) })
+	ready := func() {
+		once()
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.known { // what happened while nobody listened
+			t.doubtLocked()
+		}
+	}
+	for ctx.Err() == nil {
+		err := t.kernel.Watch(ctx, t.opts.Table, ready, watcher{t})
+		if ctx.Err() != nil {
+			break
+		}
+		once()
+		t.log.Warn("kernel events interrupted", "error", err, "retry_in", resubscribe)
+		if err == ErrOverrun {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(resubscribe):
+		}
+	}
+	return nil
+}
+
+// watcher is the Observer of events.
+type watcher struct{ t *Table }
+
+func (w watcher) ObserveLink(l Link, p Presence) {
+	t := w.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.news != nil {
+		t.news.links[l.Index] = struct{}{}
+	}
+	t.linkLocked(l, p)
+	t.retryLocked()
+}
+
+// linkLocked takes news of a link. The kernel drops IPv4 routes with a link
+// that goes down, and next-hop objects (and so routes) with one that loses its
+// carrier, and says nothing; the same is concluded here.
+func (t *Table) linkLocked(l Link, p Presence) {
+	old, had := t.outside.links[l.Index]
+	if p == Gone {
+		if !had {
+			return
+		}
+		l = Link{Index: l.Index, Name: old.Name}
+		t.outside.dropLink(l.Index)
+	} else {
+		if had && old == l {
+			return
+		}
+		t.outside.setLink(l)
+	}
+	t.log.Debug("link changed", "interface", l.Name, "up", l.Up, "carrier", l.Carrier, "gone", p == Gone)
+	if had && old.Up && !l.Up {
+		t.forgetVia(l.Index, old.Name)
+	}
+	if had && old.Carrier && !l.Carrier {
+		t.objects.loseVia(l.Index)
+	}
+	for _, name := range []string{l.Name, old.Name} {
+		if name == "" {
+			continue
+		}
+		t.objects.staleVia(name)
+		for prefix := range t.byInterface[name] {
+			t.choose(prefix)
+		}
+	}
+	if t.known && t.outside.uses(l.Index) {
+		t.movedLocked()
+	}
+}
+
+// forgetVia concludes what the kernel does to plain routes when a link goes
+// down: those over this link alone are gone. Where others share the fate in a
+// way that is not ours to know, the kernel is read back.
+func (t *Table) forgetVia(index int32, name string) {
+	forget := func(prefix netip.Prefix) {
+		v, ok := t.routes.Observed(prefix)
+		if !ok || v.Value().hops == "" {
+			return
+		}
+		via := func(h Hop) bool { return h.Index == index }
+		hops := unpackHops(v.Value().hops)
+		if !slices.ContainsFunc(hops, via) {
+			return
+		}
+		if len(hops) > 1 {
+			t.doubtLocked()
+			return
+		}
+		t.routes.Unobserve(prefix)
+		t.markLocked(prefix)
+	}
+	for prefix := range t.byInterface[name] {
+		forget(prefix)
+	}
+	if t.viaIndex[index] > 0 { // routes of a group in plain form, or found at start
+		for prefix := range t.routes.All() {
+			forget(prefix)
+		}
+	}
+	if t.outside.forgetVia(index) {
+		t.doubtLocked()
+	}
+}
+
+// forgetVia drops IPv4 routes of others that the kernel has dropped with a
+// link, and reports whether a read-back must tell what became of some.
+func (o *outside) forgetVia(index int32) (doubt bool) {
+	for prefix, entries := range o.routes {
+		if FamilyOf(prefix.Addr()) == IPv6 {
+			continue // removal is announced
+		}
+		for _, e := range entries {
+			if !slices.ContainsFunc(o.hopsOf(e), func(h Hop) bool { return h.Index == index }) {
+				continue
+			}
+			if len(e.Hops) == 1 && e.Object == 0 {
+				o.remove(e)
+			} else {
+				doubt = true
+			}
+		}
+	}
+	return doubt
+}
+
+// uses reports whether a route of somebody else leads over a link.
+func (o *outside) uses(index int32) bool {
+	for _, entries := range o.routes {
+		for _, e := range entries {
+			if slices.ContainsFunc(o.hopsOf(e), func(h Hop) bool { return h.Index == index }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (w watcher) ObserveAddress(a Address, p Presence) {
+	t := w.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.news != nil {
+		t.news.addresses[a] = struct{}{}
+	}
+	if !t.outside.setAddress(a, p != Gone) {
+		return
+	}
+	if p == Gone && (t.withSrc[a.Addr] > 0 || t.outside.prefers(a.Addr)) {
+		t.doubtLocked() // IPv4 routes with this source went without a word
+	}
+	t.movedLocked()
+	t.retryLocked()
+}
+
+func (o *outside) prefers(src netip.Addr) bool {
+	for _, entries := range o.routes {
+		if slices.ContainsFunc(entries, func(e Entry) bool { return e.Src == src }) {
+			return true
+		}
+	}
+	return false
+}
+
+func (w watcher) ObserveObject(o Object, p Presence) {
+	t := w.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.news != nil {
+		t.news.objects[o.ID] = struct{}{}
+	}
+	_, was := t.objects.delta.Observed(o.ID)
+	_, ours := t.sourceOf(o.Protocol)
+	switch {
+	case p == Gone:
+		if delete(t.outside.objects, o.ID); was {
+			t.objects.lose(o.ID)
+		}
+	case ours:
+		t.objects.delta.Observe(o.ID, objectValueOf(o))
+	default:
+		o.Group = slices.Clone(o.Group)
+		t.outside.objects[o.ID] = o
+		if was { // replaced by a stranger: our routes now name his object
+			t.objects.delta.Unobserve(o.ID)
+			t.objects.clash = true
+		}
+		t.movedLocked()
+	}
+	t.kickLocked()
+}
+
+// loseVia concludes that the objects over a link are gone.
+func (o *objectTable) loseVia(index int32) {
+	for id := range o.delta.All() {
+		if v, ok := o.delta.Observed(id); ok && !v.isGroup && v.member.hop.Index == index {
+			o.lose(id)
+		}
+	}
+}
+
+// lose concludes what goes with an object: its place in groups, groups left
+// empty, and the routes that name those.
+func (o *objectTable) lose(id uint32) {
+	if v, ok := o.delta.Observed(id); !ok {
+		return
+	} else if v.isGroup {
+		o.delta.Unobserve(id)
+		o.lost[id] = struct{}{}
+		return
+	}
+	o.delta.Unobserve(id)
+	if o.refs[id] > 0 {
+		o.lost[id] = struct{}{}
+	}
+	for gid := range o.delta.All() {
+		v, ok := o.delta.Observed(gid)
+		if !ok || !v.isGroup {
+			continue
+		}
+		members := unpackMembers(v.members)
+		rest := slices.DeleteFunc(slices.Clone(members), func(m Member) bool { return m.ID == id })
+		switch {
+		case len(rest) == len(members):
+		case len(rest) == 0:
+			o.lose(gid)
+		default:
+			v.members = packMembers(rest)
+			o.delta.Observe(gid, v)
+		}
+	}
+}
+
+func (w watcher) ObserveEntry(e Entry, p Presence) {
+	t := w.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, ours := t.sourceOf(e.Protocol)
+	inSlot := e.Metric == t.opts.Metric && e.TOS == 0
+	if t.news != nil && (!ours || p == Replacing) {
+		t.news.routes[e.Prefix] = struct{}{}
+	}
+	switch {
+	case ours && inSlot:
+		t.slotLocked(e, p)
+	case ours:
+		t.strayLocked(e, p)
+	default:
+		t.strangerLocked(e, p, inSlot)
+	}
+	t.kickLocked()
+}
+
+// slotLocked takes news of a route in one of our slots with our mark.
+func (t *Table) slotLocked(e Entry, p Presence) {
+	v := valueOf(e)
+	old, had := t.routes.Observed(e.Prefix)
+	switch {
+	case p == Gone:
+		t.routes.Unobserve(e.Prefix)
+		if had && old != v { // a part of it, or one of several
+			t.doubtLocked()
+		}
+	case p == Present && had && old != v: // put beside ours: which is in use?
+		t.doubtLocked()
+	default:
+		if t.routes.Observe(e.Prefix, v); p == Replacing {
+			t.outside.vacate(e)
+		}
+	}
+	t.log.Debug("route changed by others", "prefix", e.Prefix, "gone", p == Gone)
+	t.markLocked(e.Prefix)
+}
+
+// strayLocked takes news of a route with our mark outside our slots.
+func (t *Table) strayLocked(e Entry, p Presence) {
+	key := strayKeyOf(e)
+	if t.news != nil {
+		t.news.strays[key] = struct{}{}
+	}
+	_, had := t.strays[key]
+	switch {
+	case p == Gone && had:
+		if delete(t.strays, key); e.Object != 0 {
+			t.objects.unref(e.Object)
+		}
+	case p != Gone && !had:
+		e.Hops = slices.Clone(e.Hops)
+		if t.strays[key] = e; e.Object != 0 {
+			t.objects.refs[e.Object]++
+		}
+	}
+}
+
+// strangerLocked takes news of a route of somebody else.
+func (t *Table) strangerLocked(e Entry, p Presence, inSlot bool) {
+	if p == Gone {
+		t.outside.remove(e)
+	} else {
+		t.outside.add(e, p == Replacing)
+	}
+	if inSlot {
+		if _, had := t.routes.Observed(e.Prefix); had && p == Replacing {
+			t.routes.Unobserve(e.Prefix)
+			t.doubtLocked() // ours, or another stranger's beside it
+		}
+		t.routes.Requeue(e.Prefix)
+		t.markLocked(e.Prefix)
+	}
+	t.movedLocked()
+	t.retryLocked()
+}
+
+// retryLocked lets what the kernel refused be tried again: what has changed may
+// be what was in the way.
+func (t *Table) retryLocked() {
+	for prefix := range t.failed {
+		t.routes.Requeue(prefix)
+	}
+	clear(t.failed)
+	t.objects.forgive()
+	t.kickLocked()
+}
