@@ -8,7 +8,7 @@ import (
 )
 
 func TestMemory(t *testing.T) {
-	storetest.Run(t, func(*testing.T) *storetest.Server {
+	storetest.Run(t, storetest.Can{Cut: true, Wipe: true}, func(*testing.T) *storetest.Server {
 		m := store.NewMemory()
 		return &storetest.Server{
 			Open: func(*testing.T) storetest.Client {

@@ -11,6 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"github.com/projectvrouter/vrouter/internal/store"
 )
@@ -21,6 +22,13 @@ const (
 	pingEvery   = 10 * time.Second
 	pingTimeout = 5 * time.Second
 )
+
+// reconnect is how connections are tried again. gRPC's own longest pause is two
+// minutes, far too long after a cluster's restart.
+var reconnect = grpc.ConnectParams{
+	Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 3 * time.Second},
+	MinConnectTimeout: 3 * time.Second,
+}
 
 // client is a connection to a cluster, or to the server in this process.
 type client struct {
@@ -66,6 +74,7 @@ func (c *connector) get(ctx context.Context) (*client, error) {
 		Logger:               zap.NewNop(),
 		DialOptions: []grpc.DialOption{
 			grpc.WithContextDialer(c.watch.dial),
+			grpc.WithConnectParams(reconnect),
 			grpc.WithTransportCredentials(c.watch.credentials(c.cfg.tls)),
 		},
 	})

@@ -19,7 +19,7 @@ import (
 type connWatch struct {
 	mu   sync.Mutex // guards last
 	last error
-	told func(error) // called when a new reason appears
+	told func(error) // called when a new reason appears, and with nil when it is over
 }
 
 func (w *connWatch) failed(err error) {
@@ -38,8 +38,12 @@ func (w *connWatch) failed(err error) {
 // works forgets the failure: a call has been answered.
 func (w *connWatch) works() {
 	w.mu.Lock()
+	over := w.last != nil
 	w.last = nil
 	w.mu.Unlock()
+	if over {
+		w.told(nil)
+	}
 }
 
 func (w *connWatch) err() error {

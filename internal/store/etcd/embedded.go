@@ -7,11 +7,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/hashicorp/go-hclog"
 	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
 	"go.etcd.io/etcd/server/v3/proxy/grpcproxy/adapter"
@@ -60,26 +62,36 @@ func Embedded(ctx context.Context, cfg EmbeddedConfig) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("embedded etcd: %w", err)
 	}
-	server, err := start(ctx, cfg)
+	closing := new(atomic.Bool)
+	server, err := start(ctx, cfg, serverLog{cfg.Logger, closing})
 	if err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("start embedded etcd in %s: %w", cfg.DataDir, err)
 	}
-	s := newStore(c)
-	s.conn = &connector{cfg: c, watch: s.newConnWatch(), client: &client{
-		Client:  v3client.New(server.Server),
-		watches: adapter.WatchServerToWatchClient(v3rpc.NewWatchServer(server.Server)),
-	}}
+	s := inProcess(c, server.Server)
 	go func() { // ends when the server is closed
 		for err := range server.Err() {
-			cfg.Logger.Error("embedded etcd failed", "error", err)
+			if !closing.Load() {
+				cfg.Logger.Error("embedded etcd failed", "error", err)
+			}
 		}
 	}()
 	s.onClose = func() error {
+		closing.Store(true)
 		server.Close()
 		return lock.Close()
 	}
 	return s, nil
+}
+
+// inProcess returns a store that calls a server in this process directly.
+func inProcess(c checked, server *etcdserver.EtcdServer) *Store {
+	s := newStore(c)
+	s.conn = &connector{cfg: c, watch: s.newConnWatch(), client: &client{
+		Client:  v3client.New(server),
+		watches: adapter.WatchServerToWatchClient(v3rpc.NewWatchServer(server)),
+	}}
+	return s
 }
 
 // prepareDir makes the data directory and locks it, because etcd would wait
@@ -112,13 +124,13 @@ func prepareDir(dir string) (*os.File, error) {
 }
 
 // start runs the server and waits until it serves.
-func start(ctx context.Context, cfg EmbeddedConfig) (server *embed.Etcd, err error) {
+func start(ctx context.Context, cfg EmbeddedConfig, log serverLog) (server *embed.Etcd, err error) {
 	defer func() {
-		if r := recover(); r != nil { // etcd's way to give up on damaged data, see newZap
+		if r := recover(); r != nil { // etcd's way to give up on damaged data, see serverLog
 			server, err = nil, fmt.Errorf("etcd gave up: %v", r)
 		}
 	}()
-	server, err = embed.StartEtcd(serverConfig(cfg))
+	server, err = embed.StartEtcd(serverConfig(cfg, log))
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +146,7 @@ func start(ctx context.Context, cfg EmbeddedConfig) (server *embed.Etcd, err err
 	}
 }
 
-func serverConfig(cfg EmbeddedConfig) *embed.Config {
+func serverConfig(cfg EmbeddedConfig, log serverLog) *embed.Config {
 	socket := url.URL{Scheme: "unix", Path: filepath.Join(cfg.DataDir, SocketName)}
 	c := embed.NewConfig()
 	c.Name = "vrouter"
@@ -156,6 +168,6 @@ func serverConfig(cfg EmbeddedConfig) *embed.Config {
 		c.TickMs = uint(cfg.Tick / time.Millisecond)
 		c.ElectionMs = 5 * c.TickMs
 	}
-	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newZap(cfg.Logger))
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(log.zap())
 	return c
 }

@@ -8,13 +8,15 @@ import (
 	"github.com/projectvrouter/vrouter/internal/store/storetest"
 )
 
+var everything = storetest.Can{Cut: true, Restart: true, Wipe: true}
+
 func TestCluster(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) *storetest.Server { return server(etcdtest.Start(t, nil)) })
+	storetest.Run(t, everything, func(t *testing.T) *storetest.Server { return server(etcdtest.Start(t, nil)) })
 }
 
 // TestProgram runs over the etcd of the distribution, which is years older.
 func TestProgram(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) *storetest.Server { return server(etcdtest.StartProgram(t)) })
+	storetest.Run(t, everything, func(t *testing.T) *storetest.Server { return server(etcdtest.StartProgram(t)) })
 }
 
 // server makes a suite's server of an etcd; each client has a link of its own.

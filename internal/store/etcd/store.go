@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -21,6 +22,8 @@ type Store struct {
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 
+	closing sync.Once
+	closed  error        // what Close found
 	onClose func() error // stops the embedded server; nil without
 }
 
@@ -46,21 +49,25 @@ func newStore(c checked) *Store {
 
 func (s *Store) newConnWatch() *connWatch {
 	return &connWatch{told: func(err error) {
+		if err == nil {
+			s.cfg.Logger.Info("etcd answers again")
+			return
+		}
 		s.cfg.Logger.Warn("connection to etcd failed", "error", err)
 	}}
 }
 
 // Close implements store.Store.
 func (s *Store) Close() error {
-	s.cancel()
-	s.tasks.Wait()
-	err := s.conn.close()
-	if s.onClose != nil {
-		if cerr := s.onClose(); err == nil {
-			err = cerr
+	s.closing.Do(func() {
+		s.cancel()
+		s.tasks.Wait()
+		s.closed = s.conn.close()
+		if s.onClose != nil {
+			s.closed = errors.Join(s.closed, s.onClose())
 		}
-	}
-	return err
+	})
+	return s.closed
 }
 
 // do makes one call to etcd in bounded time and gives its error the kind it

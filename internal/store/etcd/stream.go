@@ -40,12 +40,9 @@ func (w *watch) stream(ctx context.Context) error {
 	if err != nil {
 		return w.broken(ctx, err)
 	}
-	for i, prefix := range w.opts.Prefixes {
-		if err := stream.Send(w.create(i, w.store.key(prefix))); err != nil {
-			return w.broken(ctx, err)
-		}
-	}
-	responses := make(chan *pb.WatchResponse)
+	// Room for every confirmation: the requests below must not wait for somebody
+	// to take the answers.
+	responses := make(chan *pb.WatchResponse, len(w.opts.Prefixes))
 	ended := make(chan error, 1)
 	go func() {
 		for {
@@ -61,6 +58,11 @@ func (w *watch) stream(ctx context.Context) error {
 			}
 		}
 	}()
+	for i, prefix := range w.opts.Prefixes {
+		if err := stream.Send(w.create(i, w.store.key(prefix))); err != nil {
+			return w.broken(ctx, err)
+		}
+	}
 	return w.receive(ctx, stream, responses, ended)
 }
 
@@ -102,6 +104,7 @@ func (w *watch) receive(ctx context.Context, stream pb.Watch_WatchClient, respon
 			if resp.Created {
 				w.store.conn.watch.works()
 				if created++; created == len(w.opts.Prefixes) {
+					w.running = true
 					timer.Reset(progressEvery)
 				}
 			}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/projectvrouter/vrouter/internal/store"
@@ -32,6 +33,7 @@ type watch struct {
 	cluster uint64  // etcd's cluster id where the positions hold
 	next    []int64 // per prefix: the revision to go on at; nil: a snapshot is needed
 	trusted bool    // the server's progress notices may be believed
+	running bool    // the server has confirmed the stream of this round
 }
 
 // Watch implements store.Store.
@@ -65,7 +67,7 @@ func (s *Store) Watch(ctx context.Context, opts store.WatchOptions) store.Watch 
 func (w *watch) run(ctx context.Context) {
 	pause := firstPause
 	for {
-		began := w.Revision()
+		w.running = false
 		err := w.round(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -78,13 +80,17 @@ func (w *watch) run(ctx context.Context) {
 			w.Fail(fmt.Errorf("watch %v: %w", w.opts.Prefixes, err))
 			return
 		}
-		if w.Revision() > began {
+		if w.running {
 			pause = firstPause
 		}
 		// Half fixed, half chance: hosts that lost the same server come back
 		// spread out.
 		wait := pause/2 + rand.N(pause/2)
-		w.store.cfg.Logger.Debug("watch interrupted", "prefixes", w.opts.Prefixes,
+		level := hclog.Debug
+		if pause == firstPause { // once, not at each try
+			level = hclog.Warn
+		}
+		w.store.cfg.Logger.Log(level, "watch interrupted", "prefixes", w.opts.Prefixes,
 			"revision", w.Revision(), "retry_in", wait, "error", err)
 		select {
 		case <-time.After(wait):

@@ -1,37 +1,48 @@
 package etcd
 
 import (
+	"sync/atomic"
+
 	"github.com/hashicorp/go-hclog"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
 
-// newZap returns a zap logger for etcd's own server that writes to an hclog
-// logger. etcd tells at Info what an operator of a single host need not see:
-// it becomes Debug. Where etcd would end the process ("fatal"), it panics
-// instead, so that the start can report the reason.
-func newZap(log hclog.Logger) *zap.Logger {
-	return zap.New(&zapCore{log: log}, zap.WithFatalHook(zapcore.WriteThenPanic))
+// serverLog is where etcd's own server logs. etcd is loud: it warns of normal
+// settings at each start, and calls its own orderly end an error. An operator
+// of a single host is told what it calls an error, as a warning, and why it
+// gives up, as an error; the rest is for debugging.
+type serverLog struct {
+	log     hclog.Logger
+	closing *atomic.Bool // set before an orderly end
 }
 
-type zapCore struct{ log hclog.Logger }
+// zap returns the logger for etcd. Where etcd would end the process ("fatal")
+// it panics instead, so that the start can report the reason.
+func (l serverLog) zap() *zap.Logger {
+	return zap.New(&zapCore{l}, zap.WithFatalHook(zapcore.WriteThenPanic))
+}
+
+func (l serverLog) level(of zapcore.Level) hclog.Level {
+	switch {
+	case of > zapcore.ErrorLevel:
+		return hclog.Error
+	case of == zapcore.ErrorLevel && !l.closing.Load():
+		return hclog.Warn
+	case of >= zapcore.InfoLevel:
+		return hclog.Debug
+	}
+	return hclog.Trace
+}
+
+type zapCore struct{ serverLog }
 
 // Enabled implements zapcore.Core.
-func (c *zapCore) Enabled(level zapcore.Level) bool {
-	switch {
-	case level >= zapcore.ErrorLevel:
-		return c.log.IsError()
-	case level >= zapcore.WarnLevel:
-		return c.log.IsWarn()
-	case level >= zapcore.InfoLevel:
-		return c.log.IsDebug()
-	}
-	return c.log.IsTrace()
-}
+func (c *zapCore) Enabled(of zapcore.Level) bool { return c.log.GetLevel() <= c.level(of) }
 
 // With implements zapcore.Core.
 func (c *zapCore) With(fields []zapcore.Field) zapcore.Core {
-	return &zapCore{log: c.log.With(pairs(fields)...)}
+	return &zapCore{serverLog{c.log.With(pairs(fields)...), c.closing}}
 }
 
 // Check implements zapcore.Core.
@@ -44,17 +55,7 @@ func (c *zapCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Chec
 
 // Write implements zapcore.Core.
 func (c *zapCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	args := append([]any{"message", e.Message}, pairs(fields)...)
-	switch {
-	case e.Level >= zapcore.ErrorLevel:
-		c.log.Error("etcd server", args...)
-	case e.Level >= zapcore.WarnLevel:
-		c.log.Warn("etcd server", args...)
-	case e.Level >= zapcore.InfoLevel:
-		c.log.Debug("etcd server", args...)
-	default:
-		c.log.Trace("etcd server", args...)
-	}
+	c.log.Log(c.level(e.Level), "etcd server", append([]any{"message", e.Message}, pairs(fields)...)...)
 	return nil
 }
 

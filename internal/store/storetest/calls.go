@@ -69,7 +69,6 @@ func testList(f *fixture) {
 }
 
 func testListCompacted(f *fixture) {
-	f.need(f.server.Compact != nil, "compaction")
 	old := f.put("r/a", "r/b")
 	now := f.put("r/a")
 	f.server.Compact(f.T, now)
@@ -217,7 +216,6 @@ func testClose(f *fixture) {
 }
 
 func testUnavailable(f *fixture) {
-	f.need(f.client.Cut != nil, "connection to cut")
 	f.put("a")
 	f.client.Cut()
 	ctx, cancel := context.WithTimeout(f.Context(), 300*time.Millisecond)

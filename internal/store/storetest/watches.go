@@ -68,7 +68,6 @@ func testWatchAfter(f *fixture) {
 	}
 	opts.After = third + 100
 	f.mirror(f.client, opts).untilError(store.ErrForeign)
-	f.need(f.server.Compact != nil, "compaction")
 	f.server.Compact(f.T, third)
 	opts.After = second - 1
 	f.mirror(f.client, opts).untilError(store.ErrCompacted)
@@ -145,7 +144,6 @@ func testWatchSlow(f *fixture) {
 // testWatchSnapshotCompacted loses the revision of a snapshot while it is
 // being read: what was told of it and is gone by now must be told as gone.
 func testWatchSnapshotCompacted(f *fixture) {
-	f.need(f.server.Compact != nil, "compaction")
 	keys := f.large()
 	m := f.mirror(f.client, one())
 	if err := m.step(); err != nil {
@@ -160,7 +158,6 @@ func testWatchSnapshotCompacted(f *fixture) {
 }
 
 func testWatchCut(f *fixture) {
-	f.need(f.client.Cut != nil, "connection to cut")
 	other := open(f.T, f.server)
 	f.put("r/a", "r/b")
 	m := f.mirror(other, one())
@@ -179,7 +176,6 @@ func testWatchCut(f *fixture) {
 // testWatchCutCompacted loses connection and history: the difference is told,
 // and what did not change is not told again.
 func testWatchCutCompacted(f *fixture) {
-	f.need(f.client.Cut != nil && f.server.Compact != nil, "connection to cut")
 	other := open(f.T, f.server)
 	f.put("r/gone", "r/same", "r/changed", "r/remade")
 	m := f.mirror(other, one())
@@ -203,7 +199,6 @@ func testWatchCutCompacted(f *fixture) {
 }
 
 func testWatchForget(f *fixture) {
-	f.need(f.client.Cut != nil && f.server.Compact != nil, "connection to cut")
 	other := open(f.T, f.server)
 	f.put("r/a")
 	opts := one()
@@ -219,7 +214,6 @@ func testWatchForget(f *fixture) {
 }
 
 func testWatchRestart(f *fixture) {
-	f.need(f.server.Restart != nil, "server to restart")
 	f.put("r/a", "r/b")
 	m := f.mirror(f.client, one())
 	m.until(1)
@@ -243,7 +237,6 @@ func testWatchRestart(f *fixture) {
 }
 
 func testWatchWiped(f *fixture) {
-	f.need(f.server.Wipe != nil, "server to wipe")
 	f.put("r/a")
 	at := f.put("r/b")
 	m := f.mirror(f.client, one())

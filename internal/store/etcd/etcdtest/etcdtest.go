@@ -32,6 +32,7 @@ type Server struct {
 	Addr string // host:port of clients
 
 	config func(*embed.Config)
+	scheme string
 	peer   string // host:port
 	run    func(testing.TB) (stop func())
 	stop   func() // nil while stopped
@@ -41,7 +42,7 @@ type Server struct {
 // configuration.
 func Start(t testing.TB, configure func(*embed.Config)) *Server {
 	t.Helper()
-	s := &Server{Dir: filepath.Join(t.TempDir(), "etcd"), Addr: "127.0.0.1:0", config: configure}
+	s := &Server{Dir: filepath.Join(t.TempDir(), "etcd"), Addr: "127.0.0.1:0", scheme: "http", config: configure}
 	s.run = s.embedded
 	s.begin(t)
 	return s
@@ -51,7 +52,7 @@ func Start(t testing.TB, configure func(*embed.Config)) *Server {
 func StartProgram(t testing.TB) *Server {
 	t.Helper()
 	testenv.Need(t, "program:etcd")
-	s := &Server{Dir: filepath.Join(t.TempDir(), "etcd"), Addr: freeAddr(t), peer: freeAddr(t)}
+	s := &Server{Dir: filepath.Join(t.TempDir(), "etcd"), Addr: freeAddr(t), scheme: "http", peer: freeAddr(t)}
 	s.run = s.program
 	s.begin(t)
 	return s
@@ -63,7 +64,7 @@ func (s *Server) begin(t testing.TB) {
 }
 
 // Endpoint returns the URL of clients.
-func (s *Server) Endpoint() string { return "http://" + s.Addr }
+func (s *Server) Endpoint() string { return s.scheme + "://" + s.Addr }
 
 // Stop ends the server and keeps its data. Stopping twice does nothing.
 func (s *Server) Stop() {
@@ -101,7 +102,7 @@ func (s *Server) Compact(t testing.TB, revision int64) {
 	}
 }
 
-// Client returns a plain etcd client of the server.
+// Client returns an etcd client of the server, without TLS or password.
 func (s *Server) Client(t testing.TB) *clientv3.Client {
 	t.Helper()
 	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Endpoint()}, Logger: zap.NewNop()})
@@ -127,6 +128,7 @@ func (s *Server) embedded(t testing.TB) func() {
 	if s.config != nil {
 		s.config(c)
 	}
+	s.scheme = c.ListenClientUrls[0].Scheme
 	e, err := embed.StartEtcd(c)
 	if err != nil {
 		t.Fatalf("start etcd: %v", err)
