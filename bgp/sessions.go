@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
 )
@@ -15,9 +16,16 @@ type Input struct {
 	Nodes          []*resource.Node
 	Configurations []*resource.BGPConfiguration // "default" and "node.NAME"
 	Peers          []*resource.BGPPeer
-	// ConfigPeers come from the configuration file of the node. They hold for
-	// it alone, win over all others, and must have a PeerIP.
+	// ConfigPeers come from the configuration file of the node, hold for it
+	// alone, win over all others, and must have a PeerIP.
 	ConfigPeers []*resource.BGPPeer
+	Timers      Timers
+}
+
+// Timers are those of every session of a node; zero values are the defaults of
+// Session.
+type Timers struct {
+	Hold, ConnectRetry time.Duration
 }
 
 // Problem says why something that was asked for is not among the sessions.
@@ -72,6 +80,7 @@ func Sessions(in Input) ([]Session, []Problem) {
 
 // builder collects the sessions of one node; earlier ones win.
 type builder struct {
+	timers   Timers
 	self     *resource.Node
 	nodes    []*resource.Node // others, by name
 	peers    []*resource.BGPPeer
@@ -84,6 +93,7 @@ type builder struct {
 
 func newBuilder(in Input) *builder {
 	b := &builder{
+		timers: in.Timers,
 		peers:  sortedPeers(in.Peers),
 		config: make(map[string]*resource.BGPConfiguration),
 		byAddr: make(map[netip.Addr]*resource.Node),
@@ -167,6 +177,9 @@ func (b *builder) toAddress(p *resource.BGPPeer, kind Kind) {
 	case !p.PeerIP.IsValid():
 		b.problem(p, "it names no address")
 		return
+	case p.PeerIP.Zone() != "":
+		b.problem(p, fmt.Sprintf("%s: sessions between link-local addresses are not supported", p.PeerIP))
+		return
 	case p.PeerIP == local:
 		return // ourselves: a BGPPeer for all nodes may name one of them
 	case !local.IsValid():
@@ -232,14 +245,16 @@ func (b *builder) session(p *resource.BGPPeer, kind Kind, f Family, peer netip.A
 		port = DefaultPort
 	}
 	s := Session{
-		Kind:      kind,
-		Family:    f,
-		Peer:      peer,
-		PeerPort:  port,
-		Local:     address(b.self, f),
-		LocalAS:   b.as(b.self),
-		PeerAS:    as,
-		ClusterID: b.self.RouteReflectorClusterID,
+		Kind:         kind,
+		Family:       f,
+		Peer:         peer,
+		PeerPort:     port,
+		Local:        address(b.self, f),
+		LocalAS:      b.as(b.self),
+		PeerAS:       as,
+		ClusterID:    b.self.RouteReflectorClusterID,
+		Hold:         b.timers.Hold,
+		ConnectRetry: b.timers.ConnectRetry,
 	}
 	s.ReflectorClient = s.Internal() && s.ClusterID.IsValid()
 	s.Multihop = !s.Internal()
@@ -253,7 +268,7 @@ func (b *builder) session(p *resource.BGPPeer, kind Kind, f Family, peer netip.A
 	s.Origin = p.Name
 	if p.KeepaliveTime != 0 {
 		s.Keepalive = p.KeepaliveTime
-		s.Hold = max(DefaultHold, 3*p.KeepaliveTime) // RFC 4271 §4.4
+		s.Hold = max(cmp.Or(s.Hold, DefaultHold), 3*p.KeepaliveTime) // RFC 4271 §4.4
 	}
 	return s
 }

@@ -233,7 +233,9 @@ func TestSessions(t *testing.T) {
 				Node: "a", Nodes: []*resource.Node{a, b},
 				ConfigPeers: []*resource.BGPPeer{
 					peer("file", func(p *resource.BGPPeer) { p.PeerIP, p.ASNumber = netip.MustParseAddr("10.0.0.254"), 65001 }),
+					peer("link", func(p *resource.BGPPeer) { p.PeerIP, p.ASNumber = netip.MustParseAddr("fe80::1%eth0"), 65001 }),
 				},
+				Timers: Timers{Hold: 120 * time.Second},
 				Peers: []*resource.BGPPeer{
 					peer("a-node", func(p *resource.BGPPeer) {
 						p.Node, p.PeerIP, p.ASNumber = "a", netip.MustParseAddr("10.0.0.253"), 65002
@@ -248,13 +250,14 @@ func TestSessions(t *testing.T) {
 				},
 			},
 			want: []string{
-				"mesh/b/ipv6 mesh fd00::1-[fd00::2]:179 as 64512-64512 passive node b",
-				"peer/b-global/10.0.0.253 global 10.0.0.1-10.0.0.253:179 as 64512-65003",
+				"mesh/b/ipv6 mesh fd00::1-[fd00::2]:179 as 64512-64512 passive node b timers 2m0s 0s",
+				"peer/b-global/10.0.0.253 global 10.0.0.1-10.0.0.253:179 as 64512-65003 timers 2m0s 0s",
 				"peer/d-port/10.0.0.254:1179 global 10.0.0.1-10.0.0.254:1179 as 64512-65004 timers 3m0s 1m0s",
-				"peer/e-mesh/10.0.0.2 global 10.0.0.1-10.0.0.2:179 as 64512-64512 passive node b",
-				"peer/file/10.0.0.254 config 10.0.0.1-10.0.0.254:179 as 64512-65001",
+				"peer/e-mesh/10.0.0.2 global 10.0.0.1-10.0.0.2:179 as 64512-64512 passive node b timers 2m0s 0s",
+				"peer/file/10.0.0.254 config 10.0.0.1-10.0.0.254:179 as 64512-65001 timers 2m0s 0s",
 			},
 			problems: []string{
+				"BGPPeer link: fe80::1%eth0: sessions between link-local addresses are not supported",
 				"BGPPeer c-file: shadowed at 10.0.0.254:179 by peer/file/10.0.0.254",
 				"BGPPeer a-node: shadowed at 10.0.0.253:179 by peer/b-global/10.0.0.253",
 			},
