@@ -32,9 +32,7 @@ const (
 // order. It is idempotent.
 func Canonicalize(msg proto.Message) {
 	kind := KindOf(msg)
-	prune(msg.ProtoReflect())
-	setText(msg, "api_version", APIVersion)
-	setText(msg, "kind", string(kind))
+	shapeUp(msg)
 	meta, spec := MetadataOf(msg), SpecOf(msg)
 	if meta.Namespace == nil && Namespaced(kind) {
 		meta.Namespace = proto.String(DefaultNamespace)
@@ -52,6 +50,15 @@ func Canonicalize(msg proto.Message) {
 	case *vrouterv1.WorkloadEndpointSpec:
 		canonicalizeEndpoint(msg.(*vrouterv1.WorkloadEndpoint), spec)
 	}
+}
+
+// shapeUp drops what says nothing, and adds what every object has.
+func shapeUp(msg proto.Message) {
+	prune(msg.ProtoReflect())
+	setText(msg, "api_version", APIVersion)
+	setText(msg, "kind", string(KindOf(msg)))
+	MetadataOf(msg)
+	SpecOf(msg)
 }
 
 func canonicalizeNode(spec *vrouterv1.NodeSpec) {

@@ -165,8 +165,7 @@ func (r *reader) object(source string, t *tree, outer typeOf) {
 	r.manifests = append(r.manifests, m)
 }
 
-// fill turns the walked tree into the message, with apiVersion and kind as
-// they are stored.
+// fill turns the walked tree into the message.
 func fill(msg proto.Message, object any) error {
 	data, err := json.Marshal(object)
 	if err != nil {
@@ -175,9 +174,7 @@ func fill(msg proto.Message, object any) error {
 	if err := protojson.Unmarshal(data, msg); err != nil {
 		return fmt.Errorf("read as protobuf: %w", err)
 	}
-	prune(msg.ProtoReflect())
-	setText(msg, "api_version", APIVersion)
-	setText(msg, "kind", string(KindOf(msg)))
+	shapeUp(msg)
 	return nil
 }
 
