@@ -1,0 +1,311 @@
+package etcd_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+
+	"github.com/projectvrouter/vrouter/internal/store"
+	"github.com/projectvrouter/vrouter/internal/store/etcd"
+	"github.com/projectvrouter/vrouter/internal/store/etcd/etcdtest"
+)
+
+// authority is a certificate authority whose files lie in a directory.
+type authority struct {
+	t    *testing.T
+	dir  string
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T) *authority {
+	a := &authority{t: t, dir: t.TempDir()}
+	a.cert, a.key = a.issue("ca", nil, nil)
+	return a
+}
+
+// issue makes a certificate NAME.pem with its key NAME.key, signed by parent or
+// by itself.
+func (a *authority) issue(name string, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
+	a.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber:          serial,
+		Subject:               pkix.Name{CommonName: name},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(time.Hour),
+		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
+		BasicConstraintsValid: true,
+		IsCA:                  parent == nil,
+	}
+	if parent == nil {
+		parent, signer = template, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	secret, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	for file, block := range map[string]*pem.Block{
+		a.file(name + ".pem"): {Type: "CERTIFICATE", Bytes: der},
+		a.file(name + ".key"): {Type: "EC PRIVATE KEY", Bytes: secret},
+	} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			a.t.Fatal(err)
+		}
+	}
+	return cert, key
+}
+
+func (a *authority) leaf(name string) { a.issue(name, a.cert, a.key) }
+
+func (a *authority) file(name string) string { return filepath.Join(a.dir, name) }
+
+// serve starts an etcd that wants client certificates.
+func (a *authority) serve() *etcdtest.Server {
+	a.leaf("server")
+	return etcdtest.Start(a.t, func(c *embed.Config) {
+		c.ListenClientUrls[0].Scheme, c.AdvertiseClientUrls[0].Scheme = "https", "https"
+		c.ClientTLSInfo.CertFile, c.ClientTLSInfo.KeyFile = a.file("server.pem"), a.file("server.key")
+		c.ClientTLSInfo.TrustedCAFile, c.ClientTLSInfo.ClientCertAuth = a.file("ca.pem"), true
+	})
+}
+
+func (a *authority) files(client string) etcd.TLSFiles {
+	return etcd.TLSFiles{CA: a.file("ca.pem"), Cert: a.file(client + ".pem"), Key: a.file(client + ".key")}
+}
+
+// try makes one call with a configuration, in bounded time.
+func try(t *testing.T, cfg etcd.Config) error {
+	t.Helper()
+	s, err := etcd.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	_, err = s.Revision(ctx)
+	return err
+}
+
+// TestTLS has an operator see from the error alone which certificate is wrong.
+func TestTLS(t *testing.T) {
+	ours, strangers := newAuthority(t), newAuthority(t)
+	ours.leaf("host")
+	strangers.leaf("host")
+	server := ours.serve()
+	wrongCA, wrongCert := ours.files("host"), strangers.files("host")
+	wrongCA.CA, wrongCert.CA = strangers.file("ca.pem"), ours.file("ca.pem")
+	for _, c := range []struct {
+		name     string
+		endpoint string
+		tls      etcd.TLSFiles
+		want     string // empty: works
+	}{
+		{"right", server.Endpoint(), ours.files("host"), ""},
+		{"right, no scheme", server.Addr, ours.files("host"), ""},
+		{"wrong authority", server.Endpoint(), wrongCA, "certificate signed by unknown authority"},
+		{"wrong certificate", server.Endpoint(), wrongCert, "tls: "},
+		{"no certificate", server.Endpoint(), etcd.TLSFiles{CA: ours.file("ca.pem")}, "tls: "},
+		{"nobody listens", "https://127.0.0.1:1", ours.files("host"), "connection refused"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := try(t, etcd.Config{Endpoints: []string{c.endpoint}, TLS: c.tls})
+			if c.want == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("%q is not in: %v", c.want, err)
+			}
+		})
+	}
+}
+
+// TestTLSRenewed replaces the client's certificate on disk, as a renewal does.
+func TestTLSRenewed(t *testing.T) {
+	ours := newAuthority(t)
+	ours.leaf("host")
+	server := ours.serve()
+	s, err := etcd.New(etcd.Config{Endpoints: []string{server.Endpoint()}, TLS: ours.files("host")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Revision(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ours.leaf("host")
+	server.Restart(t) // so that it connects again
+	if err := eventually(t, func() error { _, err := s.Revision(t.Context()); return err }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestUnreachable has a daemon start while etcd is away, with all that needs a
+// login: nothing blocks, and it works once etcd is there.
+func TestUnreachable(t *testing.T) {
+	server := etcdtest.Start(t, nil)
+	withUsers(t, server)
+	server.Stop()
+	var log bytes.Buffer
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("s3cret-word\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := etcd.New(etcd.Config{
+		Endpoints: []string{server.Endpoint()}, Username: "host", PasswordFile: password,
+		Timeout: 500 * time.Millisecond,
+		Logger:  hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: &log}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Revision(t.Context())
+	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("while etcd is away: %v", err)
+	}
+	if got := s.Stats().LastError; !strings.Contains(got, "connection refused") {
+		t.Errorf("stats say %q", got)
+	}
+	w := s.Watch(t.Context(), store.WatchOptions{Prefixes: []string{"r/"}})
+	server.Restart(t)
+	for {
+		b, err := w.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.Synced {
+			break
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(log.String(), "s3cret") {
+		t.Error("the password is in the log")
+	}
+	if !strings.Contains(log.String(), "connection refused") {
+		t.Errorf("the reason is not in the log:\n%s", log.String())
+	}
+}
+
+// withUsers turns authorisation on: host, with the password s3cret-word, may
+// use r/ and meta below the prefix.
+func withUsers(t *testing.T, server *etcdtest.Server) {
+	t.Helper()
+	c := server.Client(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	must := func(_ any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(c.UserAdd(ctx, "root", "root-word"))
+	must(c.UserGrantRole(ctx, "root", "root"))
+	must(c.UserAdd(ctx, "host", "s3cret-word"))
+	must(c.RoleAdd(ctx, "host"))
+	readWrite := clientv3.PermissionType(clientv3.PermReadWrite)
+	for _, prefix := range []string{"r/", "meta"} {
+		from := etcd.DefaultPrefix + prefix
+		must(c.RoleGrantPermission(ctx, "host", from, clientv3.GetPrefixRangeEnd(from), readWrite))
+	}
+	must(c.UserGrantRole(ctx, "host", "host"))
+	must(c.AuthEnable(ctx))
+}
+
+func TestPassword(t *testing.T) {
+	server := etcdtest.Start(t, nil)
+	withUsers(t, server)
+	password := filepath.Join(t.TempDir(), "password")
+	cfg := etcd.Config{Endpoints: []string{server.Endpoint()}, Username: "host", PasswordFile: password}
+	if err := os.WriteFile(password, []byte("wrong"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := try(t, cfg); !errors.Is(err, store.ErrPermission) || strings.Contains(err.Error(), "wrong") {
+		t.Errorf("wrong password: %v", err)
+	}
+	if err := try(t, etcd.Config{Endpoints: cfg.Endpoints}); !errors.Is(err, store.ErrPermission) {
+		t.Errorf("no password: %v", err)
+	}
+	if err := os.WriteFile(password, []byte("s3cret-word"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := etcd.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Txn(t.Context(), nil, []store.Op{{Key: "r/a"}}); err != nil {
+		t.Errorf("a key that is allowed: %v", err)
+	}
+	if _, err := s.Txn(t.Context(), nil, []store.Op{{Key: "s/a"}}); !errors.Is(err, store.ErrPermission) {
+		t.Errorf("a key that is not: %v", err)
+	}
+	w := s.Watch(t.Context(), store.WatchOptions{Prefixes: []string{"r/"}})
+	if b, err := w.Next(t.Context()); err != nil || len(b.Events) != 1 {
+		t.Errorf("a watch that is allowed: %+v, %v", b, err)
+	}
+	for _, opts := range []store.WatchOptions{{Prefixes: []string{"s/"}}, {Prefixes: []string{"r/", "s/"}, After: 1}} {
+		w := s.Watch(t.Context(), opts)
+		for {
+			if _, err := w.Next(t.Context()); err != nil {
+				if !errors.Is(err, store.ErrPermission) {
+					t.Errorf("a watch that is not: %v", err)
+				}
+				break
+			}
+		}
+	}
+}
+
+// eventually repeats a call until it succeeds, or a minute has passed.
+func eventually(t *testing.T, call func() error) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		err := call()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+}
