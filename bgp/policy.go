@@ -19,6 +19,7 @@ const (
 	NotInPool      Refusal = "outside the pools"
 	ExportDisabled Refusal = "its pool is not exported"
 	OwnNextHop     Refusal = "its next hop is our own address"
+	NoSession      Refusal = "the session that gave it is gone"
 	NoNextHop      Refusal = "it has no usable next hop"
 	OwnAS          Refusal = "our own AS is in its AS path"
 	OwnOriginator  Refusal = "we are its originator"

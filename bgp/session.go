@@ -132,6 +132,23 @@ func (s Session) unlabelled() Session {
 	return s
 }
 
+// Check says what is wrong with s, if anything.
+func (s Session) Check() error {
+	switch {
+	case s.Family == 0 || FamilyOf(s.Peer) != s.Family:
+		return fmt.Errorf("session %s: peer is no %s address", s, s.Family)
+	case s.Local.IsValid() && FamilyOf(s.Local) != s.Family:
+		return fmt.Errorf("session %s: local address %s is no %s address", s, s.Local, s.Family)
+	case s.Local == s.Peer:
+		return fmt.Errorf("session %s: peer is ourselves", s)
+	case s.PeerAS == 0 || s.LocalAS == 0:
+		return fmt.Errorf("session %s: 0 is not an AS number", s)
+	case s.ReflectorClient && !(s.Internal() && s.ClusterID.IsValid()):
+		return fmt.Errorf("session %s: a client needs an internal session and a cluster id", s)
+	}
+	return nil
+}
+
 // String is the name and the endpoint of s.
 func (s Session) String() string {
 	return fmt.Sprintf("%s (%s)", s.Name, s.Endpoint())

@@ -33,7 +33,7 @@ func (s *Speaker) Peers() []bgp.PeerState {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	counts := s.counts()
+	counts := s.rib.Counts(s.accept())
 	list := make([]bgp.PeerState, 0, len(s.sessions))
 	for addr, e := range s.sessions {
 		st := bgp.PeerState{
@@ -48,7 +48,7 @@ func (s *Speaker) Peers() []bgp.PeerState {
 			setState(&st, p)
 		}
 		c := counts[addr]
-		st.Accepted, st.GracefulRestart.Stale = c.accepted, c.stale
+		st.Accepted, st.GracefulRestart.Stale = c.Accepted, c.Stale
 		if st.State == bgp.Established {
 			st.Advertised = s.advertised(e.want, counts)
 		}
@@ -60,37 +60,9 @@ func (s *Speaker) Peers() []bgp.PeerState {
 	return list
 }
 
-// count is of one peer.
-type count struct {
-	accepted, stale int
-	best            int // prefixes whose first best path is the peer's
-}
-
-func (s *Speaker) counts() map[netip.Addr]count {
-	policy := s.importPolicy()
-	counts := make(map[netip.Addr]count, len(s.sessions))
-	for _, r := range s.rib {
-		accepted := s.accepted(policy, r)
-		for _, p := range accepted {
-			c := counts[p.Peer]
-			c.accepted++
-			if p.Stale {
-				c.stale++
-			}
-			counts[p.Peer] = c
-		}
-		if best := bgp.Best(accepted); len(best) > 0 {
-			c := counts[best[0].Peer]
-			c.best++
-			counts[best[0].Peer] = c
-		}
-	}
-	return counts
-}
-
 // advertised is how many prefixes to has from us. GoBGP would run its whole
 // table through the policies for the answer.
-func (s *Speaker) advertised(to bgp.Session, counts map[netip.Addr]count) int {
+func (s *Speaker) advertised(to bgp.Session, counts map[netip.Addr]bgp.Count) int {
 	export := bgp.ExportPolicy{Pools: s.pools}
 	n := 0
 	for p := range s.own {
@@ -100,7 +72,7 @@ func (s *Speaker) advertised(to bgp.Session, counts map[netip.Addr]count) int {
 	}
 	for addr, e := range s.sessions {
 		if e.want.Family == to.Family && export.Reflects(e.want, to) {
-			n += counts[addr].best
+			n += counts[addr].First
 		}
 	}
 	return n
@@ -162,37 +134,7 @@ func setRestart(st *bgp.GracefulRestart, family bgp.Family, c *wire.CapGracefulR
 
 // Routes implements bgp.Speaker.
 func (s *Speaker) Routes(f bgp.Filter) iter.Seq[bgp.Entry] {
-	return slices.Values(s.entries(f))
-}
-
-func (s *Speaker) entries(f bgp.Filter) []bgp.Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var list []bgp.Entry
-	export := bgp.ExportPolicy{Pools: s.pools}
-	for p, a := range s.own {
-		if f.Match(p, netip.Addr{}) {
-			refused := export.Own(p)
-			list = append(list, bgp.Entry{Own: true, Best: refused == "", Refused: refused, Path: a.Path(p)})
-		}
-	}
-	policy := s.importPolicy()
-	for p, r := range s.rib {
-		best := bgp.Best(s.accepted(policy, r))
-		for _, path := range r.paths {
-			e := s.sessions[path.Peer]
-			if e == nil || !f.Match(p, path.Peer) {
-				continue
-			}
-			path, refused := policy.Import(e.want, path)
-			list = append(list, bgp.Entry{
-				Path: path, Refused: refused,
-				Best: slices.ContainsFunc(best, func(b bgp.Path) bool { return b.Peer == path.Peer }),
-			})
-		}
-	}
-	slices.SortFunc(list, func(a, b bgp.Entry) int {
-		return cmp.Or(bgp.ComparePrefix(a.Prefix, b.Prefix), a.Peer.Compare(b.Peer))
-	})
-	return list
+	return slices.Values(s.rib.Entries(f, s.own, bgp.ExportPolicy{Pools: s.pools}, s.accept()))
 }

@@ -59,7 +59,11 @@ func (s *Speaker) SetSessions(list []bgp.Session) error {
 	for _, a := range add {
 		s.sessions[a.Peer] = &session{want: a}
 	}
+	if len(drop)+len(add) > 0 { // which next hops are our own may be another thing now
+		s.rib.Touch(func(netip.Prefix) bool { return true })
+	}
 	s.mu.Unlock()
+	signal(s.changed)
 	// A peer must find the policies that its session needs.
 	if len(drop)+len(add) > 0 {
 		errs = append(errs, s.refreshPolicies())
@@ -80,11 +84,9 @@ func (s *Speaker) normalise(list []bgp.Session) (map[netip.Addr]bgp.Session, err
 			w.LocalAS = s.settings.ASN
 		}
 		other, twice := want[w.Peer]
-		switch {
-		case !w.Peer.IsValid() || bgp.FamilyOf(w.Peer) != w.Family:
-			errs = append(errs, fmt.Errorf("session %s: peer is no %s address", w, w.Family))
-		case w.PeerAS == 0:
-			errs = append(errs, fmt.Errorf("session %s: peer has no AS number", w))
+		switch err := w.Check(); {
+		case err != nil:
+			errs = append(errs, err)
 		case twice:
 			errs = append(errs, fmt.Errorf("session %s: session %s has the same peer address", w, other))
 		default:
@@ -184,7 +186,7 @@ func (s *Speaker) expireStale(e *session) {
 	current := s.sessions[e.want.Peer] == e && !s.stopped && e.stale != nil && !e.endOfRIB
 	stale := 0
 	if current {
-		_, stale = s.countPaths(e.want.Peer)
+		stale = s.rib.Counts(s.accept())[e.want.Peer].Stale
 	}
 	s.mu.Unlock()
 	if stale == 0 {

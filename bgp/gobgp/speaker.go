@@ -33,8 +33,7 @@ type Speaker struct {
 	pools    bgp.Pools
 	sessions map[netip.Addr]*session // by peer address, as GoBGP tells them apart
 	own      map[netip.Prefix]bgp.Attributes
-	rib      map[netip.Prefix]*route
-	dirty    map[netip.Prefix]struct{} // of rib: may differ from what was told
+	rib      bgp.RIB
 
 	changed      chan struct{}
 	peersChanged chan struct{}
@@ -48,8 +47,6 @@ func New(log hclog.Logger) *Speaker {
 		log:          newLogger(log),
 		sessions:     make(map[netip.Addr]*session),
 		own:          make(map[netip.Prefix]bgp.Attributes),
-		rib:          make(map[netip.Prefix]*route),
-		dirty:        make(map[netip.Prefix]struct{}),
 		changed:      make(chan struct{}, 1),
 		peersChanged: make(chan struct{}, 1),
 	}
@@ -102,12 +99,11 @@ func (s *Speaker) SetPools(pools []bgp.Pool) {
 	}
 	s.mu.Lock()
 	s.pools = after
-	for p := range s.rib {
+	s.rib.Touch(func(p netip.Prefix) bool {
 		was, _ := before.Holds(p)
-		if is, _ := after.Holds(p); was != is {
-			s.dirty[p] = struct{}{}
-		}
-	}
+		is, _ := after.Holds(p)
+		return was != is
+	})
 	own := sortedOwn(s.own)
 	s.mu.Unlock()
 	signal(s.changed)

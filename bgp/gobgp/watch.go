@@ -4,19 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	api "github.com/osrg/gobgp/v3/api"
 
 	"github.com/projectvrouter/vrouter/bgp"
 )
-
-// route is what peers told of a prefix; guarded by Speaker.mu.
-type route struct {
-	paths []bgp.Path // at most one of each peer, in order of peer, before our import policy
-	told  []bgp.Path // as Drain gave them last
-}
 
 // watch follows what peers tell after GoBGP's import policy: GoBGP takes all
 // that happens to a session (down, stale, restart timer) through there.
@@ -84,33 +77,13 @@ func (s *Speaker) pathEvent(p *api.Path) {
 	if e := s.sessions[peer]; e != nil && !p.Stale && !p.IsWithdraw {
 		e.lastUpdate = time.Now()
 	}
-	s.store(path, p.IsWithdraw)
+	if p.IsWithdraw {
+		s.rib.Remove(path.Prefix, peer)
+	} else {
+		s.rib.Put(path)
+	}
 	s.mu.Unlock()
 	signal(s.changed)
-}
-
-// store puts path in the place of what its peer told of its prefix before.
-func (s *Speaker) store(path bgp.Path, gone bool) {
-	r := s.rib[path.Prefix]
-	if r == nil {
-		if gone {
-			return
-		}
-		r = new(route)
-		s.rib[path.Prefix] = r
-	}
-	i, had := slices.BinarySearchFunc(r.paths, path.Peer, func(p bgp.Path, a netip.Addr) int { return p.Peer.Compare(a) })
-	switch {
-	case gone && had:
-		r.paths = slices.Delete(r.paths, i, i+1)
-	case gone:
-		return
-	case had:
-		r.paths[i] = path
-	default:
-		r.paths = slices.Insert(r.paths, i, path)
-	}
-	s.dirty[path.Prefix] = struct{}{}
 }
 
 func (s *Speaker) endOfRIB(peer netip.Addr) {
@@ -127,61 +100,20 @@ func (s *Speaker) endOfRIB(peer netip.Addr) {
 func (s *Speaker) Drain() []bgp.PathSet {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	policy := s.importPolicy()
-	var sets []bgp.PathSet
-	for p := range s.dirty {
-		r := s.rib[p]
-		best := bgp.Best(s.accepted(policy, r))
-		if !slices.EqualFunc(best, r.told, bgp.Path.Equal) {
-			sets = append(sets, bgp.PathSet{Prefix: p, Paths: best})
-		}
-		r.told = best
-		if len(r.paths) == 0 {
-			delete(s.rib, p)
-		}
-	}
-	clear(s.dirty)
-	slices.SortFunc(sets, func(a, b bgp.PathSet) int { return bgp.ComparePrefix(a.Prefix, b.Prefix) })
-	return sets
+	return s.rib.Drain(s.accept())
 }
 
-// accepted is the paths of r that pass the import policy.
-func (s *Speaker) accepted(policy bgp.ImportPolicy, r *route) []bgp.Path {
-	var list []bgp.Path
-	for _, p := range r.paths {
-		if e := s.sessions[p.Peer]; e != nil {
-			if p, refused := policy.Import(e.want, p); refused == "" {
-				list = append(list, p)
-			}
-		}
-	}
-	return list
-}
-
-// importPolicy is what is to be accepted now.
-func (s *Speaker) importPolicy() bgp.ImportPolicy {
+// accept is the import policy of now, over all sessions.
+func (s *Speaker) accept() bgp.Accept {
 	own := make(map[netip.Addr]bool)
 	for _, e := range s.sessions {
-		if e.want.Local.IsValid() {
-			own[e.want.Local] = true
-		}
+		own[e.want.Local] = true
 	}
-	return bgp.ImportPolicy{Pools: s.pools, ASN: s.settings.ASN, RouterID: s.settings.RouterID, Own: own}
-}
-
-// countPaths counts the paths of peer that pass the import policy, and those
-// of them that are stale.
-func (s *Speaker) countPaths(peer netip.Addr) (accepted, stale int) {
-	policy := s.importPolicy()
-	for _, r := range s.rib {
-		for _, p := range s.accepted(policy, r) {
-			if p.Peer == peer {
-				accepted++
-				if p.Stale {
-					stale++
-				}
-			}
+	policy := bgp.ImportPolicy{Pools: s.pools, ASN: s.settings.ASN, RouterID: s.settings.RouterID, Own: own}
+	return func(p bgp.Path) (bgp.Path, bgp.Refusal) {
+		if e := s.sessions[p.Peer]; e != nil {
+			return policy.Import(e.want, p)
 		}
+		return p, bgp.NoSession
 	}
-	return accepted, stale
 }
