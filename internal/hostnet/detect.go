@@ -35,13 +35,13 @@ type Found struct {
 // per family, an address of the interface of the default route. Default routes
 // with a protocol in own are overlooked: they were learned by a former run, and
 // the answer must not depend on whether there was one.
-func (h *Host) Detect(own []netlink.RouteProtocol) (Detection, error) {
+func (h *Host) Detect(own ...uint8) (Detection, error) {
 	v4, err4 := h.detect(netlink.FAMILY_V4, own)
 	v6, err6 := h.detect(netlink.FAMILY_V6, own)
 	return Detection{IPv4: v4, IPv6: v6}, errors.Join(err4, err6)
 }
 
-func (h *Host) detect(family int, own []netlink.RouteProtocol) (Found, error) {
+func (h *Host) detect(family int, own []uint8) (Found, error) {
 	route, err := h.defaultRoute(family, own)
 	if err != nil || route == nil {
 		return Found{Reason: "there is no default route"}, err
@@ -66,12 +66,11 @@ func (h *Host) detect(family int, own []netlink.RouteProtocol) (Found, error) {
 
 // defaultRoute is the unicast default route of the main table with the lowest
 // metric, or nil. Routes are read one by one: there may be a million.
-func (h *Host) defaultRoute(family int, own []netlink.RouteProtocol) (*netlink.Route, error) {
+func (h *Host) defaultRoute(family int, own []uint8) (*netlink.Route, error) {
 	var best *netlink.Route
 	filter := &netlink.Route{Table: unix.RT_TABLE_MAIN}
 	err := h.nl.RouteListFilteredIter(family, filter, netlink.RT_FILTER_TABLE, func(r netlink.Route) bool {
-		isDefault := r.Dst == nil || (r.Dst.IP.IsUnspecified() && isZeroMask(r.Dst.Mask))
-		if !isDefault || r.Type != unix.RTN_UNICAST || slices.Contains(own, r.Protocol) || routeLink(&r) == 0 {
+		if !isDefault(&r) || r.Type != unix.RTN_UNICAST || slices.Contains(own, uint8(r.Protocol)) || routeLink(&r) == 0 {
 			return true
 		}
 		if best == nil || r.Priority < best.Priority {
@@ -85,8 +84,12 @@ func (h *Host) defaultRoute(family int, own []netlink.RouteProtocol) (*netlink.R
 	return best, nil
 }
 
-func isZeroMask(mask []byte) bool {
-	return !slices.ContainsFunc(mask, func(b byte) bool { return b != 0 })
+func isDefault(r *netlink.Route) bool {
+	if r.Dst == nil {
+		return true
+	}
+	bits, _ := r.Dst.Mask.Size()
+	return bits == 0 && r.Dst.IP.IsUnspecified()
 }
 
 // routeLink is the interface of a route, the first of several.
