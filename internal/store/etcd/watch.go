@@ -116,7 +116,8 @@ func (w *watch) round(ctx context.Context) error {
 
 // judge compares the store with what the watch has told already: revision and
 // identity, in one linearizable read. Positions hold in one etcd cluster only:
-// in another one, or one rebuilt from a backup, the state is read again.
+// in another one the state is read again. That is no substitute for the GUID,
+// because a cluster started anew with equal settings has an equal id.
 func (w *watch) judge(ctx context.Context) error {
 	var resp *clientv3.GetResponse
 	err := w.store.do(ctx, func(ctx context.Context, cli *client) (err error) {
