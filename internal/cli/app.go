@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -44,7 +45,7 @@ vrouterd answers for the whole cluster.`,
 		PersistentPreRun: func(*cobra.Command, []string) {
 			a.started = true
 		},
-		Args: cobra.NoArgs,
+		Args: subcommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	a.root = root
@@ -73,7 +74,7 @@ vrouterd answers for the whole cluster.`,
 func (a *app) globalFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.flags.server, "server", a.env("VROUTER_SERVER", DefaultServer),
-		"vrouterd to speak to: unix:///PATH or HOST:PORT (VROUTER_SERVER)")
+		"`address` of the vrouterd to speak to: unix:///PATH or HOST:PORT (VROUTER_SERVER)")
 	flags.StringVar(&a.flags.ca, "ca", a.env("VROUTER_CA", ""), "`file` of the authority that signed the server's certificate (VROUTER_CA)")
 	flags.StringVar(&a.flags.cert, "cert", a.env("VROUTER_CERT", ""), "`file` of the client's certificate (VROUTER_CERT)")
 	flags.StringVar(&a.flags.key, "key", a.env("VROUTER_KEY", ""), "`file` of the client's key (VROUTER_KEY)")
@@ -131,16 +132,39 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{
 		Use:   use,
 		Short: short,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			return usagef("unknown command %q for %q", args[0], cmd.CommandPath())
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:  subcommand,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.AddCommand(commands...)
 	return c
+}
+
+// subcommand is the check of arguments of a command that only holds others:
+// what comes here is none of them.
+func subcommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := ""
+	cmd.SuggestionsMinimumDistance = 2
+	if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
+		hint = fmt.Sprintf("; did you mean %s?", strings.Join(like, " or "))
+	}
+	return usagef("unknown command %q for %q%s", args[0], cmd.CommandPath(), hint)
+}
+
+// arguments is the check of a command that takes at least least arguments, and
+// no more than names has.
+func arguments(least int, names ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) < least {
+			return usagef("%s is needed", names[len(args)])
+		}
+		if len(args) > len(names) {
+			return usagef("unexpected argument %q", args[len(names)])
+		}
+		return nil
+	}
 }
 
 // line prints one line of a result.

@@ -9,7 +9,9 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
@@ -109,7 +111,11 @@ func (c *client) unary(ctx context.Context, method string, request, reply any, c
 		ctx, cancel = context.WithTimeout(ctx, c.timeout)
 		defer cancel()
 	}
-	return c.translate(invoke(ctx, method, request, reply, conn, options...))
+	err := c.translate(invoke(ctx, method, request, reply, conn, options...))
+	if status.Code(err) == codes.DeadlineExceeded && len(status.Convert(err).Details()) == 0 {
+		return status.Errorf(codes.DeadlineExceeded, "no answer from vrouterd within %s (--timeout)", c.timeout)
+	}
+	return err
 }
 
 // stream translates the errors of a stream, which has no deadline of its own.

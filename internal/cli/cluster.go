@@ -19,7 +19,7 @@ func (a *app) clusterInfoCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "info",
 		Short: "Show the identity of the cluster, and whether its store is locked",
-		Args:  cobra.NoArgs,
+		Args:  arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f, err := parseFormat(output, "table", formatYAML, formatJSON)
 			if err != nil {
@@ -72,7 +72,7 @@ func (a *app) clusterAdoptCommand() *cobra.Command {
 new one. Until then the node removes nothing and is not ready. From then on it
 makes its routes what the store says: what the store does not know is removed.
 Look at it with 'vrouterctl get' before.`,
-		Args: cobra.NoArgs,
+		Args: arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.connect()
 			if err != nil {

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/projectvrouter/vrouter/internal/resource"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
@@ -38,7 +39,7 @@ func (a *app) deleteCommand() *cobra.Command {
 	}
 	flags := c.Flags()
 	bindFiles(c, &o.files)
-	flags.StringVarP(&o.namespace.name, "namespace", "n", defaultNamespace, "namespace of the objects")
+	flags.StringVarP(&o.namespace.name, "namespace", "n", resource.DefaultNamespace, "namespace of the objects")
 	flags.BoolVarP(&o.allNamespaces, "all-namespaces", "A", false, "with -l or --all: in every namespace")
 	flags.StringVarP(&o.selector, "selector", "l", "", "delete those whose labels match the selector")
 	flags.BoolVar(&o.all, "all", false, "delete all of the kind")

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -55,16 +56,18 @@ func stageName(s vrouterv1.Stage) string {
 
 // stageOf is how far the stored revision of an endpoint has come.
 func stageOf(w *vrouterv1.WorkloadEndpoint) vrouterv1.Stage {
-	status, now := w.GetStatus(), w.GetMetadata().GetResourceVersion()
-	switch now {
-	case "":
-		return vrouterv1.Stage_STAGE_UNSPECIFIED
-	case status.GetAdvertisedRevision():
-		return vrouterv1.Stage_STAGE_ADVERTISED
-	case status.GetProgrammedRevision():
+	now, err := strconv.ParseInt(w.GetMetadata().GetResourceVersion(), 10, 64)
+	holds := func(text string) bool {
+		revision, bad := strconv.ParseInt(text, 10, 64)
+		return err == nil && bad == nil && revision >= now
+	}
+	switch status := w.GetStatus(); {
+	case !holds(status.GetProgrammedRevision()):
+		return vrouterv1.Stage_STAGE_REGISTERED
+	case !holds(status.GetAdvertisedRevision()):
 		return vrouterv1.Stage_STAGE_PROGRAMMED
 	}
-	return vrouterv1.Stage_STAGE_REGISTERED
+	return vrouterv1.Stage_STAGE_ADVERTISED
 }
 
 func stageTone(s vrouterv1.Stage) tone {
@@ -122,7 +125,7 @@ func (a *app) endpointGetCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "get NAMESPACE/ORCHESTRATOR/WORKLOAD/ENDPOINT",
 		Short: "Show one endpoint and the stage that it has reached",
-		Args:  cobra.ExactArgs(1),
+		Args:  arguments(1, "NAMESPACE/ORCHESTRATOR/WORKLOAD/ENDPOINT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f, err := parseFormat(output, "table", formatWide, formatYAML, formatJSON, formatName)
 			if err != nil {
@@ -151,8 +154,10 @@ func (a *app) endpointUnregisterCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "unregister NAMESPACE/ORCHESTRATOR/WORKLOAD/ENDPOINT...",
 		Short: "Remove endpoints; one that is not there is no error",
-		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("NAMESPACE/ORCHESTRATOR/WORKLOAD/ENDPOINT is needed")
+			}
 			var ids []*vrouterv1.EndpointID
 			for _, arg := range args {
 				id, err := parseEndpointID(arg)
@@ -228,7 +233,7 @@ func (a *app) endpointListCommand() *cobra.Command {
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List endpoints",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.endpointList(cmd.Context(), &s)
 		},

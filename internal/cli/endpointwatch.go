@@ -15,7 +15,7 @@ func (a *app) endpointWatchCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "watch",
 		Short: "Show endpoints and every change of them and of their stage, until interrupted",
-		Args:  cobra.NoArgs,
+		Args:  arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.endpointWatch(cmd.Context(), &s)
 		},
@@ -41,8 +41,6 @@ func (a *app) endpointWatch(ctx context.Context, s *endpointScope) error {
 		app:  a,
 		open: openEndpoints(c, s),
 		match: func(msg proto.Message) bool {
-			// An endpoint that moves away is put once more by the server's filter
-			// or not at all; either way it is no longer on the node.
 			spec := msg.(*vrouterv1.WorkloadEndpoint).GetSpec()
 			return (s.node == "" || spec.GetNode() == s.node) && wanted.Matches(resource.MetadataOf(msg).GetLabels())
 		},
@@ -74,14 +72,13 @@ func openEndpoints(c *client, s *endpointScope) source {
 func endpointUpdate(response *vrouterv1.WatchEndpointsResponse) update {
 	switch event := response.GetEvent().(type) {
 	case *vrouterv1.WatchEndpointsResponse_Put:
-		return putUpdate(event.Put)
+		return update{object: event.Put, key: refOf(event.Put)}
 	case *vrouterv1.WatchEndpointsResponse_Delete:
 		id := event.Delete.GetId()
 		name := resource.EndpointID{Orchestrator: id.GetOrchestrator(), Workload: id.GetWorkload(), Endpoint: id.GetEndpoint()}.KeyName()
 		return update{
-			key:      ref{resource.KindWorkloadEndpoint, id.GetNamespace(), name},
-			gone:     true,
-			revision: event.Delete.GetRevision(),
+			key:  ref{resource.KindWorkloadEndpoint, id.GetNamespace(), name},
+			gone: true,
 		}
 	case *vrouterv1.WatchEndpointsResponse_Synced:
 		return update{synced: true, revision: event.Synced}

@@ -24,11 +24,13 @@ const (
 
 // update is one message of a watch stream.
 type update struct {
-	object   proto.Message // put, or nil
-	key      ref           // of object, or of what is gone
-	gone     bool
-	synced   bool  // the snapshot is complete
-	revision int64 // zero: not told
+	object proto.Message // put, or nil
+	key    ref           // of object, or of what is gone
+	gone   bool
+	synced bool // the snapshot is complete
+	// revision to resume from. Only synced and progress tell one: objects come
+	// in any order.
+	revision int64
 }
 
 // source opens a stream of updates after a revision; zero begins with a
@@ -49,9 +51,9 @@ type follower struct {
 	flush func() error
 
 	shown  map[ref]proto.Message
+	synced bool         // there was a whole snapshot
 	fresh  map[ref]bool // seen in the snapshot that is being read; nil: none is
-	after  int64
-	synced bool
+	after  int64        // revision that all is shown up to; zero: none
 }
 
 // Pauses before a stream that broke is opened again.
@@ -137,14 +139,11 @@ func (f *follower) take(u update) error {
 		}
 		f.fresh, f.synced = nil, true
 	}
-	// Inside a snapshot a revision is none to resume from.
-	if f.fresh == nil && u.revision > f.after {
-		f.after = u.revision
+	f.after = max(f.after, u.revision)
+	if f.fresh != nil {
+		return nil // the rest of the snapshot follows
 	}
-	if f.fresh == nil && f.synced {
-		return f.flush()
-	}
-	return nil
+	return f.flush()
 }
 
 func (f *follower) event(u update) error {

@@ -38,7 +38,7 @@ func (a *app) getCommand() *cobra.Command {
 	}
 	flags := c.Flags()
 	bindFiles(c, &o.files)
-	flags.StringVarP(&o.namespace.name, "namespace", "n", defaultNamespace, "namespace of the objects")
+	flags.StringVarP(&o.namespace.name, "namespace", "n", resource.DefaultNamespace, "namespace of the objects")
 	flags.BoolVarP(&o.allNamespaces, "all-namespaces", "A", false, "in every namespace")
 	flags.StringVarP(&o.selector, "selector", "l", "", "those whose labels match the selector")
 	flags.BoolVarP(&o.watch, "watch", "w", false, "go on showing what changes, until interrupted")

@@ -19,7 +19,7 @@ func (a *app) logLevelCommand() *cobra.Command {
 		Short: "Change the log level of a node, or of one of its subsystems, until it restarts",
 		Example: `  vrouterctl log-level bgp debug
   vrouterctl log-level info --node host1`,
-		Args: cobra.RangeArgs(1, 2),
+		Args: arguments(1, "LEVEL", "LEVEL after SUBSYSTEM"),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return logLevels[:], cobra.ShellCompDirectiveNoFileComp
 		},

@@ -113,9 +113,6 @@ type namespaceFlag struct {
 	given bool
 }
 
-// defaultNamespace is that of objects which state none, as in Calico.
-const defaultNamespace = "default"
-
 // fill gives an object without namespace that of the flag, and refuses one
 // with another than the flag says.
 func (n namespaceFlag) fill(msg proto.Message) error {

@@ -21,7 +21,7 @@ func (a *app) nodeListCommand() *cobra.Command {
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List the nodes, as 'get nodes' does",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f, err := parseFormat(output, "table", formatWide, formatYAML, formatJSON, formatName)
 			if err != nil {
@@ -46,7 +46,7 @@ func (a *app) nodeStatusCommand() *cobra.Command {
 		Long: `Show readiness and BGP peers of a node, by default of the one that takes the
 call. With -o wide also prefixes in and out, negotiated timers and capabilities,
 and the last error of each session.`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              arguments(0, "NODE"),
 		ValidArgsFunction: a.completeNodeArgument,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f, err := parseFormat(output, "table", formatWide, formatYAML, formatJSON)

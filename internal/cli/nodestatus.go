@@ -173,11 +173,12 @@ func (a *app) age(at *timestamppb.Timestamp) string {
 	}
 }
 
+// seconds renders a timer as its standard states it.
 func seconds(d *durationpb.Duration) string {
 	if d == nil {
 		return ""
 	}
-	return d.AsDuration().String()
+	return strconv.FormatFloat(d.AsDuration().Seconds(), 'f', -1, 64) + "s"
 }
 
 func yesNo(b bool) string {

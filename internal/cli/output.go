@@ -96,10 +96,9 @@ func (a *app) writeTables(messages []proto.Message, wide bool) error {
 		if i > 0 {
 			a.line("")
 		}
-		namespaces := resource.Namespaced(kind) && severalNamespaces(messages[:n])
-		t := a.newTable(wide, columns(kind, wide, namespaces)...)
+		t := a.newTable(wide, columns(kind, wide)...)
 		for _, msg := range messages[:n] {
-			t.add(row(msg, wide, namespaces)...)
+			t.add(row(msg, wide)...)
 		}
 		if err := t.flush(a.Out); err != nil {
 			return err
@@ -109,8 +108,8 @@ func (a *app) writeTables(messages []proto.Message, wide bool) error {
 	return nil
 }
 
-// columns are the headings of a kind, with NAMESPACE where it tells something.
-func columns(kind resource.Kind, wide, namespace bool) []string {
+// columns are the headings of a kind.
+func columns(kind resource.Kind, wide bool) []string {
 	names := resource.Columns(kind, wide)
 	for i, name := range names {
 		// The longest texts are lists; the rest is worth its width.
@@ -118,26 +117,19 @@ func columns(kind resource.Kind, wide, namespace bool) []string {
 			names[i] = flexible + name
 		}
 	}
-	if namespace {
+	if resource.Namespaced(kind) {
 		names = slices.Insert(names, 0, "NAMESPACE")
 	}
 	return names
 }
 
 // row is an object under columns.
-func row(msg proto.Message, wide, namespace bool) []string {
+func row(msg proto.Message, wide bool) []string {
 	cells := resource.Row(msg, wide)
-	if namespace {
+	if resource.Namespaced(resource.KindOf(msg)) {
 		cells = slices.Insert(cells, 0, resource.MetadataOf(msg).GetNamespace())
 	}
 	return cells
-}
-
-func severalNamespaces(messages []proto.Message) bool {
-	first := resource.MetadataOf(messages[0]).GetNamespace()
-	return slices.ContainsFunc(messages, func(m proto.Message) bool {
-		return resource.MetadataOf(m).GetNamespace() != first
-	})
 }
 
 // writeMessage prints an answer of the API that is no object.

@@ -43,7 +43,7 @@ time, the patch is applied again.`,
 		},
 	}
 	flags := c.Flags()
-	flags.StringVarP(&o.namespace, "namespace", "n", defaultNamespace, "namespace of the object")
+	flags.StringVarP(&o.namespace, "namespace", "n", resource.DefaultNamespace, "namespace of the object")
 	flags.StringVar(&o.kind, "type", "merge", "merge (RFC 7396) or json (RFC 6902)")
 	flags.StringVarP(&o.text, "patch", "p", "", "the patch")
 	flags.StringVar(&o.file, "patch-file", "", "`file` that holds the patch, or -")
@@ -165,6 +165,9 @@ func patched(old proto.Message, c change) (resource.Manifest, error) {
 	var invalid *resource.Invalid
 	if errors.As(err, &invalid) {
 		invalid.Source = "after the patch"
+		for i := range invalid.Problems {
+			invalid.Problems[i].Line = 0 // of a text that nobody has seen
+		}
 	}
 	if err != nil {
 		return m, err

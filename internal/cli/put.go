@@ -49,7 +49,7 @@ func (a *app) putCommand(verb string, mode vrouterv1.PutMode) *cobra.Command {
 	var o writeOptions
 	c := &cobra.Command{
 		Use:  verb + " -f FILE|DIR|-",
-		Args: cobra.NoArgs,
+		Args: arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.namespace.given = cmd.Flags().Changed("namespace")
 			return a.put(cmd.Context(), verb, mode, &o)
@@ -70,7 +70,7 @@ type writeOptions struct {
 func (o *writeOptions) bind(c *cobra.Command) {
 	flags := c.Flags()
 	bindFiles(c, &o.files)
-	flags.StringVarP(&o.namespace.name, "namespace", "n", defaultNamespace, "namespace of objects that state none")
+	flags.StringVarP(&o.namespace.name, "namespace", "n", resource.DefaultNamespace, "namespace of objects that state none")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "let vrouterd check everything, and write nothing")
 	bindOutput(c, &o.output, "line", formatName, formatYAML, formatJSON)
 }

@@ -39,7 +39,7 @@ they are announced over BGP. If --timeout passes before, the exit code is 5 and
 the registration stays.`,
 		Example: `  vrouterctl endpoint register default/docker/web-1/eth0 --interface veth12 \
       --ip 10.65.0.12 --profile projectcalico-default-allow --wait advertised`,
-		Args: cobra.ExactArgs(1),
+		Args: arguments(1, "NAMESPACE/ORCHESTRATOR/WORKLOAD/ENDPOINT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request, err := o.request(args[0])
 			if err != nil {
@@ -155,7 +155,7 @@ func (a *app) register(ctx context.Context, request *vrouterv1.RegisterRequest, 
 func (a *app) stageMissed(ctx context.Context, c *client, request *vrouterv1.RegisterRequest, err error) error {
 	name, wanted := endpointName(request.GetId()), stageName(request.GetWait())
 	if info := reason(err); info != nil && info.GetMetadata()["stage"] != "" {
-		return &deadlineError{stageText(name, info.GetMetadata()["stage"], wanted, info.GetMetadata()["problems"])}
+		return &deadlineError{stageText(name, strings.ToLower(info.GetMetadata()["stage"]), wanted, info.GetMetadata()["problems"])}
 	}
 	const patience = 2 * time.Second // the server answered a moment ago
 	ctx, cancel := context.WithTimeout(ctx, patience)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
@@ -26,7 +28,7 @@ chosen for it, what the kernel holds, whether it is advertised, the paths that
 BGP knows (the best one marked *), and why the route is there or is not.
 
 With PREFIX (an address counts as the prefix of itself) only what is inside it.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, "PREFIX"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f, err := parseFormat(output, "table", formatWide, formatYAML, formatJSON)
 			if err != nil {
@@ -92,10 +94,9 @@ func (a *app) readRoutes(ctx context.Context, c *client, request *vrouterv1.List
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if c.timeout > 0 {
-		late := fmt.Errorf("no answer within --timeout %s: %w", c.timeout, context.DeadlineExceeded)
+		late := status.Errorf(codes.DeadlineExceeded, "no answer from vrouterd within %s (--timeout)", c.timeout)
 		timer := time.AfterFunc(c.timeout, func() { cancel(late) })
 		defer timer.Stop()
-		defer func(t *time.Timer) { t.Stop() }(timer)
 		return a.receiveRoutes(ctx, c, request, func() { timer.Reset(c.timeout) })
 	}
 	return a.receiveRoutes(ctx, c, request, func() {})

@@ -12,7 +12,7 @@ func (a *app) versionCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "version",
 		Short: "Show the version of vrouterctl and of vrouterd",
-		Args:  cobra.NoArgs,
+		Args:  arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.line("vrouterctl %s", version.String())
 			if clientOnly {

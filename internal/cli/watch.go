@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"google.golang.org/protobuf/proto"
 
@@ -30,9 +29,9 @@ func (a *app) watchObjects(ctx context.Context, c *client, t target, s scope, f 
 	if err != nil {
 		return err
 	}
-	wide, namespaces := f == formatWide, resource.Namespaced(kinds[0])
-	w := a.eventWriter(f, columns(kinds[0], wide, namespaces), func(msg proto.Message) []cell {
-		return textCells(row(msg, wide, namespaces))
+	wide := f == formatWide
+	w := a.eventWriter(f, columns(kinds[0], wide), func(msg proto.Message) []cell {
+		return textCells(row(msg, wide))
 	})
 	follow := follower{app: a, match: match, emit: w.emit, flush: w.flush, open: openResources(c, kinds)}
 	return follow.run(ctx)
@@ -94,28 +93,20 @@ func resourceUpdate(response *vrouterv1.WatchResponse) (update, error) {
 		if err != nil {
 			return update{}, err
 		}
-		return putUpdate(msg), nil
+		return update{object: msg, key: refOf(msg)}, nil
 	case *vrouterv1.WatchResponse_Delete:
 		d := event.Delete
 		key := ref{resource.Kind(d.GetKind()), d.GetNamespace(), d.GetName()}
 		if id, err := resource.FindID(key.kind, key.namespace, key.name); err == nil {
 			key.name = id.Name // Calico's name of an endpoint
 		}
-		return update{key: key, gone: true, revision: d.GetRevision()}, nil
+		return update{key: key, gone: true}, nil
 	case *vrouterv1.WatchResponse_Synced_:
 		return update{synced: true, revision: event.Synced.GetRevision()}, nil
 	case *vrouterv1.WatchResponse_Progress_:
 		return update{revision: event.Progress.GetRevision()}, nil
 	}
 	return update{}, nil // an event of a newer server
-}
-
-func putUpdate(msg proto.Message) update {
-	revision, err := strconv.ParseInt(revisionOf(msg), 10, 64)
-	if err != nil {
-		revision = 0 // then the watch resumes from an older event
-	}
-	return update{object: msg, key: refOf(msg), revision: revision}
 }
 
 // eventWriter shows events in a format.
@@ -128,7 +119,10 @@ type eventWriter struct {
 
 func (a *app) eventWriter(f format, columns []string, row func(proto.Message) []cell) *eventWriter {
 	names := append([]string{"EVENT"}, columns...)
-	return &eventWriter{app: a, format: f, table: a.newTable(f == formatWide, names...), row: row}
+	t := a.newTable(f == formatWide, names...)
+	t.widths = make([]int, len(names))
+	t.widths[0] = len(eventModified) // so that the columns stay when the first one comes
+	return &eventWriter{app: a, format: f, table: t, row: row}
 }
 
 func (w *eventWriter) emit(event string, msg proto.Message) error {

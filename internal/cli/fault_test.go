@@ -1,0 +1,200 @@
+package cli
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+)
+
+// expect checks exit code and standard error of a run.
+func (r result) expect(t *testing.T, code int, errText string) {
+	t.Helper()
+	if r.code != code || r.err != errText {
+		t.Errorf("exit code %d, want %d; errors:\n%swant:\n%s", r.code, code, r.err, errText)
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	f := newFake(t)
+	f.run("get", "nodes").expect(t, ExitOK, "No resources found\n")
+	f.server.Stop()
+	const nobody = "error: cannot reach vrouterd at /run/vrouter/vrouterd.sock: no such file or directory: is it running?\n"
+	f.run("get", "nodes").expect(t, ExitUnreachable, nobody)
+	f.run("get", "nodes", "--watch").expect(t, ExitUnreachable, nobody)
+	f.run("node", "status").expect(t, ExitUnreachable, nobody)
+	f.run("routes").expect(t, ExitUnreachable, nobody)
+	f.run("apply", "-f", "testdata/manifests/peers.yaml").expect(t, ExitUnreachable,
+		strings.Replace(nobody, "error: ", "error: testdata/manifests/peers.yaml: document 1: bgppeer/tor1: ", 1)+
+			"1 of 3 objects failed, 2 not tried\n")
+
+	r := f.run("version")
+	r.expect(t, ExitUnreachable, nobody)
+	if r.out != "vrouterctl devel\n" {
+		t.Errorf("version without a server prints %q", r.out)
+	}
+}
+
+func TestStaleSocket(t *testing.T) {
+	dir, err := os.MkdirTemp("", "vr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "s")
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.SetUnlinkOnClose(false) // as a killed daemon leaves it
+	listener.Close()
+	f := &fake{t: t, path: path}
+	f.run("get", "nodes").expect(t, ExitUnreachable,
+		"error: cannot reach vrouterd at /run/vrouter/vrouterd.sock: connection refused: is it running?\n")
+}
+
+// TestEnvironment checks that a mistake is said to be where it is.
+func TestEnvironment(t *testing.T) {
+	f := &fake{t: t}
+	env := func(name string) string {
+		return map[string]string{"VROUTER_SERVER": "somewhere"}[name]
+	}
+	f.runWith(IO{Getenv: env}, "get", "nodes").expect(t, ExitUsage,
+		"error: VROUTER_SERVER \"somewhere\": want unix:///PATH or HOST:PORT\nSee 'vrouterctl get --help'.\n")
+	f.runWith(IO{Getenv: env}, "get", "nodes", "--server", "nowhere").expect(t, ExitUsage,
+		"error: --server \"nowhere\": want unix:///PATH or HOST:PORT\nSee 'vrouterctl get --help'.\n")
+}
+
+func TestServerErrors(t *testing.T) {
+	with := func(code codes.Code, message string, details ...protoadapt.MessageV1) error {
+		s, err := status.New(code, message).WithDetails(details...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Err()
+	}
+	violation := func(field, text string) *errdetails.BadRequest_FieldViolation {
+		return &errdetails.BadRequest_FieldViolation{Field: field, Description: text}
+	}
+	for _, tt := range []struct {
+		name string
+		err  error
+		code int
+		want string
+	}{
+		{"etcd away", with(codes.Unavailable, "read Node: etcd does not answer", &errdetails.RetryInfo{RetryDelay: durationpb.New(1500 * time.Millisecond)}),
+			ExitFailed, "error: read Node: etcd does not answer\n  try again in 1.5s\n"},
+		{"etcd full", with(codes.ResourceExhausted, "the store is full"), ExitFailed, "error: the store is full\n"},
+		{"one violation", with(codes.InvalidArgument, "write IPPool/x: spec.cidr: no", &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{violation("spec.cidr", "no")}}),
+			ExitFailed, "error: spec.cidr: no\n"},
+		{"violations", with(codes.InvalidArgument, "bad object", &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{violation("spec.cidr", "no"), violation("", "neither")}}),
+			ExitFailed, "error: bad object\n  spec.cidr: no\n  neither\n"},
+		{"locked", with(codes.FailedPrecondition, "the store is locked", &errdetails.PreconditionFailure{Violations: []*errdetails.PreconditionFailure_Violation{{Type: "LOCKED", Description: "the store is locked"}}}),
+			ExitFailed, "error: the store is locked\n"},
+		{"not permitted", with(codes.PermissionDenied, "unauthorized RPC request rejected"), ExitFailed, "error: not permitted: unauthorized RPC request rejected\n"},
+		{"older server", with(codes.Unimplemented, "unknown method"), ExitFailed, "error: vrouterd does not know this call; is it older than vrouterctl? (unknown method)\n"},
+		{"bug", with(codes.Internal, "oops\x1b[2J\nmore"), ExitFailed, "error: vrouterd met an error of its own: oops�[2J more\n"},
+		{"server's deadline", with(codes.DeadlineExceeded, "peer did not answer", &errdetails.ErrorInfo{Reason: "X"}), ExitDeadline, "error: peer did not answer\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFake(t)
+			f.fail = func(string, any) error { return tt.err }
+			f.run("get", "nodes").expect(t, tt.code, tt.want)
+		})
+	}
+}
+
+func TestTimeout(t *testing.T) {
+	f := newFake(t)
+	f.hang = make(chan struct{})
+	t.Cleanup(func() { close(f.hang) })
+	const late = "error: no answer from vrouterd within 50ms (--timeout)\n"
+	f.run("get", "nodes", "--timeout", "50ms").expect(t, ExitDeadline, late)
+	f.run("routes", "--timeout", "50ms").expect(t, ExitDeadline, late)
+}
+
+func TestInterrupted(t *testing.T) {
+	f := newFake(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	f.fail = func(string, any) error { cancel(); return nil }
+	io := IO{In: strings.NewReader(""), Out: os.Stderr, Err: os.Stderr, Getenv: func(string) string { return "" }, Now: now}
+	if code := Run(ctx, io, []string{"--server", f.path, "get", "nodes", "--watch"}); code != ExitInterrupted {
+		t.Errorf("exit code %d, want %d", code, ExitInterrupted)
+	}
+}
+
+func TestWaitInVain(t *testing.T) {
+	f := newFake(t)
+	f.stage = vrouterv1.Stage_STAGE_REGISTERED
+	register := []string{"endpoint", "register", "prod/docker/web/eth0", "--interface", "veth9", "--ip", "10.65.0.9", "--wait", "programmed"}
+	const text = `error: endpoint prod/docker/web/eth0 has reached "registered", not "programmed", and stays registered: interface veth9 does not exist` + "\n"
+	f.run(register...).expect(t, ExitDeadline, text)
+
+	// The server's answer comes too late: the stage is asked for.
+	f.fail = func(method string, _ any) error {
+		if method == "Register" {
+			return status.Error(codes.DeadlineExceeded, "context deadline exceeded")
+		}
+		return nil
+	}
+	f.run(register...).expect(t, ExitDeadline, text)
+}
+
+// TestConflict checks that reads and writes of one object are repeated while
+// others are faster, and not for ever.
+func TestConflict(t *testing.T) {
+	patch := []string{"patch", "bgppeer", "tor1", "-p", "spec: {asNumber: 65009}"}
+	for _, tt := range []struct {
+		name      string
+		conflicts int
+		args      []string
+		code      int
+		want      string
+	}{
+		{"patch twice", 2, patch, ExitOK, ""},
+		{"patch too often", 99, patch, ExitFailed, "error: bgppeer/tor1: the object was changed meanwhile: stale\n"},
+		{"replace twice", 2, []string{"replace", "-f", "testdata/manifests/peers.yaml"}, ExitOK, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFake(t)
+			f.run("apply", "-f", "testdata/manifests/peers.yaml").expect(t, ExitOK, "")
+			left := tt.conflicts
+			f.fail = func(method string, _ any) error {
+				if method != "Put" || left == 0 {
+					return nil
+				}
+				left--
+				return status.Error(codes.Aborted, "stale")
+			}
+			f.run(tt.args...).expect(t, tt.code, tt.want)
+			if tt.conflicts > 50 && tt.conflicts-left != 5 {
+				t.Errorf("tried %d times, want 5", tt.conflicts-left)
+			}
+		})
+	}
+}
+
+func TestInnermost(t *testing.T) {
+	for in, want := range map[string]string{
+		`connection error: desc = "transport: authentication handshake failed: x"`:                         "authentication handshake failed: x",
+		`connection error: desc = "error reading server preface: remote error: tls: certificate required"`: "remote error: tls: certificate required",
+		"error reading from server: EOF": "the connection was closed",
+		"plain":                          "plain",
+		"":                               "",
+	} {
+		if got := innermost(in); got != want {
+			t.Errorf("innermost(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
