@@ -55,6 +55,19 @@ func (r *RIB) Remove(prefix netip.Prefix, peer netip.Addr) {
 	}
 }
 
+// Get is what peer told of prefix.
+func (r *RIB) Get(prefix netip.Prefix, peer netip.Addr) (Path, bool) {
+	route := r.routes[prefix]
+	if route == nil {
+		return Path{}, false
+	}
+	i, ok := route.find(peer)
+	if !ok {
+		return Path{}, false
+	}
+	return route.paths[i], true
+}
+
 func (r *ribRoute) find(peer netip.Addr) (int, bool) {
 	return slices.BinarySearchFunc(r.paths, peer, func(p Path, a netip.Addr) int { return p.Peer.Compare(a) })
 }
