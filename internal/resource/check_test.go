@@ -308,6 +308,8 @@ func TestBadWorkloadEndpoint(t *testing.T) {
 		{"''", strings.Replace(whole, "workload: w", "workload: -w", 1), `spec.workload: "-w" begins or ends with a dash`},
 		{"''", strings.Replace(whole, "endpoint: e", "endpoint: 'e e'", 1), `spec.endpoint: "e e" holds a blank`},
 		{"''", strings.Replace(whole, "node: n", "node: N", 1), `spec.node: "N" is not a DNS name`},
+		{"'', namespace: a.b", whole, `metadata.namespace: "a.b" is not a DNS label`},
+		{"'', namespace: " + strings.Repeat("a", 64), whole, `metadata.namespace: 64 bytes long, at most 63`},
 	}
 	testBad(t, KindWorkloadEndpoint, tests)
 }

@@ -2,7 +2,6 @@ package resource
 
 import (
 	"fmt"
-	"strconv"
 
 	"google.golang.org/protobuf/proto"
 )
@@ -37,10 +36,6 @@ func Decode(kind Kind, data []byte, revision int64) (proto.Message, error) {
 	if err := proto.Unmarshal(data, msg); err != nil {
 		return nil, fmt.Errorf("decode %s: %w", kind, err)
 	}
-	meta := MetadataOf(msg)
-	meta.ResourceVersion = nil
-	if revision != 0 {
-		meta.ResourceVersion = proto.String(strconv.FormatInt(revision, 10))
-	}
+	SetVersion(msg, revision)
 	return msg, nil
 }

@@ -115,7 +115,7 @@ func endpointStage(w *vrouterv1.WorkloadEndpoint) string {
 }
 
 func numberCell(v *structpb.Value, absent string) string {
-	if v == nil {
+	if v.GetKind() == nil {
 		return absent
 	}
 	return renderValue(v.ProtoReflect()).text

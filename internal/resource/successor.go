@@ -78,11 +78,17 @@ func keepUnknown(to, from protoreflect.Message) {
 }
 
 func keepUnknownList(to, from protoreflect.List) {
+	var newer []protoreflect.Message // the elements that have such fields, most often none
+	for j := range from.Len() {
+		if m := from.Get(j).Message(); CheckUnknown(m.Interface()) != nil {
+			newer = append(newer, m)
+		}
+	}
 	for i := range to.Len() {
-		for j := range from.Len() {
+		for _, m := range newer {
 			candidate := proto.Clone(to.Get(i).Message().Interface()).ProtoReflect()
-			keepUnknown(candidate, from.Get(j).Message())
-			if proto.Equal(candidate.Interface(), from.Get(j).Message().Interface()) {
+			keepUnknown(candidate, m)
+			if proto.Equal(candidate.Interface(), m.Interface()) {
 				to.Set(i, protoreflect.ValueOfMessage(candidate))
 				break
 			}
