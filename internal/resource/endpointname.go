@@ -149,9 +149,9 @@ func checkPart(s string) error {
 }
 
 func escapePart(s string) string {
-	return strings.NewReplacer("%", "%25", "/", "%2F").Replace(s)
+	return strings.ReplaceAll(strings.ReplaceAll(s, "%", "%25"), "/", "%2F")
 }
 
 func unescapePart(s string) string {
-	return strings.NewReplacer("%25", "%", "%2F", "/").Replace(s)
+	return strings.ReplaceAll(strings.ReplaceAll(s, "%2F", "/"), "%25", "%")
 }

@@ -2,7 +2,6 @@ package resource
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -10,81 +9,52 @@ import (
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
-// kindInfo is what there is to know about a kind besides its schema.
-type kindInfo struct {
-	kind       Kind
-	namespaced bool
-	aliases    []string // as typed on a command line, in lower case; Calico's
-	make       func() proto.Message
-}
-
-// table returns the kinds in the order in which a set of manifests is best
-// applied: what others refer to comes first.
-func table() []kindInfo {
-	return []kindInfo{
-		{KindClusterInformation, false,
-			[]string{"clusterinformation", "clusterinformations", "clusterinfo", "clusterinfos"},
-			func() proto.Message { return &vrouterv1.ClusterInformation{} }},
-		{KindIPPool, false,
-			[]string{"ippool", "ippools", "ipp", "ipps", "pool", "pools"},
-			func() proto.Message { return &vrouterv1.IPPool{} }},
-		{KindBGPConfiguration, false,
-			[]string{"bgpconfiguration", "bgpconfigurations", "bgpconfig", "bgpconfigs"},
-			func() proto.Message { return &vrouterv1.BGPConfiguration{} }},
-		{KindNode, false,
-			[]string{"node", "nodes", "no", "nos"},
-			func() proto.Message { return &vrouterv1.Node{} }},
-		{KindBGPPeer, false,
-			[]string{"bgppeer", "bgppeers", "bgpp", "bgpps", "bp", "bps", "peer", "peers"},
-			func() proto.Message { return &vrouterv1.BGPPeer{} }},
-		{KindWorkloadEndpoint, true,
-			[]string{"workloadendpoint", "workloadendpoints", "wep", "weps", "endpoint", "endpoints"},
-			func() proto.Message { return &vrouterv1.WorkloadEndpoint{} }},
-	}
-}
-
-func lookup(kind Kind) (kindInfo, bool) {
-	for _, k := range table() {
-		if k.kind == kind {
-			return k, true
-		}
-	}
-	return kindInfo{}, false
-}
-
 // Kinds returns every kind, in the order in which a set of manifests is best
 // applied: what others refer to comes first.
 func Kinds() []Kind {
-	var kinds []Kind
-	for _, k := range table() {
-		kinds = append(kinds, k.kind)
+	return []Kind{
+		KindClusterInformation, KindIPPool, KindBGPConfiguration, KindNode, KindBGPPeer, KindWorkloadEndpoint,
 	}
-	return kinds
 }
 
 // New returns an empty raw object of a kind, and whether there is such a kind.
 func New(kind Kind) (proto.Message, bool) {
-	k, ok := lookup(kind)
-	if !ok {
-		return nil, false
+	switch kind {
+	case KindNode:
+		return &vrouterv1.Node{}, true
+	case KindWorkloadEndpoint:
+		return &vrouterv1.WorkloadEndpoint{}, true
+	case KindIPPool:
+		return &vrouterv1.IPPool{}, true
+	case KindBGPConfiguration:
+		return &vrouterv1.BGPConfiguration{}, true
+	case KindBGPPeer:
+		return &vrouterv1.BGPPeer{}, true
+	case KindClusterInformation:
+		return &vrouterv1.ClusterInformation{}, true
 	}
-	return k.make(), true
+	return nil, false
 }
 
 // Namespaced tells whether objects of the kind live in a namespace.
-func Namespaced(kind Kind) bool {
-	k, _ := lookup(kind)
-	return k.namespaced
-}
+func Namespaced(kind Kind) bool { return kind == KindWorkloadEndpoint }
 
 // ParseKind reads a kind as an operator types it: in any case, singular or
 // plural, or one of Calico's short names.
 func ParseKind(s string) (Kind, bool) {
-	s = strings.ToLower(s)
-	for _, k := range table() {
-		if slices.Contains(k.aliases, s) {
-			return k.kind, true
-		}
+	switch strings.ToLower(s) {
+	case "node", "nodes", "no", "nos":
+		return KindNode, true
+	case "workloadendpoint", "workloadendpoints", "wep", "weps", "endpoint", "endpoints":
+		return KindWorkloadEndpoint, true
+	case "ippool", "ippools", "ipp", "ipps", "pool", "pools":
+		return KindIPPool, true
+	case "bgpconfiguration", "bgpconfigurations", "bgpconfig", "bgpconfigs":
+		return KindBGPConfiguration, true
+	case "bgppeer", "bgppeers", "bgpp", "bgpps", "bp", "bps", "peer", "peers":
+		return KindBGPPeer, true
+	case "clusterinformation", "clusterinformations", "clusterinfo", "clusterinfos":
+		return KindClusterInformation, true
 	}
 	return "", false
 }

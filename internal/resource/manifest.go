@@ -200,7 +200,7 @@ func (r *reader) kindOf(t *tree, outer typeOf, m *Manifest) (Kind, *Problem) {
 		return "", &Problem{Path: "apiVersion", Line: line("apiVersion"), Reason: fmt.Sprintf(
 			"%q is none of %s", version, strings.Join(apiVersions(), ", "))}
 	}
-	if _, ok := lookup(Kind(name)); ok {
+	if slices.Contains(Kinds(), Kind(name)) {
 		return Kind(name), nil
 	}
 	p := &Problem{Path: "kind", Line: line("kind"), Reason: fmt.Sprintf("%q is not a kind", name)}
