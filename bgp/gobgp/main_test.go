@@ -77,6 +77,13 @@ func TestConformance(t *testing.T) {
 	bgptest.Run(t, func(t testing.TB) bgp.Speaker { return New(testLog(t)) })
 }
 
+func TestWireConformance(t *testing.T) {
+	testenv.Need(t, "root")
+	bgptest.RunWire(t, func(t testing.TB) bgp.Speaker { return New(testLog(t)) }, map[string]string{
+		"own originator takes the place of a path": "GoBGP keeps the older path",
+	})
+}
+
 func testLog(t testing.TB) hclog.Logger {
 	return hclog.New(&hclog.LoggerOptions{Name: "bgp", Level: hclog.LevelFromString(os.Getenv("VROUTER_TEST_LOG")), Output: os.Stderr})
 }

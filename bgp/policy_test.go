@@ -1,0 +1,282 @@
+package bgp
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+)
+
+var (
+	addr   = netip.MustParseAddr
+	prefix = netip.MustParsePrefix
+)
+
+func TestPools(t *testing.T) {
+	pools := NewPools([]Pool{
+		{Prefix: prefix("10.0.0.0/8")},
+		{Prefix: prefix("10.66.0.0/16"), DisableExport: true},
+		{Prefix: prefix("10.66.6.0/24")},
+		{Prefix: prefix("192.168.0.5/16")}, // host bits mean nothing
+		{Prefix: prefix("fd00::/64")},
+	})
+	for _, c := range []struct {
+		prefix       string
+		held, export bool
+	}{
+		{"10.0.0.0/8", true, true},
+		{"10.1.2.3/32", true, true},
+		{"10.66.0.1/32", true, false},
+		{"10.66.6.1/32", true, true}, // the most specific pool decides
+		{"10.66.6.0/23", true, false},
+		{"192.168.255.255/32", true, true},
+		{"0.0.0.0/0", false, false},
+		{"10.0.0.0/7", false, false}, // holds a pool, lies in none
+		{"11.0.0.0/32", false, false},
+		{"fd00::1/128", true, true},
+		{"fd00::/63", false, false},
+		{"a00::/8", false, false}, // the bits of 10.0.0.0/8 in another family
+	} {
+		if held, export := pools.Holds(prefix(c.prefix)); held != c.held || export != c.export {
+			t.Errorf("%s: held %t, export %t", c.prefix, held, export)
+		}
+	}
+	if held, _ := (Pools{}).Holds(prefix("10.0.0.1/32")); held {
+		t.Error("no pools hold something")
+	}
+	if !pools.Equal(NewPools(pools.All())) || pools.Equal(Pools{}) {
+		t.Error("pools made of their list are not equal, or equal to none")
+	}
+}
+
+func TestImport(t *testing.T) {
+	policy := ImportPolicy{
+		Pools: NewPools([]Pool{{Prefix: prefix("10.0.0.0/8"), DisableExport: true}}),
+		ASN:   64512, RouterID: addr("192.0.2.1"),
+		Own: map[netip.Addr]bool{addr("192.0.2.1"): true},
+	}
+	internal := Session{LocalAS: 64512, PeerAS: 64512, Local: addr("192.0.2.9"), ClusterID: addr("244.0.0.1")}
+	external := Session{LocalAS: 65000, PeerAS: 65001, Local: addr("192.0.2.9")}
+	good := Path{Prefix: prefix("10.0.0.1/32"), NextHop: addr("192.0.2.2"), LocalPref: 200}
+	for _, c := range []struct {
+		name    string
+		session Session
+		change  func(*Path)
+		want    Refusal
+	}{
+		{"good", internal, func(*Path) {}, ""},
+		{"good, external", external, func(*Path) {}, ""},
+		{"our AS", external, func(p *Path) { p.ASPath = []uint32{65001, 64512} }, OwnAS},
+		{"the session's AS", external, func(p *Path) { p.ASPath = []uint32{65000} }, OwnAS},
+		{"our router id", internal, func(p *Path) { p.OriginatorID = addr("192.0.2.1") }, OwnOriginator},
+		{"our router id from outside", external, func(p *Path) { p.OriginatorID = addr("192.0.2.1") }, ""},
+		{"our cluster", internal, func(p *Path) { p.ClusterList = []netip.Addr{addr("244.0.0.2"), addr("244.0.0.1")} }, OwnCluster},
+		{"our address", internal, func(p *Path) { p.NextHop = addr("192.0.2.1") }, OwnNextHop},
+		{"our address of the session", internal, func(p *Path) { p.NextHop = addr("192.0.2.9") }, OwnNextHop},
+		{"no next hop", internal, func(p *Path) { p.NextHop = addr("0.0.0.0") }, NoNextHop},
+		{"outside", internal, func(p *Path) { p.Prefix = prefix("11.0.0.1/32") }, NotInPool},
+	} {
+		p := good
+		c.change(&p)
+		got, refused := policy.Import(c.session, p)
+		if refused != c.want {
+			t.Errorf("%s: %q, want %q", c.name, refused, c.want)
+		}
+		if want := map[bool]uint32{true: 200, false: DefaultLocalPref}[got.Internal]; got.LocalPref != want {
+			t.Errorf("%s: LOCAL_PREF %d", c.name, got.LocalPref)
+		}
+	}
+}
+
+func TestReflects(t *testing.T) {
+	sessions := func(cluster netip.Addr) map[string]Session {
+		all := map[string]Session{
+			"client": {LocalAS: 1, PeerAS: 1, ReflectorClient: true},
+			"plain":  {LocalAS: 1, PeerAS: 1},
+			"tor":    {LocalAS: 1, PeerAS: 2},
+		}
+		n := byte(0)
+		for name, s := range all {
+			n++
+			s.Peer, s.ClusterID = netip.AddrFrom4([4]byte{192, 0, 2, n}), cluster
+			all[name] = s
+		}
+		return all
+	}
+	want := []string{"client>plain", "client>tor", "plain>client", "plain>tor", "tor>client", "tor>plain"}
+	for _, reflector := range []bool{true, false} {
+		cluster := netip.Addr{}
+		if reflector {
+			cluster = addr("244.0.0.1")
+		}
+		var got []string
+		for from, f := range sessions(cluster) {
+			for to, s := range sessions(cluster) {
+				if from != to {
+					if (ExportPolicy{}).Reflects(f, s) {
+						got = append(got, from+">"+to)
+					}
+				}
+			}
+		}
+		slices.Sort(got)
+		if !reflector {
+			want = nil
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("reflector %t: %v, want %v", reflector, got, want)
+		}
+	}
+	// Two of a kind.
+	a := Session{LocalAS: 1, PeerAS: 1, Peer: addr("192.0.2.1"), ClusterID: addr("244.0.0.1")}
+	for _, c := range []struct {
+		change func(*Session)
+		want   bool
+	}{
+		{func(s *Session) { s.ReflectorClient = true }, true},
+		{func(*Session) {}, false},
+		{func(s *Session) { s.PeerAS = 2 }, false},
+	} {
+		from, to := a, a
+		to.Peer = addr("192.0.2.2")
+		c.change(&from)
+		c.change(&to)
+		if got := (ExportPolicy{}).Reflects(from, to); got != c.want {
+			t.Errorf("%+v to another one: %t", from, got)
+		}
+		if (ExportPolicy{}).Reflects(from, from) {
+			t.Errorf("%+v to itself", from)
+		}
+	}
+}
+
+func TestBest(t *testing.T) {
+	base := Path{Prefix: prefix("10.0.0.1/32"), LocalPref: 100, ASPath: []uint32{65001}, ASPathLen: 1}
+	path := func(n byte, change ...func(*Path)) Path {
+		p := base
+		p.NextHop = netip.AddrFrom4([4]byte{192, 0, 2, n})
+		p.Peer, p.PeerID = p.NextHop, p.NextHop
+		for _, c := range change {
+			c(&p)
+		}
+		return p
+	}
+	pref := func(n uint32) func(*Path) { return func(p *Path) { p.LocalPref = n } }
+	as := func(list ...uint32) func(*Path) {
+		return func(p *Path) { p.ASPath, p.ASPathLen = list, len(list) }
+	}
+	med := func(n uint32) func(*Path) { return func(p *Path) { p.MED = n } }
+	internal := func(p *Path) { p.Internal = true }
+	via := func(n byte) func(*Path) {
+		return func(p *Path) { p.NextHop = netip.AddrFrom4([4]byte{192, 0, 2, n}) }
+	}
+	originator := func(n byte) func(*Path) {
+		return func(p *Path) { p.OriginatorID = netip.AddrFrom4([4]byte{192, 0, 2, n}) }
+	}
+	for _, c := range []struct {
+		name  string
+		paths []Path
+		want  []byte // last octets of the peers
+	}{
+		{"none", nil, nil},
+		{"equal", []Path{path(2), path(1)}, []byte{1, 2}},
+		{"local-pref", []Path{path(1), path(2, pref(101), as(1, 2, 3))}, []byte{2}},
+		{"as path length", []Path{path(1, as(1, 2)), path(2, as(3))}, []byte{2}},
+		{"a set counts one", []Path{path(1, as(1, 2)), path(2, as(3, 4, 5), func(p *Path) { p.ASPathLen = 2 })}, []byte{1, 2}},
+		{"origin", []Path{path(1, func(p *Path) { p.Origin = OriginIncomplete }), path(2)}, []byte{2}},
+		{"med of one AS", []Path{path(1, med(5)), path(2, med(4))}, []byte{2}},
+		{"med of several AS", []Path{path(1, med(5)), path(2, as(65002), med(4)), path(3, med(6))}, []byte{1, 2}},
+		{"med before external", []Path{path(1, med(5)), path(2, med(4), internal)}, []byte{2}},
+		{"external", []Path{path(1, internal), path(2)}, []byte{2}},
+		{"one next hop", []Path{path(1, via(9)), path(2, via(9)), path(3)}, []byte{1, 3}},
+		{"originator", []Path{path(1, internal, originator(9)), path(2, internal), path(3, internal, originator(1))}, []byte{3, 2, 1}},
+		{"cluster list", []Path{
+			path(1, internal, originator(9), func(p *Path) { p.ClusterList = make([]netip.Addr, 2) }),
+			path(2, internal, originator(9), func(p *Path) { p.ClusterList = make([]netip.Addr, 1) }),
+		}, []byte{2, 1}},
+	} {
+		for range 2 { // in any order
+			var got []byte
+			for _, p := range Best(c.paths) {
+				got = append(got, p.Peer.As4()[3])
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("%s: %v, want %v", c.name, got, c.want)
+			}
+			slices.Reverse(c.paths)
+		}
+	}
+}
+
+func TestRIB(t *testing.T) {
+	var rib RIB
+	refuse := map[netip.Addr]bool{}
+	accept := func(p Path) (Path, Refusal) {
+		if refuse[p.Peer] {
+			return p, NotInPool
+		}
+		return p, ""
+	}
+	drain := func() (told []string) {
+		for _, s := range rib.Drain(accept) {
+			text := s.Prefix.String()
+			for _, p := range s.Paths {
+				text += " " + p.NextHop.String()
+			}
+			told = append(told, text)
+		}
+		return told
+	}
+	put := func(p string, peer string, stale bool) {
+		rib.Put(Path{Prefix: prefix(p), Peer: addr(peer), PeerID: addr(peer), NextHop: addr(peer), Stale: stale})
+	}
+	for i, step := range []struct {
+		do   func()
+		want []string
+	}{
+		{func() {}, nil},
+		{func() { put("10.0.0.2/32", "192.0.2.1", false); put("10.0.0.1/32", "192.0.2.2", false) },
+			[]string{"10.0.0.1/32 192.0.2.2", "10.0.0.2/32 192.0.2.1"}},
+		{func() { put("10.0.0.1/32", "192.0.2.1", false) }, []string{"10.0.0.1/32 192.0.2.1 192.0.2.2"}},
+		{func() { put("10.0.0.1/32", "192.0.2.1", true) }, nil}, // stale is no news
+		{func() { put("10.0.0.3/32", "192.0.2.1", false); rib.Remove(prefix("10.0.0.3/32"), addr("192.0.2.1")) }, nil},
+		{func() { refuse[addr("192.0.2.1")] = true; rib.Touch(func(netip.Prefix) bool { return true }) },
+			[]string{"10.0.0.1/32 192.0.2.2", "10.0.0.2/32"}},
+		{func() { clear(refuse); rib.Touch(func(p netip.Prefix) bool { return p == prefix("10.0.0.2/32") }) },
+			[]string{"10.0.0.2/32 192.0.2.1"}},
+		{func() { rib.Remove(prefix("10.0.0.2/32"), addr("192.0.2.9")) }, nil}, // nobody told it
+		{func() { rib.Remove(prefix("10.0.0.2/32"), addr("192.0.2.1")) }, []string{"10.0.0.2/32"}},
+	} {
+		step.do()
+		if got := drain(); !slices.Equal(got, step.want) {
+			t.Errorf("step %d: told %v, want %v", i, got, step.want)
+		}
+	}
+	counts := fmt.Sprint(rib.Counts(accept))
+	if want := "map[192.0.2.1:{1 1 1} 192.0.2.2:{1 0 0}]"; counts != want {
+		t.Errorf("counts %s, want %s", counts, want)
+	}
+}
+
+func TestSessionCheck(t *testing.T) {
+	good := Session{Family: IPv4Unicast, Peer: addr("192.0.2.1"), Local: addr("192.0.2.2"), LocalAS: 1, PeerAS: 1}
+	if err := good.Check(); err != nil {
+		t.Error(err)
+	}
+	for i, change := range []func(*Session){
+		func(s *Session) { s.Family = IPv6Unicast },
+		func(s *Session) { s.Family = 0 },
+		func(s *Session) { s.Peer = netip.Addr{} },
+		func(s *Session) { s.Local = addr("2001:db8::1") },
+		func(s *Session) { s.Local = s.Peer },
+		func(s *Session) { s.PeerAS = 0 },
+		func(s *Session) { s.ReflectorClient = true },
+		func(s *Session) { s.ReflectorClient, s.ClusterID, s.PeerAS = true, addr("1.1.1.1"), 2 },
+	} {
+		s := good
+		change(&s)
+		if s.Check() == nil {
+			t.Errorf("change %d: no error", i)
+		}
+	}
+}
