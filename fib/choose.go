@@ -28,6 +28,14 @@ func (t *Table) choose(prefix netip.Prefix) {
 		return
 	}
 	defer t.markLocked(prefix)
+	before, _ := t.routes.Wanted(prefix)
+	defer func() {
+		after, _ := t.routes.Wanted(prefix)
+		if before != after {
+			t.objects.use(objectOf(before), -1)
+			t.objects.use(objectOf(after), +1)
+		}
+	}()
 	var problem error
 	for source := range Source(numSources) {
 		handle, ok := t.wanted[source][prefix]
@@ -46,6 +54,13 @@ func (t *Table) choose(prefix netip.Prefix) {
 	}
 	t.routes.Unwant(prefix)
 	t.setProblem(prefix, problem)
+}
+
+func objectOf(v value) uint32 {
+	if v == (value{}) {
+		return 0
+	}
+	return v.Value().object
 }
 
 func (t *Table) setProblem(prefix netip.Prefix, problem error) {

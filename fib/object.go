@@ -27,6 +27,8 @@ type objectTable struct {
 	users   map[uint32]int           // wanted groups that hold an object
 	found   map[objectValue][]uint32 // observed objects and groups by content
 	refs    map[uint32]int           // routes of ours observed that name an id
+	uses    map[uint32]int           // chosen routes that name a group
+	owners  map[uint32]owner         // which key and family a wanted group is for
 	lost    map[uint32]struct{}      // ids that vanished, and their routes with them
 	bad     map[uint32]error         // objects that the kernel refused
 	routes  map[GroupKey]int         // wanted routes that name a key
@@ -43,6 +45,11 @@ type group struct {
 	members [numFamilies][]uint32 // objects it holds a use of
 	plain   [numFamilies]string   // packed hops, where there are no objects
 	problem [numFamilies]error    // why there is nothing usable
+}
+
+type owner struct {
+	key    GroupKey
+	family Family
 }
 
 // memberKey identifies an object by what it does.
@@ -69,6 +76,8 @@ func newObjectTable(base uint32, enabled bool) objectTable {
 		users:   make(map[uint32]int),
 		found:   make(map[objectValue][]uint32),
 		refs:    make(map[uint32]int),
+		uses:    make(map[uint32]int),
+		owners:  make(map[uint32]owner),
 		lost:    make(map[uint32]struct{}),
 		bad:     make(map[uint32]error),
 		routes:  make(map[GroupKey]int),
@@ -113,9 +122,7 @@ func (o *objectTable) unset(key GroupKey) bool {
 	delete(o.stale, key)
 	for f := range g.id {
 		o.hold(g, Family(f), nil)
-		if g.id[f] != 0 {
-			o.delta.Unwant(g.id[f])
-		}
+		o.drop(g, Family(f))
 	}
 	o.stale[key] = struct{}{} // its routes, if any, must hear of it
 	o.idle = true
@@ -169,7 +176,7 @@ func (o *objectTable) ask(key GroupKey, family Family, out *outside, hint uint32
 	}
 	if !g.asked[family] {
 		g.asked[family] = true
-		o.evaluate(g, family, out, hint)
+		o.evaluate(key, g, family, out, hint)
 	}
 	return g
 }
@@ -194,7 +201,7 @@ func (o *objectTable) refresh(out *outside) map[GroupKey]struct{} {
 			if !g.asked[f] {
 				continue
 			}
-			if o.evaluate(g, Family(f), out, 0); id != g.id[f] || plain != g.plain[f] || g.id[f] == 0 {
+			if o.evaluate(key, g, Family(f), out, 0); id != g.id[f] || plain != g.plain[f] || g.id[f] == 0 {
 				moved[key] = struct{}{}
 			}
 		}
@@ -204,7 +211,7 @@ func (o *objectTable) refresh(out *outside) map[GroupKey]struct{} {
 }
 
 // evaluate says what the group g should be in the kernel as things are.
-func (o *objectTable) evaluate(g *group, family Family, out *outside, hint uint32) {
+func (o *objectTable) evaluate(key GroupKey, g *group, family Family, out *outside, hint uint32) {
 	if !o.enabled {
 		hops, err := out.plainHops(g.hops, family)
 		g.plain[family], g.problem[family] = packHops(hops), err
@@ -224,19 +231,50 @@ func (o *objectTable) evaluate(g *group, family Family, out *outside, hint uint3
 	}
 	o.hold(g, family, ids)
 	if len(members) == 0 {
-		if g.id[family] != 0 {
-			o.delta.Unwant(g.id[family])
-			o.idle = true
-		}
-		g.id[family], g.problem[family] = 0, err
+		o.drop(g, family)
+		g.problem[family] = err
 		return
 	}
 	content := objectValue{isGroup: true, members: packMembers(members)}
 	if g.id[family] == 0 {
 		g.id[family] = o.claim(content, hint)
+		o.owners[g.id[family]] = owner{key, family}
+		o.idle = true // until a route names it
 	}
 	g.problem[family] = nil
 	o.delta.Want(g.id[family], content)
+}
+
+// drop gives up the kernel's group for g in family.
+func (o *objectTable) drop(g *group, family Family) {
+	if id := g.id[family]; id != 0 {
+		o.delta.Unwant(id)
+		delete(o.owners, id)
+		g.id[family] = 0
+		o.idle = true
+	}
+}
+
+// use notes that one more (or less) chosen route names a group.
+func (o *objectTable) use(id uint32, delta int) {
+	if id == 0 {
+		return
+	}
+	if o.uses[id] += delta; o.uses[id] == 0 {
+		delete(o.uses, id)
+		o.idle = true
+	}
+}
+
+// dropUnused gives up groups that no route names, chosen or in the kernel.
+func (o *objectTable) dropUnused() {
+	for id, owner := range o.owners {
+		if g := o.groups[owner.key]; o.uses[id] == 0 && o.refs[id] == 0 && g != nil {
+			o.drop(g, owner.family)
+			o.hold(g, owner.family, nil)
+			g.asked[owner.family] = false
+		}
+	}
 }
 
 // member returns the id of the object for hop, and wants it.
@@ -314,19 +352,15 @@ func (o *objectTable) yield(out *outside) {
 		if !taken && (!observed || have.isGroup == want.isGroup && !have.other) {
 			continue
 		}
-		if !want.isGroup {
-			delete(o.members, want.member)
+		if owner, ok := o.owners[id]; ok {
+			o.drop(o.groups[owner.key], owner.family)
+			o.stale[owner.key] = struct{}{}
+			continue
 		}
+		delete(o.members, want.member)
 		o.delta.Unwant(id)
+		o.refuse(id, nil) // its groups take another
 		delete(o.bad, id)
-		for key, g := range o.groups {
-			for f := range g.id {
-				if g.id[f] == id {
-					g.id[f] = 0
-				}
-			}
-			o.stale[key] = struct{}{}
-		}
 		o.idle = true
 	}
 }

@@ -122,6 +122,9 @@ func (t *Table) removeObjects(ctx context.Context, errs *problems) {
 	for _, groups := range []bool{true, false} {
 		t.mu.Lock()
 		var changes []Change
+		if t.objects.idle && groups {
+			t.objects.dropUnused()
+		}
 		if t.objects.idle && t.allOpenLocked() {
 			changes = t.removableLocked(groups)
 		}
