@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -32,7 +31,7 @@ type unreachableError struct {
 }
 
 func (e *unreachableError) Error() string {
-	return fmt.Sprintf("cannot reach vrouterd at %s: %v", e.server, e.cause)
+	return fmt.Sprintf("cannot reach vrouterd at %s: %v", e.server, terse(e.cause))
 }
 
 func (e *unreachableError) Unwrap() error { return e.cause }
@@ -40,11 +39,10 @@ func (e *unreachableError) Unwrap() error { return e.cause }
 // hint says what to look at, if the cause tells.
 func (e *unreachableError) hint() string {
 	var unknown x509.UnknownAuthorityError
-	var alert tls.AlertError
 	switch {
 	case errors.As(e.cause, &unknown):
 		return "is --ca the authority that signed the server's certificate?"
-	case errors.As(e.cause, &alert):
+	case isAlert(e.cause):
 		return "does the server know the authority that signed --cert?"
 	case errors.Is(e.cause, fs.ErrPermission):
 		return "the socket is open to root and to its group"
@@ -53,6 +51,25 @@ func (e *unreachableError) hint() string {
 		return "is it running?"
 	}
 	return ""
+}
+
+// terse leaves out the addresses and calls that the network's errors begin with.
+func terse(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err
+	}
+	var call *os.SyscallError
+	if errors.As(err, &call) {
+		err = call.Err
+	}
+	return err
+}
+
+// isAlert tells whether the other end refused us in TLS's own words.
+func isAlert(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error" // as crypto/tls names it
 }
 
 // link dials, and remembers why the last attempt came to nothing: gRPC tells
@@ -89,11 +106,41 @@ type recorder struct {
 func (r recorder) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	conn, info, err := r.TransportCredentials.ClientHandshake(ctx, authority, raw)
 	r.link.record(err)
+	if err == nil && r.link.network == "tcp" {
+		conn = alertConn{conn, r.link}
+	}
 	return conn, info, err
 }
 
 func (r recorder) Clone() credentials.TransportCredentials {
 	return recorder{r.TransportCredentials.Clone(), r.link}
+}
+
+// alertConn remembers an alert of the server: in TLS 1.3 it refuses a client's
+// certificate only after the client's handshake went well, and what then fails
+// is any read or write.
+type alertConn struct {
+	net.Conn
+	link *link
+}
+
+func (c alertConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if isAlert(err) {
+		c.link.record(err)
+	}
+	return n, err
+}
+
+func (c alertConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if err != nil {
+		// The connection is lost; the alert may wait to be read.
+		_ = c.SetReadDeadline(time.Now().Add(time.Second))
+		var b [1]byte
+		_, _ = c.Read(b[:])
+	}
+	return n, err
 }
 
 // translate tells errors of the connection from answers of the server: only
@@ -112,7 +159,7 @@ func (c *client) translate(err error) error {
 	return &unreachableError{server: c.link.server, cause: c.link.cause(s)}
 }
 
-// cause is why the connection is not there, as tersely as it is known.
+// cause is why the connection is not there.
 func (l *link) cause(s *status.Status) error {
 	l.mu.Lock()
 	err := l.failure
@@ -122,14 +169,6 @@ func (l *link) cause(s *status.Status) error {
 	}
 	if err == nil {
 		return errors.New(innermost(s.Message()))
-	}
-	var op *net.OpError
-	if errors.As(err, &op) {
-		err = op.Err
-	}
-	var call *os.SyscallError
-	if errors.As(err, &call) {
-		err = call.Err
 	}
 	return err
 }
