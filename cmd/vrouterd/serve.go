@@ -1,0 +1,286 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"path/filepath"
+
+	"github.com/google/uuid"
+	"github.com/hashicorp/go-hclog"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/projectvrouter/vrouter/bgp"
+	"github.com/projectvrouter/vrouter/bgp/gobgp"
+	"github.com/projectvrouter/vrouter/fib"
+	"github.com/projectvrouter/vrouter/fib/rtnetlink"
+	"github.com/projectvrouter/vrouter/internal/agent"
+	"github.com/projectvrouter/vrouter/internal/config"
+	"github.com/projectvrouter/vrouter/internal/hostnet"
+	"github.com/projectvrouter/vrouter/internal/resource"
+	"github.com/projectvrouter/vrouter/internal/server"
+	"github.com/projectvrouter/vrouter/internal/store"
+	"github.com/projectvrouter/vrouter/internal/store/etcd"
+	"github.com/projectvrouter/vrouter/internal/telemetry"
+	"github.com/projectvrouter/vrouter/internal/version"
+)
+
+// task is one of the things a daemon does until it ends.
+type task struct {
+	name string
+	run  func(context.Context) error
+}
+
+// serve runs the daemon until ctx ends. It leaves routes, sessions and data in
+// place for the next one.
+func serve(ctx context.Context, cfg config.Config, role string) (err error) {
+	log, levels := telemetry.NewLogger(telemetry.LogOptions{Level: cfg.Log.Level, Levels: cfg.Log.Levels, JSON: cfg.Log.JSON})
+	held, err := lock(cfg.API.Socket)
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	log.Info("vrouterd starts", "version", version.String(), "role", role, "node", cfg.Node.Name)
+
+	known, err := loadCopy(cfg, log)
+	if err != nil {
+		return err
+	}
+	db, err := openStore(ctx, cfg, known, log.Named("store"))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+
+	health := telemetry.NewHealth(agent.Conditions()...)
+	opts := agent.Options{
+		Store: db, LeaseTTL: cfg.Store.LeaseTTL, Speaker: gobgp.New(log.Named("bgp")), BGP: bgpOptions(cfg),
+		Copy: known, CopyPath: cfg.Store.CopyFile, Levels: levels, Health: health, Logger: log.Named("agent"),
+	}
+	var tasks []task
+	if role == agent.RoleAgent {
+		more, closeKernel, err := dataplane(cfg, &opts, log)
+		if err != nil {
+			return err
+		}
+		defer closeKernel()
+		tasks = append(tasks, more...)
+	}
+	if opts.Identity, err = identity(cfg, role, log); err != nil {
+		return err
+	}
+	a := agent.New(opts)
+	api, err := server.New(server.Options{
+		Store: db, Local: a, NodeName: cfg.Node.Name, RequirePool: cfg.Workloads.RequirePool, Logger: log.Named("api"),
+		Socket: server.Socket{Path: cfg.API.Socket, Mode: cfg.API.SocketMode, Group: cfg.API.SocketGroup},
+		TCP: server.TCP{
+			Listen: cfg.API.Listen, CA: cfg.API.TLS.CAFile, Cert: cfg.API.TLS.CertFile, Key: cfg.API.TLS.KeyFile,
+			PolicyFile: cfg.API.PolicyFile,
+		},
+	})
+	if err != nil {
+		return err
+	}
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(health, a, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	web := telemetry.NewServer(telemetry.ServerOptions{
+		Listen: cfg.Metrics.Listen, Pprof: cfg.Metrics.Pprof, Gatherer: metrics, Health: health, Logger: log.Named("telemetry"),
+	})
+	tasks = append(tasks,
+		task{"agent", a.Run}, task{"api", api.Run}, task{"telemetry", web.Run},
+		task{"systemd", telemetry.NewNotifier(health, log.Named("systemd")).Run},
+		task{"health", func(ctx context.Context) error { return followHealth(ctx, health, api) }})
+	return errors.Join(runAll(ctx, tasks), opts.Speaker.Stop(context.WithoutCancel(ctx), true))
+}
+
+// runAll runs tasks until ctx ends or one of them fails.
+func runAll(ctx context.Context, tasks []task) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, t := range tasks {
+		group.Go(func() error {
+			if err := t.run(ctx); err != nil {
+				return fmt.Errorf("%s: %w", t.name, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// followHealth tells the API's health service whether the node is ready.
+func followHealth(ctx context.Context, health *telemetry.Health, api *server.Server) error {
+	for {
+		changed := health.Changed()
+		ready, _ := health.Ready()
+		api.SetReady(ready)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
+}
+
+// loadCopy reads the local copy. A damaged one is worth less than none: it is
+// reported, and the start waits for the store.
+func loadCopy(cfg config.Config, log hclog.Logger) (store.Copy, error) {
+	known, err := store.LoadCopy(cfg.Store.CopyFile)
+	switch {
+	case err == nil:
+		return known, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return store.Copy{}, nil
+	case errors.Is(err, store.ErrDamagedCopy):
+		log.Error("local copy is damaged and not used", "path", cfg.Store.CopyFile, "error", err)
+		return store.Copy{}, nil
+	}
+	return store.Copy{}, fmt.Errorf("local copy: %w", err)
+}
+
+// openStore connects to etcd, or starts the embedded one where nothing says
+// that this host belongs to another store.
+func openStore(ctx context.Context, cfg config.Config, known store.Copy, log hclog.Logger) (store.Store, error) {
+	if cfg.Store.Mode == config.Etcd {
+		return etcd.New(etcd.Config{
+			Endpoints: cfg.Store.Endpoints,
+			TLS:       etcd.TLSFiles{CA: cfg.Store.TLS.CAFile, Cert: cfg.Store.TLS.CertFile, Key: cfg.Store.TLS.KeyFile},
+			Username:  cfg.Store.Username, PasswordFile: cfg.Store.PasswordFile, Prefix: cfg.Store.Prefix, Logger: log,
+		})
+	}
+	if known.GUID != "" && !cfg.Store.ModeGiven && !hasStore(cfg.Store.DataDir) {
+		return nil, fmt.Errorf("store: no endpoints are configured, but %s is a copy of cluster %s: "+
+			"state store.endpoints, or store.mode: embedded to begin anew", cfg.Store.CopyFile, known.GUID)
+	}
+	return etcd.Embedded(ctx, etcd.EmbeddedConfig{DataDir: cfg.Store.DataDir, Prefix: cfg.Store.Prefix, Logger: log})
+}
+
+// dataplane plugs the kernel in.
+func dataplane(cfg config.Config, opts *agent.Options, log hclog.Logger) ([]task, func(), error) {
+	kernel, err := rtnetlink.New(rtnetlink.Options{})
+	if err != nil {
+		return nil, nil, fmt.Errorf("open the kernel's routes: %w", err)
+	}
+	host, err := hostnet.Open(log.Named("host"), hostnet.KernelSysctls())
+	if err != nil {
+		kernel.Close()
+		return nil, nil, fmt.Errorf("open the kernel's interfaces: %w", err)
+	}
+	if err := host.Prepare(isWorkload(cfg.Workloads.InterfacePrefixes)); err != nil {
+		log.Named("host").Error("host is not set up as it should be", "error", err)
+	}
+	watcher := hostnet.NewWatcher(log.Named("host"))
+	opts.Interfaces = interfaces{Watcher: watcher, host: host}
+	opts.Table = fib.New(kernel, fib.Options{
+		Protocols: [4]uint8{cfg.FIB.Protocols.Workload, cfg.FIB.Protocols.Overlay, cfg.FIB.Protocols.BGP, cfg.FIB.Protocols.Blackhole},
+		Metric:    cfg.FIB.Metric, Table: cfg.FIB.Table, PlainOnly: !cfg.FIB.NexthopObjects, ObjectBase: cfg.FIB.NexthopIDBase,
+		ReadBack: cfg.FIB.ReadBack, Logger: log.Named("fib"),
+	})
+	closeKernel := func() {
+		host.Close()
+		kernel.Close()
+	}
+	return []task{{"interfaces", watcher.Run}}, closeKernel, nil
+}
+
+// identity puts together what the configuration says of this host and what the
+// host shows.
+func identity(cfg config.Config, role string, log hclog.Logger) (agent.Identity, error) {
+	host, err := hostID(filepath.Dir(cfg.Store.CopyFile))
+	if err != nil {
+		return agent.Identity{}, fmt.Errorf("host id: %w", err)
+	}
+	id := agent.Identity{
+		Name: cfg.Node.Name, Role: role, HostID: host, BootID: uuid.NewString(),
+		Configured: agent.NodeFields{
+			IPv4: cfg.Node.IPv4, IPv6: cfg.Node.IPv6, ASNumber: cfg.Node.ASNumber,
+			ClusterID: cfg.Node.RouteReflectorClusterID, Labels: cfg.Node.Labels,
+		},
+		HasAddress: hasAddress,
+	}
+	if !cfg.Node.IPv4.IsValid() && !cfg.Node.IPv6.IsValid() {
+		if id.Detected, err = detect(cfg, log); err != nil {
+			return agent.Identity{}, err
+		}
+	}
+	if role == agent.RoleReflector && !id.Configured.ClusterID.IsValid() && id.Configured.IPv4.IsValid() {
+		id.Configured.ClusterID = id.Configured.IPv4.Addr() // RFC 4456 §7: the router id, where none is given
+	}
+	id.APIAddress = apiAddress(cfg, id)
+	return id, nil
+}
+
+// detect finds the node's addresses where the configuration states none.
+func detect(cfg config.Config, log hclog.Logger) (agent.NodeFields, error) {
+	host, err := hostnet.Open(log.Named("host"), hostnet.KernelSysctls())
+	if err != nil {
+		return agent.NodeFields{}, err
+	}
+	defer host.Close()
+	p := cfg.FIB.Protocols
+	found, err := host.Detect(p.Workload, p.Overlay, p.BGP, p.Blackhole)
+	if err != nil {
+		return agent.NodeFields{}, fmt.Errorf("detect the node's addresses: %w", err)
+	}
+	log.Info("addresses of the node were detected",
+		"ipv4", found.IPv4.Prefix, "ipv4_because", found.IPv4.Reason,
+		"ipv6", found.IPv6.Prefix, "ipv6_because", found.IPv6.Reason)
+	return agent.NodeFields{IPv4: found.IPv4.Prefix, IPv6: found.IPv6.Prefix}, nil
+}
+
+// hasAddress reports whether an address is one of this host's.
+func hasAddress(a netip.Addr) bool {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return true // not known: nothing is concluded from it
+	}
+	for _, own := range all {
+		if p, err := netip.ParsePrefix(own.String()); err == nil && p.Addr() == a {
+			return true
+		}
+	}
+	return false
+}
+
+// apiAddress is where other nodes may call this one; empty: nowhere.
+func apiAddress(cfg config.Config, id agent.Identity) string {
+	switch {
+	case cfg.API.Advertise != "" || cfg.API.Listen == "":
+		return cfg.API.Advertise
+	}
+	host, port, err := net.SplitHostPort(cfg.API.Listen)
+	if err != nil { // config has checked it
+		return ""
+	}
+	if a, err := netip.ParseAddr(host); err == nil && !a.IsUnspecified() {
+		return cfg.API.Listen
+	}
+	for _, p := range []netip.Prefix{id.Configured.IPv4, id.Detected.IPv4, id.Configured.IPv6, id.Detected.IPv6} {
+		if p.IsValid() {
+			return net.JoinHostPort(p.Addr().String(), port)
+		}
+	}
+	return ""
+}
+
+func bgpOptions(cfg config.Config) agent.BGPOptions {
+	opts := agent.BGPOptions{
+		Settings: bgp.Settings{
+			ListenPort: cfg.BGP.ListenPort, ListenAddresses: cfg.BGP.ListenAddresses,
+			RestartTime: cfg.BGP.GracefulRestartTime, Deferral: cfg.BGP.AdvertiseDelay,
+		},
+		Timers:      bgp.Timers{Hold: cfg.BGP.HoldTime, ConnectRetry: cfg.BGP.ConnectRetry},
+		MeshWarning: cfg.BGP.MeshMaxNodes,
+	}
+	for _, p := range cfg.BGP.Peers {
+		opts.Peers = append(opts.Peers, &resource.BGPPeer{
+			Meta:   resource.Meta{ID: resource.ID{Kind: resource.KindBGPPeer, Name: p.Name}},
+			PeerIP: p.Addr.Addr(), PeerPort: p.Addr.Port(), ASNumber: p.ASNumber,
+		})
+	}
+	return opts
+}

@@ -1,0 +1,170 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"net/netip"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/projectvrouter/vrouter/bgp"
+	"github.com/projectvrouter/vrouter/fib"
+	"github.com/projectvrouter/vrouter/internal/store"
+	"github.com/projectvrouter/vrouter/internal/telemetry"
+	"github.com/projectvrouter/vrouter/internal/view"
+)
+
+// The conditions of a node.
+const (
+	conditionStore   = "store"   // in touch with the store that we know
+	conditionNode    = "node"    // our name is ours and registered
+	conditionSynced  = "synced"  // the store has told everything once
+	conditionStarted = "started" // local routes were tried and BGP runs
+)
+
+// Conditions lists what has to hold for a node to be ready.
+func Conditions() []string {
+	return []string{conditionStore, conditionNode, conditionSynced, conditionStarted}
+}
+
+// Options is what an Agent stands on.
+type Options struct {
+	Identity Identity
+	Store    store.Store
+	LeaseTTL time.Duration
+	Speaker  bgp.Speaker
+	BGP      BGPOptions
+
+	// Table and Interfaces are nil on a reflector, which touches no route.
+	Table      *fib.Table
+	Interfaces Interfaces
+
+	// Copy is the local copy found at the start; its GUID is empty when there
+	// was none. CopyPath is where the next one is written; empty: nowhere.
+	Copy     store.Copy
+	CopyPath string
+	// Patience is how long a start waits for the store before it goes on with
+	// the local copy.
+	Patience time.Duration
+
+	Levels Levels
+	Health *telemetry.Health
+	Logger hclog.Logger
+}
+
+// Levels changes what is logged.
+type Levels interface {
+	// Set sets the level of a subsystem, of all when it is empty.
+	Set(subsystem, level string) error
+}
+
+// Agent is what a daemon does on a host, or on a reflector.
+type Agent struct {
+	opts    Options
+	log     hclog.Logger
+	started time.Time
+
+	view      *view.View
+	feed      *feed
+	node      *node
+	stages    *stages
+	origins   *origins
+	workloads *workloads // nil on a reflector
+	learned   *learned   // nil on a reflector
+	sessions  *sessions
+
+	known   chan struct{} // closed when it is known which endpoints the node has
+	serving chan struct{} // closed when the speaker runs and holds the first originations
+}
+
+// New returns an Agent that does nothing until Run.
+func New(opts Options) *Agent {
+	if opts.Patience == 0 {
+		opts.Patience = 3 * time.Second
+	}
+	log := opts.Logger
+	a := &Agent{
+		opts: opts, log: log, started: time.Now(),
+		view: view.New(opts.Identity.Name), stages: newStages(),
+		known: make(chan struct{}), serving: make(chan struct{}),
+	}
+	a.feed = newFeed(opts.Store, a.view, opts.Copy, opts.Health, log.Named("feed"))
+	a.node = newNode(opts.Identity, opts.LeaseTTL, opts.Store, a.feed, opts.Health, log.Named("node"))
+	a.sessions = &sessions{
+		node: opts.Identity.Name, own: opts.Identity.own(), options: opts.BGP,
+		view: a.view, speaker: opts.Speaker, log: log.Named("sessions"), applied: make(chan struct{}, 1),
+	}
+	if opts.Table != nil {
+		a.origins = newOrigins(opts.Speaker)
+		a.workloads = newWorkloads(a.view, opts.Table, opts.Interfaces, a.origins, a.stages, log.Named("workloads"))
+		a.learned = newLearned(opts.Speaker, opts.Table, log.Named("learned"))
+	}
+	return a
+}
+
+// Run works until ctx ends, and leaves everything in place. An error means
+// that the daemon cannot go on.
+func (a *Agent) Run(ctx context.Context) error {
+	if a.opts.Copy.GUID != "" {
+		a.view.Load(a.opts.Copy.KVs)
+	}
+	tasks, ctx := errgroup.WithContext(ctx)
+	run := func(name string, f func(context.Context) error) {
+		tasks.Go(func() error {
+			if err := f(ctx); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	run("feed", a.feed.Run)
+	run("node", a.node.Run)
+	run("start", a.bringUp)
+	run("sessions", func(ctx context.Context) error { return a.sessions.Run(ctx, a.serving) })
+	if a.opts.CopyPath != "" {
+		c := &localCopy{path: a.opts.CopyPath, view: a.view, feed: a.feed, log: a.log.Named("copy"), delay: copyDelay}
+		run("local copy", c.Run)
+	}
+	if a.opts.Table != nil {
+		a.runDataplane(run)
+	}
+	return tasks.Wait()
+}
+
+func (a *Agent) runDataplane(run func(string, func(context.Context) error)) {
+	s := newStatus(a.opts.Identity.Name, a.opts.Store, a.stages, a.log.Named("status"))
+	w := &sweep{
+		view: a.view, table: a.opts.Table, speaker: a.opts.Speaker, sessions: a.sessions, learned: a.learned,
+		limit: a.opts.BGP.Settings.WithDefaults().RestartTime, log: a.log.Named("sweep"),
+	}
+	run("fib", a.opts.Table.Run)
+	run("workloads", func(ctx context.Context) error { return a.workloads.Run(ctx, a.known) })
+	run("learned", func(ctx context.Context) error { return a.learned.Run(ctx, a.serving) })
+	run("sweep", func(ctx context.Context) error { return w.Run(ctx, a.serving) })
+	run("status", s.Run)
+}
+
+// hashedRouterID makes a BGP identifier of a name (FNV-1a), for nodes without
+// an IPv4 address. It is never zero, and outside class E and multicast, which
+// some routers refuse.
+func hashedRouterID(name string) netip.Addr {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name)) // never fails
+	sum := h.Sum32()
+	return netip.AddrFrom4([4]byte{byte(1 + sum>>24%223), byte(sum >> 16), byte(sum >> 8), byte(sum)})
+}
+
+// own is what the configuration states, filled with what was detected.
+func (id Identity) own() NodeFields {
+	own := id.Configured
+	if !own.IPv4.IsValid() {
+		own.IPv4 = id.Detected.IPv4
+	}
+	if !own.IPv6.IsValid() {
+		own.IPv6 = id.Detected.IPv6
+	}
+	return own
+}

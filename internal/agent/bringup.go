@@ -1,0 +1,116 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/projectvrouter/vrouter/bgp"
+	"github.com/projectvrouter/vrouter/fib"
+)
+
+// bringUp is the order of a start: read the kernel, learn what the node should
+// hold (from the store, else from the local copy), program it, originate it,
+// and only then speak to peers. A first End-of-RIB is truthful that way, and
+// peers that helped through the restart lose nothing.
+func (a *Agent) bringUp(ctx context.Context) error {
+	if a.opts.Table != nil && !wait(ctx, a.opts.Table.Ready()) {
+		return nil
+	}
+	if !a.awaitNews(ctx) {
+		return nil
+	}
+	if err := a.startSpeaker(ctx); err != nil {
+		return err
+	}
+	close(a.known)
+	if a.workloads != nil && !wait(ctx, a.workloads.tried) {
+		return nil
+	}
+	close(a.serving)
+	a.opts.Health.Set(conditionStarted, true, "")
+	if !wait(ctx, a.view.Synced()) {
+		return nil
+	}
+	a.opts.Health.Set(conditionSynced, true, "")
+	return nil
+}
+
+// awaitNews returns once there is something to start with: all of the store
+// and a name that is ours, or, after some patience, the local copy, or a
+// configuration file that says enough to speak BGP: etcd itself may be behind
+// a route that only BGP brings.
+func (a *Agent) awaitNews(ctx context.Context) bool {
+	a.opts.Health.Set(conditionSynced, false, "waiting for the store")
+	patience := time.NewTimer(a.opts.Patience)
+	defer patience.Stop()
+	registered := make(chan struct{})
+	go func() {
+		defer close(registered)
+		_ = wait(ctx, a.view.Synced()) && wait(ctx, a.node.claimed)
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-registered:
+			return ctx.Err() == nil
+		case <-patience.C:
+			if a.node.Taken() { // starting would take that host's routes
+				patience.Reset(a.opts.Patience)
+				continue
+			}
+			if a.opts.Copy.GUID != "" {
+				age := time.Since(a.opts.Copy.SavedAt).Round(time.Second)
+				a.opts.Health.Set(conditionSynced, false,
+					fmt.Sprintf("working from the local copy of %s ago: nothing is removed", age))
+				a.log.Warn("store is away: starting from the local copy", "age", age, "revision", a.opts.Copy.Revision)
+				return true
+			}
+			if len(a.opts.BGP.Peers) > 0 {
+				a.log.Warn("store is away: speaking to the peers of the configuration file only")
+				return true
+			}
+			a.log.Warn("waiting for the store: there is no local copy to start from")
+			patience.Reset(a.opts.Patience)
+		}
+	}
+}
+
+// startSpeaker starts BGP with the settings that hold for its whole life.
+func (a *Agent) startSpeaker(ctx context.Context) error {
+	f := a.sessions.fabric()
+	own := f.Node(a.opts.Identity.Name)
+	if own == nil {
+		return fmt.Errorf("node %q has neither an IPv4 nor an IPv6 address: state node.ipv4Address", a.opts.Identity.Name)
+	}
+	settings := a.opts.BGP.Settings
+	settings.ASN = asNumber(f, own)
+	settings.RouterID = routerID(own)
+	if port := listenPort(f, own.Name); port != 0 {
+		settings.ListenPort = port
+	}
+	if a.opts.Table != nil {
+		adopted := a.opts.Table.Adopted()
+		settings.Restarting = map[bgp.Family]bool{
+			bgp.IPv4Unicast: adopted[fib.BGP][fib.IPv4] || adopted[fib.Workload][fib.IPv4],
+			bgp.IPv6Unicast: adopted[fib.BGP][fib.IPv6] || adopted[fib.Workload][fib.IPv6],
+		}
+	}
+	a.log.Info("starting BGP", "asn", settings.ASN, "router_id", settings.RouterID, "restarting", settings.Restarting)
+	if err := a.opts.Speaker.Start(ctx, settings); err != nil {
+		return fmt.Errorf("start BGP: %w", err)
+	}
+	a.sessions.pools()
+	return nil
+}
+
+// wait returns true once c is closed, false when ctx ended first.
+func wait(ctx context.Context, c <-chan struct{}) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-c:
+		return true
+	}
+}

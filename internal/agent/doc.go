@@ -1,0 +1,19 @@
+// Package agent is the joint of a host: the only place that knows more than one
+// engine. It is a list of edges, one task each, that carry state from one
+// engine to the next and decide nothing themselves:
+//
+//	feed       store → view, and whether the store is the one we knew
+//	node       configuration and host → our own Node, and our lease
+//	workloads  local endpoints → routes → originations → stages
+//	sessions   fabric → BGP sessions and pools
+//	learned    best paths → routes
+//	sweep      End-of-RIB and clocks → permission to remove
+//	status     stages → the store
+//	localCopy  view → local copy of the last state in sync
+//
+// A reflector has the same edges but those that touch the kernel. The order of
+// a start is that of bringup.go. Stopping removes nothing and says nothing to
+// peers: routes and graceful restart stay for the successor.
+//
+// The agent imports no driver; cmd plugs them in.
+package agent

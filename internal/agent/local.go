@@ -1,0 +1,219 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/projectvrouter/vrouter/bgp"
+	"github.com/projectvrouter/vrouter/fib"
+	"github.com/projectvrouter/vrouter/internal/resource"
+	"github.com/projectvrouter/vrouter/internal/version"
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+)
+
+// Status returns identity, problems and peers of this node.
+func (a *Agent) Status(context.Context) (*vrouterv1.GetStatusResponse, error) {
+	guid, _ := a.feed.Identity()
+	f := a.sessions.fabric()
+	r := &vrouterv1.GetStatusResponse{
+		Node: a.opts.Identity.Name, Role: a.opts.Identity.Role, Version: version.String(),
+		Started: timestamppb.New(a.started), ClusterGuid: guid, StoreRevision: a.view.Revision(),
+		Policy: policyNone, LocalEndpoints: int64(len(a.view.Endpoints())),
+	}
+	if own := f.Node(a.opts.Identity.Name); own != nil {
+		r.AsNumber, r.RouterId = asNumber(f, own), routerID(own).String()
+	}
+	_, problems := a.sessions.Wanted()
+	r.Problems = slices.Clone(problems)
+	for key, err := range a.view.Problems() {
+		r.Problems = append(r.Problems, fmt.Sprintf("%s: its last good form stays in force: %v", key, err))
+	}
+	ready, conditions := a.opts.Health.Ready()
+	r.Ready = ready
+	for _, c := range conditions {
+		r.Conditions = append(r.Conditions, &vrouterv1.Condition{Name: c.Name, Ok: c.Ready, Reason: c.Reason})
+	}
+	for _, p := range a.opts.Speaker.Peers() {
+		r.Peers = append(r.Peers, peerMessage(p))
+	}
+	return r, nil
+}
+
+// Adopt accepts a foreign store.
+func (a *Agent) Adopt(ctx context.Context) (*vrouterv1.AdoptClusterResponse, error) {
+	guid, adopted, err := a.feed.Adopt(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &vrouterv1.AdoptClusterResponse{ClusterGuid: guid, Adopted: adopted}, nil
+}
+
+// SetLogLevel sets the level of a subsystem, or of all when it is empty.
+func (a *Agent) SetLogLevel(subsystem, level string) error {
+	return a.opts.Levels.Set(subsystem, level)
+}
+
+// WaitStage returns once the endpoint has reached stage for that revision.
+func (a *Agent) WaitStage(ctx context.Context, id resource.EndpointID, revision int64,
+	stage vrouterv1.Stage) (vrouterv1.Stage, []string, error) {
+	p, err := a.stages.wait(ctx, id, revision, stage)
+	return p.Stage(), p.Problems, err
+}
+
+// routesPortion is how many routes are handed over at once.
+const routesPortion = 500
+
+// Routes yields RIB and FIB side by side, inside prefix when it is valid.
+func (a *Agent) Routes(ctx context.Context, within netip.Prefix, yield func([]*vrouterv1.Route) error) error {
+	routes := make(map[netip.Prefix]*vrouterv1.Route)
+	at := func(p netip.Prefix) *vrouterv1.Route {
+		r := routes[p]
+		if r == nil {
+			r = &vrouterv1.Route{Prefix: p.String()}
+			routes[p] = r
+		}
+		return r
+	}
+	for e := range a.opts.Speaker.Routes(bgp.Filter{Within: within}) {
+		r := at(e.Prefix)
+		if e.Own {
+			r.Advertised = e.Best
+			continue
+		}
+		r.Paths = append(r.Paths, pathMessage(e))
+	}
+	if a.opts.Table != nil {
+		for _, s := range a.opts.Table.States() {
+			if (bgp.Filter{Within: within}).Match(s.Prefix, netip.Addr{}) {
+				a.fillRoute(at(s.Prefix), s)
+			}
+		}
+		for _, ep := range a.view.Endpoints() {
+			for _, addr := range ep.Addresses {
+				if r := routes[netip.PrefixFrom(addr, addr.BitLen())]; r != nil {
+					r.Endpoint = ep.Endpoint.String()
+				}
+			}
+		}
+	}
+	order := slices.SortedFunc(maps.Keys(routes), bgp.ComparePrefix)
+	for portion := range slices.Chunk(order, routesPortion) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		message := make([]*vrouterv1.Route, 0, len(portion))
+		for _, p := range portion {
+			r := routes[p]
+			r.Reason = explain(r)
+			message = append(message, r)
+		}
+		if err := yield(message); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// explain says in words why a route is there, or is not.
+func explain(r *vrouterv1.Route) string {
+	switch {
+	case r.Problem != "":
+		return r.Problem
+	case r.Endpoint != "":
+		return "local endpoint"
+	case r.Source == fib.Workload.String():
+		return "left by an earlier run: its endpoint is not known yet"
+	case r.Source == fib.BGP.String() && len(r.Paths) == 0:
+		return "left by an earlier run: no peer has told it again yet"
+	case r.Source == fib.BGP.String():
+		return fmt.Sprintf("best of %d paths", len(r.Paths))
+	case r.Source != "":
+		return r.Source
+	case len(r.Paths) > 0:
+		return "no path is usable here"
+	}
+	return ""
+}
+
+func (a *Agent) fillRoute(r *vrouterv1.Route, s fib.State) {
+	r.Source, r.Programmed = s.Source.String(), s.Programmed
+	if s.Err != nil {
+		r.Problem = s.Err.Error()
+	}
+	chosen := s.Routes[s.Source]
+	if chosen == nil {
+		return
+	}
+	hops := chosen.NextHops
+	if chosen.Group != "" {
+		hops = a.learned.nextHops(chosen.Group)
+	}
+	for _, h := range hops {
+		hop := &vrouterv1.RouteNextHop{Interface: h.Interface, Onlink: h.Onlink}
+		if h.Gateway.IsValid() {
+			hop.Gateway = h.Gateway.String()
+		}
+		r.NextHops = append(r.NextHops, hop)
+	}
+}
+
+func pathMessage(e bgp.Entry) *vrouterv1.BGPPath {
+	m := &vrouterv1.BGPPath{
+		Peer: e.Peer.String(), NextHop: e.NextHop.String(), AsPath: e.ASPath, LocalPref: e.LocalPref,
+		Med: e.MED, Best: e.Best, Stale: e.Stale,
+	}
+	for _, c := range e.Communities {
+		m.Communities = append(m.Communities, fmt.Sprintf("%d:%d", c>>16, c&0xffff))
+	}
+	for _, c := range e.LargeCommunities {
+		m.Communities = append(m.Communities, fmt.Sprintf("%d:%d:%d", c.Global, c.Local1, c.Local2))
+	}
+	if e.OriginatorID.IsValid() {
+		m.OriginatorId = e.OriginatorID.String()
+	}
+	for _, id := range e.ClusterList {
+		m.ClusterList = append(m.ClusterList, id.String())
+	}
+	return m
+}
+
+func peerMessage(p bgp.PeerState) *vrouterv1.Peer {
+	s := p.Session
+	m := &vrouterv1.Peer{
+		Name: s.Name, Address: s.Peer.String(), Type: peerType(s.Kind), AsNumber: s.PeerAS, LocalAsNumber: s.LocalAS,
+		State: p.State.String(), Since: timestamppb.New(p.Since), Family: familyName(s.Family),
+		PrefixesReceived: int64(p.Received), PrefixesAccepted: int64(p.Accepted), PrefixesAdvertised: int64(p.Advertised),
+		LastError: p.LastError, HoldTime: durationpb.New(p.Hold), KeepaliveTime: durationpb.New(p.Keepalive),
+		Capabilities: p.Capabilities, EndOfRib: p.EndOfRIB, ReflectorClient: s.ReflectorClient, Node: s.PeerNode,
+	}
+	if p.RouterID.IsValid() {
+		m.RouterId = p.RouterID.String()
+	}
+	return m
+}
+
+// peerType is the kind of a session in Calico's words.
+func peerType(k bgp.Kind) string {
+	switch k {
+	case bgp.Mesh:
+		return "node-to-node mesh"
+	case bgp.Global:
+		return "global"
+	case bgp.Node:
+		return "node specific"
+	}
+	return "config file"
+}
+
+func familyName(f bgp.Family) string {
+	if f == bgp.IPv6Unicast {
+		return "IPv6"
+	}
+	return "IPv4"
+}

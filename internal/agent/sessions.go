@@ -1,0 +1,162 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/projectvrouter/vrouter/bgp"
+	"github.com/projectvrouter/vrouter/internal/resource"
+	"github.com/projectvrouter/vrouter/internal/view"
+)
+
+// BGPOptions are the settings of sessions that stand in the configuration file.
+type BGPOptions struct {
+	Settings bgp.Settings // ASN, RouterID and Restarting are filled in at the start
+	Peers    []*resource.BGPPeer
+	Timers   bgp.Timers
+	// MeshWarning is the number of nodes from which a mesh is reported as too
+	// large; zero: never.
+	MeshWarning int
+}
+
+// sessions is the edge fabric → BGP sessions and pools.
+type sessions struct {
+	node    string
+	own     NodeFields // stands in for our Node while the store has none
+	options BGPOptions
+	view    *view.View
+	speaker bgp.Speaker
+	log     hclog.Logger
+	applied chan struct{} // signalled after sessions were handed over
+
+	mu       sync.Mutex // guards the rest
+	wanted   []bgp.Session
+	problems []string
+}
+
+// Run applies the fabric whenever it changes, from the time that the first
+// originations were made.
+func (s *sessions) Run(ctx context.Context, start <-chan struct{}) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-start:
+	}
+	for {
+		s.apply()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.view.FabricChanged():
+			s.pools()
+		}
+	}
+}
+
+// fabric is the view's, with our own Node as the configuration has it where
+// the store was not reached yet.
+func (s *sessions) fabric() view.Fabric {
+	f := s.view.Fabric()
+	if f.Node(s.node) != nil || !s.own.IPv4.IsValid() && !s.own.IPv6.IsValid() {
+		return f
+	}
+	own := &resource.Node{
+		Meta:     resource.Meta{ID: resource.ID{Kind: resource.KindNode, Name: s.node}, Labels: s.own.Labels},
+		ASNumber: s.own.ASNumber, IPv4: s.own.IPv4, IPv6: s.own.IPv6, RouteReflectorClusterID: s.own.ClusterID,
+	}
+	f.Nodes = append(slices.Clone(f.Nodes), own)
+	return f
+}
+
+// pools states which prefixes may be exchanged.
+func (s *sessions) pools() {
+	var pools []bgp.Pool
+	for _, p := range s.view.Fabric().Pools {
+		pools = append(pools, bgp.Pool{Prefix: p.CIDR, DisableExport: p.DisableBGPExport})
+	}
+	s.speaker.SetPools(pools)
+}
+
+func (s *sessions) apply() {
+	f := s.fabric()
+	wanted, found := bgp.Sessions(bgp.Input{
+		Node: s.node, Nodes: f.Nodes, Peers: f.Peers, Configurations: f.Configurations,
+		ConfigPeers: s.options.Peers, Timers: s.options.Timers,
+	})
+	mesh := 0
+	for _, w := range wanted {
+		if w.Kind == bgp.Mesh {
+			mesh++
+		}
+	}
+	problems := make([]string, 0, len(found))
+	for _, p := range found {
+		problems = append(problems, p.String())
+	}
+	if limit := s.options.MeshWarning; limit > 0 && mesh >= limit {
+		problems = append(problems, fmt.Sprintf("the mesh has %d sessions on this node: route reflectors are due", mesh))
+	}
+	if err := s.speaker.SetSessions(wanted); err != nil {
+		s.log.Warn("sessions were not all applied", "error", err)
+		problems = append(problems, err.Error())
+	}
+	s.mu.Lock()
+	if !slices.Equal(s.problems, problems) && len(problems) > 0 {
+		s.log.Warn("sessions have problems", "problems", problems)
+	}
+	s.wanted, s.problems = wanted, problems
+	s.mu.Unlock()
+	signal(s.applied)
+}
+
+// Wanted returns the sessions last handed over and the problems found.
+func (s *sessions) Wanted() ([]bgp.Session, []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.wanted, s.problems
+}
+
+// listenPort returns the port of the node's own settings, else of the
+// cluster's; zero when neither gives one.
+func listenPort(f view.Fabric, node string) uint16 {
+	var port uint16
+	for _, c := range f.Configurations {
+		switch {
+		case c.Name == "node."+node && c.ListenPort != 0:
+			return c.ListenPort
+		case c.Name == resource.DefaultName:
+			port = c.ListenPort
+		}
+	}
+	return port
+}
+
+// asNumber returns the AS of the node: its own, else the cluster's.
+func asNumber(f view.Fabric, own *resource.Node) uint32 {
+	if own != nil && own.ASNumber != 0 {
+		return own.ASNumber
+	}
+	for _, c := range f.Configurations {
+		if c.Name == resource.DefaultName && c.ASNumber != 0 {
+			return c.ASNumber
+		}
+	}
+	return resource.DefaultASNumber
+}
+
+// routerID returns the BGP identifier of a node: its IPv4 address, else the
+// cluster id of a reflector, else a hash of its name.
+func routerID(own *resource.Node) netip.Addr {
+	switch {
+	case own.IPv4.IsValid():
+		return own.IPv4.Addr()
+	case own.RouteReflectorClusterID.IsValid():
+		return own.RouteReflectorClusterID
+	}
+	return hashedRouterID(own.Name)
+}

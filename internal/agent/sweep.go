@@ -1,0 +1,106 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/projectvrouter/vrouter/bgp"
+	"github.com/projectvrouter/vrouter/fib"
+	"github.com/projectvrouter/vrouter/internal/view"
+)
+
+// silence is how long a peer without graceful restart must have told nothing
+// before it counts as having told everything.
+const silence = 5 * time.Second
+
+// sweep decides, for each family by itself, when learned routes that nobody
+// has told again may be removed: when every peer has told everything, or the
+// restart time has run out. It waits for the store in any case, because only
+// the store knows every peer.
+type sweep struct {
+	view     *view.View
+	table    *fib.Table
+	speaker  bgp.Speaker
+	sessions *sessions
+	learned  *learned
+	limit    time.Duration
+	log      hclog.Logger
+}
+
+// Run ends when both families are swept.
+func (s *sweep) Run(ctx context.Context, start <-chan struct{}) error {
+	for _, c := range []<-chan struct{}{start, s.view.Synced()} {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c:
+		}
+	}
+	limit := time.NewTimer(s.limit)
+	defer limit.Stop()
+	tick := time.NewTicker(silence / 5)
+	defer tick.Stop()
+	open := map[bgp.Family]fib.Family{bgp.IPv4Unicast: fib.IPv4, bgp.IPv6Unicast: fib.IPv6}
+	expired := false
+	for len(open) > 0 {
+		for family, kernel := range open {
+			if missing := s.missing(family); missing == 0 || expired {
+				s.log.Info("learned routes are complete", "family", family, "peers_missing", missing)
+				// What the peers have told must be in the table before it is swept.
+				s.learned.flush()
+				s.table.Done(fib.BGP, kernel)
+				s.table.Done(fib.Overlay, kernel)
+				s.table.Done(fib.Blackhole, kernel)
+				delete(open, family)
+			}
+		}
+		if len(open) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-limit.C:
+			expired = true
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// missing counts the peers of a family that may still have something to tell.
+func (s *sweep) missing(family bgp.Family) int {
+	wanted, _ := s.sessions.Wanted()
+	states := make(map[string]bgp.PeerState)
+	for _, p := range s.speaker.Peers() {
+		states[p.Session.Name] = p
+	}
+	n := 0
+	for _, w := range wanted {
+		if w.Family == family && !complete(states[w.Name], time.Now()) {
+			n++
+		}
+	}
+	return n
+}
+
+// complete reports whether a peer counts as having told everything.
+func complete(p bgp.PeerState, now time.Time) bool {
+	switch {
+	case p.GracefulRestart.Restarting && p.State == bgp.Established:
+		return true // it restarts itself: two that wait for each other wait in vain
+	case p.State != bgp.Established:
+		return false
+	case p.EndOfRIB:
+		return true
+	case p.GracefulRestart.Negotiated:
+		return false
+	}
+	last := p.Since
+	if p.LastUpdate.After(last) {
+		last = p.LastUpdate
+	}
+	return now.Sub(last) >= silence
+}
