@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
@@ -30,11 +31,18 @@ type client struct {
 // largestAnswer that is taken: a page of 500 objects of the largest kind.
 const largestAnswer = 64 << 20
 
+// silence after which a watch asks whether the other end is still there; the
+// server takes such questions from 10 s on.
+const silence = 20 * time.Second
+
 // connect returns the client of this run, made at the first use. It sends
 // nothing yet.
 func (a *app) connect() (*client, error) {
 	if a.client != nil {
 		return a.client, nil
+	}
+	if a.flags.timeout < 0 {
+		return nil, usagef("--timeout %s: must not be negative", a.flags.timeout)
 	}
 	network, address, err := a.server()
 	if err != nil {
@@ -59,6 +67,7 @@ func (a *app) connect() (*client, error) {
 		grpc.WithContextDialer(link.dial),
 		grpc.WithNoProxy(),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: connectTimeout}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: silence, Timeout: silence / 2}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(largestAnswer)),
 		grpc.WithUnaryInterceptor(c.unary),
 		grpc.WithStreamInterceptor(c.stream),

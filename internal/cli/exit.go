@@ -102,6 +102,8 @@ func exitCode(err error) int {
 		return ExitNotFound
 	case codes.DeadlineExceeded:
 		return ExitDeadline
+	case codes.Canceled:
+		return ExitInterrupted
 	}
 	return ExitFailed
 }

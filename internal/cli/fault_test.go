@@ -2,10 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -195,6 +198,64 @@ func TestInnermost(t *testing.T) {
 	} {
 		if got := innermost(in); got != want {
 			t.Errorf("innermost(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+// fullDisk takes no output.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+func TestOutputLost(t *testing.T) {
+	f := newFake(t)
+	f.run("apply", "-f", "testdata/manifests/peers.yaml").expect(t, ExitOK, "")
+	for _, args := range [][]string{{"get", "bgppeers"}, {"get", "bgppeers", "-o", "json"}, {"get", "bgppeers", "-o", "name"}, {"version"}} {
+		f.status = busyNode()
+		var errOut strings.Builder
+		io := IO{In: strings.NewReader(""), Out: fullDisk{}, Err: &errOut, Getenv: func(string) string { return "" }, Now: now}
+		code := Run(t.Context(), io, append([]string{"--server", f.path}, args...))
+		if code != ExitFailed || !strings.Contains(errOut.String(), "no space left on device") {
+			t.Errorf("%q: exit code %d, %s", args, code, errOut.String())
+		}
+	}
+}
+
+func TestExitCode(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want int
+	}{
+		{nil, ExitOK},
+		{errors.New("x"), ExitFailed},
+		{status.Error(codes.Canceled, "x"), ExitInterrupted},
+		{fmt.Errorf("x: %w", context.Canceled), ExitInterrupted},
+		{fmt.Errorf("x: %w", status.Error(codes.NotFound, "x")), ExitNotFound},
+		{errors.Join(errors.New("x"), &usageError{errors.New("y")}), ExitUsage},
+		{&deadlineError{"x"}, ExitDeadline},
+	} {
+		if got := exitCode(tt.err); got != tt.want {
+			t.Errorf("exitCode(%v) = %d, want %d", tt.err, got, tt.want)
+		}
+	}
+}
+
+func TestHints(t *testing.T) {
+	dial := func(err error) error {
+		return &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", err)}
+	}
+	for _, tt := range []struct {
+		cause error
+		want  string
+	}{
+		{dial(syscall.EACCES), "cannot reach vrouterd at s: permission denied: the socket is open to root and to its group"},
+		{dial(syscall.ENOENT), "cannot reach vrouterd at s: no such file or directory: is it running?"},
+		{dial(syscall.EHOSTUNREACH), "cannot reach vrouterd at s: no route to host"},
+		{&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, "cannot reach vrouterd at s: i/o timeout: is it running?"},
+	} {
+		lines := explain(&unreachableError{server: "s", cause: tt.cause})
+		if len(lines) != 1 || lines[0] != tt.want {
+			t.Errorf("got %q, want %q", lines, tt.want)
 		}
 	}
 }

@@ -81,7 +81,9 @@ func parseRef(kind resource.Kind, namespace, name string) (ref, error) {
 	if !resource.Namespaced(kind) {
 		return r, nil
 	}
-	r.namespace = namespace
+	if r.namespace = namespace; namespace == "" {
+		return r, usagef("%s %q: the namespace must not be empty", strings.ToLower(string(kind)), name)
+	}
 	if _, err := resource.FindID(kind, namespace, name); err != nil {
 		return r, usagef("%s: %w", strings.ToLower(string(kind)), err)
 	}

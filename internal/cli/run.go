@@ -47,6 +47,8 @@ func System() IO {
 // Run executes one command line, without the program's name, and returns the
 // exit code. It prints the error of the run itself.
 func Run(ctx context.Context, io IO, args []string) int {
+	out := &checkedWriter{Writer: io.Out}
+	io.Out = out
 	a := &app{IO: io}
 	defer a.close()
 	root := a.rootCommand()
@@ -55,11 +57,29 @@ func Run(ctx context.Context, io IO, args []string) int {
 	if err != nil && !a.started {
 		err = asUsage(err) // cobra's own errors are all about the command line
 	}
+	if err == nil && out.err != nil {
+		err = fmt.Errorf("write output: %w", out.err)
+	}
 	if ctx.Err() != nil && err != nil {
 		return ExitInterrupted
 	}
 	a.report(cmd, err)
 	return exitCode(err)
+}
+
+// checkedWriter remembers the first error, so that output that went nowhere (a
+// full disk) is no success.
+type checkedWriter struct {
+	io.Writer
+	err error
+}
+
+func (w *checkedWriter) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	if err != nil && w.err == nil {
+		w.err = err
+	}
+	return n, err
 }
 
 // report prints an error that ends a run.
