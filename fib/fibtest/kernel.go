@@ -38,6 +38,7 @@ type Kernel struct {
 type event func(fib.Observer)
 
 type watcher struct {
+	table   uint32
 	wake    chan struct{}
 	events  []event // guarded by Kernel.mu
 	overrun bool    // guarded by Kernel.mu
@@ -131,7 +132,7 @@ func (k *Kernel) snapshot(table uint32) []event {
 
 // Watch implements fib.Kernel.
 func (k *Kernel) Watch(ctx context.Context, table uint32, ready func(), o fib.Observer) error {
-	w := &watcher{wake: make(chan struct{}, 1)}
+	w := &watcher{table: table, wake: make(chan struct{}, 1)}
 	k.mu.Lock()
 	k.watchers[w] = struct{}{}
 	k.mu.Unlock()
@@ -176,7 +177,12 @@ func (k *Kernel) tell(e event) {
 
 func (k *Kernel) tellEntry(e fib.Entry, p fib.Presence) {
 	e.Hops = slices.Clone(e.Hops)
-	k.tell(func(o fib.Observer) { o.ObserveEntry(e, p) })
+	for w := range k.watchers {
+		if w.table == e.Table {
+			w.events = append(w.events, func(o fib.Observer) { o.ObserveEntry(e, p) })
+			w.signal()
+		}
+	}
 }
 
 func (k *Kernel) tellObject(object fib.Object, p fib.Presence) {

@@ -4,6 +4,8 @@ import "testing"
 
 func newFake(*testing.T) Host { return New() }
 
+func TestKernelContract(t *testing.T) { TestKernel(t, newFake) }
+
 func TestTableWithObjects(t *testing.T) { TestTable(t, newFake, false, 150) }
 
 func TestTablePlain(t *testing.T) { TestTable(t, newFake, true, 150) }

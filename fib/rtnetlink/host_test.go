@@ -160,6 +160,10 @@ func (h *host) Interfere(changes ...fib.Change) []error {
 	return h.other.Apply(context.Background(), changes)
 }
 
+func TestKernelContract(t *testing.T) {
+	fibtest.TestKernel(t, func(t *testing.T) fibtest.Host { return newHost(t) })
+}
+
 func TestTableWithObjects(t *testing.T) {
 	fibtest.TestTable(t, func(t *testing.T) fibtest.Host { return newHost(t) }, false, 60)
 }

@@ -13,8 +13,9 @@ import (
 
 // Kernel is the fib.Kernel of one network namespace.
 type Kernel struct {
-	netns      int
-	hasObjects bool
+	netns       int
+	hasObjects  bool
+	eventBuffer int // bytes
 
 	writeMu sync.Mutex // held while write is in use
 	write   *socket
@@ -31,7 +32,7 @@ type Options struct {
 
 // New opens the sockets of a Kernel. It needs CAP_NET_ADMIN to write.
 func New(o Options) (*Kernel, error) {
-	k := &Kernel{netns: -1}
+	k := &Kernel{netns: -1, eventBuffer: eventBuffer}
 	if o.Netns != nil {
 		k.netns = *o.Netns
 	}

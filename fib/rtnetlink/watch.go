@@ -57,7 +57,7 @@ func (k *Kernel) Watch(ctx context.Context, table uint32, ready func(), o fib.Ob
 // subscribe joins the groups, with the echoes of our own writes kept out: they
 // would fill the buffer and tell nothing.
 func (k *Kernel) subscribe(fd int) error {
-	setBuffer(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, eventBuffer)
+	setBuffer(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, k.eventBuffer)
 	program := echoFilter(k.write.pid)
 	filter := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
 	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &filter); err != nil {
