@@ -1,15 +1,15 @@
 // Package bgp holds the nouns of BGP, the ports of a BGP speaker, and what can
 // be decided about BGP without sending a byte: which sessions a node has
 // (Sessions), which path is best (Best), what may be imported and exported
-// (ImportPolicy, ExportPolicy), and which gateways a path means (Routes).
+// (ImportPolicy, ExportPolicy), and which gateways paths lead to (Routes).
 //
 // It keeps true that the same nodes, peers, pools and settings always give the
 // same sessions in the same order, that nothing outside a pool crosses a
 // session, that a host is never transit between two of its peers, and that a
 // path whose next hop is ourselves is not used.
 //
-// It does no I/O and owns no goroutine; the only state is that of a Routes
-// value. A Speaker owns its sessions and its RIB; the caller owns what it
+// It does no I/O and owns no goroutine; the only state is that of a RIB or
+// Routes value. A Speaker owns its sessions and its RIB; the caller owns what it
 // wants and may say it again at any time. The FIB is not known here.
 //
 // RFC 4271 (BGP-4), RFC 4456 (reflection), RFC 4724 (graceful restart), RFC

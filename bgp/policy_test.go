@@ -110,8 +110,9 @@ func TestReflects(t *testing.T) {
 			cluster = addr("244.0.0.1")
 		}
 		var got []string
-		for from, f := range sessions(cluster) {
-			for to, s := range sessions(cluster) {
+		all := sessions(cluster)
+		for from, f := range all {
+			for to, s := range all {
 				if from != to {
 					if (ExportPolicy{}).Reflects(f, s) {
 						got = append(got, from+">"+to)
