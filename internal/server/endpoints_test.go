@@ -137,8 +137,8 @@ func TestRegisterBadInput(t *testing.T) {
 	r.consistent()
 }
 
-func TestAnyAddress(t *testing.T) {
-	r := newRig(t, func(o *Options) { o.AnyAddress = true })
+func TestAddressOutsidePoolsByOption(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.RequirePool = false })
 	r.register(registration("a", "192.0.2.1"))
 }
 

@@ -15,13 +15,12 @@ type Options struct {
 	Store    store.Store
 	Local    Local
 	NodeName string // the node that an empty node in a request means
-	// AnyAddress allows endpoints to have addresses outside every pool (requirePool
-	// set to false).
-	AnyAddress bool
-	Pools      PoolSource // nil: the pools are read from Store
-	Logger     hclog.Logger
-	Socket     Socket
-	TCP        TCP
+	// RequirePool refuses endpoints with addresses outside every pool.
+	RequirePool bool
+	Pools       PoolSource // nil: the pools are read from Store
+	Logger      hclog.Logger
+	Socket      Socket
+	TCP         TCP
 }
 
 // Socket is the Unix socket that local callers use.

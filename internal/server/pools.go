@@ -58,10 +58,10 @@ func scan(ctx context.Context, s store.Store, prefix string, each func(store.KV)
 	}
 }
 
-// insidePools refuses addresses outside every pool, unless they are allowed. A
+// insidePools refuses addresses outside every pool, if that is asked for. A
 // disabled pool counts: it gives out no address by itself, but may hold some.
 func (w *writer) insidePools(ctx context.Context, addresses []netip.Addr) error {
-	if w.anyAddress {
+	if !w.requirePool {
 		return nil
 	}
 	pools, err := w.pools.Pools(ctx)

@@ -35,7 +35,8 @@ func proxied[R any](ctx context.Context, s *nodes, node string,
 			fmt.Sprintf("node %s has no certificate to call node %s with: ask on that host", s.node, node)}
 	}
 	c, err := grpc.NewClient("passthrough:///"+address,
-		grpc.WithTransportCredentials(credentials.NewTLS(s.certs.client())))
+		grpc.WithTransportCredentials(credentials.NewTLS(s.certs.client())),
+		grpc.WithNoProxy()) // that of the environment is for the outside
 	if err != nil {
 		return none, fmt.Errorf("call node %s at %s: %w", node, address, err)
 	}

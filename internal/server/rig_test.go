@@ -51,11 +51,12 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	t.Helper()
 	r := &rig{t: t, store: store.NewMemory(), local: &fakeLocal{node: "host1"}}
 	opts := Options{
-		Store:    r.store,
-		Local:    r.local,
-		NodeName: "host1",
-		Logger:   hclog.NewNullLogger(),
-		Socket:   Socket{Path: filepath.Join(t.TempDir(), "s")},
+		Store:       r.store,
+		Local:       r.local,
+		NodeName:    "host1",
+		RequirePool: true,
+		Logger:      hclog.NewNullLogger(),
+		Socket:      Socket{Path: filepath.Join(t.TempDir(), "s")},
 	}
 	for _, c := range change {
 		c(&opts)

@@ -173,7 +173,7 @@ func (s *Server) open(stopping <-chan struct{}) (doors []door, closeAll func(), 
 			return nil, closeAll, fmt.Errorf("listen for the API: %w", err)
 		}
 		s.tcp = l.Addr()
-		add(l, append(opts, grpc.Creds(credentials.NewTLS(certs.server())))...)
+		add(l, append(opts, grpc.Creds(noted{credentials.NewTLS(certs.server()), s.opts.Logger}))...)
 	}
 	return doors, closeAll, nil
 }
@@ -207,7 +207,7 @@ func (s *Server) services(certs *certificates, stopping <-chan struct{}) service
 	if pools == nil {
 		pools = storedPools{s.opts.Store}
 	}
-	w := &writer{store: s.opts.Store, pools: pools, anyAddress: s.opts.AnyAddress}
+	w := &writer{store: s.opts.Store, pools: pools, requirePool: s.opts.RequirePool}
 	r := &reader{store: s.opts.Store, log: s.opts.Logger}
 	return services{
 		resources: &resources{writer: w, reader: r},

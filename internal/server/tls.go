@@ -5,10 +5,12 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
+	"google.golang.org/grpc/credentials"
 )
 
 // certificates holds the node's certificate and the CAs it trusts, read again
@@ -128,4 +130,25 @@ func (c *certificates) load(version [3]fs.FileInfo) (*material, error) {
 		return nil, fmt.Errorf("read CA %s: no certificate in it", c.files.CA)
 	}
 	return &material{version: version, cert: cert, cas: cas}, nil
+}
+
+// noted are credentials that log the handshakes they refuse: a client is told
+// little of why, and grpc itself says nothing.
+type noted struct {
+	credentials.TransportCredentials
+	log hclog.Logger
+}
+
+// ServerHandshake does the handshake on a connection accepted.
+func (n noted) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	c, info, err := n.TransportCredentials.ServerHandshake(raw)
+	if err != nil {
+		n.log.Info("client refused", "peer", raw.RemoteAddr().String(), "error", err)
+	}
+	return c, info, err
+}
+
+// Clone returns a copy.
+func (n noted) Clone() credentials.TransportCredentials {
+	return noted{n.TransportCredentials.Clone(), n.log}
 }

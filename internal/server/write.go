@@ -29,9 +29,9 @@ const (
 // writer is the one place where objects are written and removed, whichever
 // service asks: each time one transaction that compares all it was built on.
 type writer struct {
-	store      store.Store
-	pools      PoolSource
-	anyAddress bool // endpoints may have addresses outside every pool
+	store       store.Store
+	pools       PoolSource
+	requirePool bool // endpoints have no address outside every pool
 }
 
 // change is an object to be written. msg is the caller's, in canonical form.

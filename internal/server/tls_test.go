@@ -1,0 +1,252 @@
+package server
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+)
+
+// authority is a CA made for a test.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newCA(t *testing.T, name string) *authority {
+	t.Helper()
+	a := &authority{key: newKey(t)}
+	template := template(name)
+	template.IsCA, template.BasicConstraintsValid = true, true
+	template.KeyUsage = x509.KeyUsageCertSign
+	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.cert, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func template(name string) *x509.Certificate {
+	return &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()),
+		Subject:      pkix.Name{CommonName: name},
+		DNSNames:     []string{name},
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(time.Hour),
+	}
+}
+
+// issue writes a certificate for name at 127.0.0.1, its key and the CA into a
+// directory, in place of what was there.
+func (a *authority) issue(t *testing.T, dir, name string) TCP {
+	t.Helper()
+	key := newKey(t)
+	template := template(name)
+	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := func(name, kind string, der []byte) string {
+		path := filepath.Join(dir, name)
+		data := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+		if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	return TCP{
+		Listen: "127.0.0.1:0",
+		CA:     file("ca.pem", "CERTIFICATE", a.cert.Raw),
+		Cert:   file("cert.pem", "CERTIFICATE", der),
+		Key:    file("key.pem", "PRIVATE KEY", private),
+	}
+}
+
+func (a *authority) tcp(t *testing.T, name string) TCP { return a.issue(t, t.TempDir(), name) }
+
+// client returns clients with a certificate for name.
+func (a *authority) client(t *testing.T, s *Server, name string) clients {
+	t.Helper()
+	files := a.tcp(t, name)
+	cert, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dialTLS(t, s, &tls.Config{RootCAs: a.pool(), Certificates: []tls.Certificate{cert}})
+}
+
+func (a *authority) pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return pool
+}
+
+func dialTLS(t *testing.T, s *Server, config *tls.Config) clients {
+	t.Helper()
+	c, err := grpc.NewClient("passthrough:///"+s.TCPAddr().String(),
+		grpc.WithTransportCredentials(credentials.NewTLS(config)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return clientsOf(c)
+}
+
+func (c clients) ask(t *testing.T) error {
+	t.Helper()
+	_, err := c.nodes.GetStatus(t.Context(), &vrouterv1.GetStatusRequest{})
+	return err
+}
+
+func TestMutualTLS(t *testing.T) {
+	ca, other := newCA(t, "ca"), newCA(t, "other")
+	r := newRig(t, func(o *Options) { o.TCP = ca.tcp(t, "host1") })
+	if err := ca.client(t, r.api, "cli").ask(t); err != nil {
+		t.Error(err)
+	}
+	t.Run("no certificate", func(t *testing.T) {
+		wantCode(t, dialTLS(t, r.api, &tls.Config{RootCAs: ca.pool()}).ask(t), codes.Unavailable)
+	})
+	t.Run("certificate of another CA", func(t *testing.T) {
+		files := other.tcp(t, "cli")
+		cert, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := dialTLS(t, r.api, &tls.Config{RootCAs: ca.pool(), Certificates: []tls.Certificate{cert}})
+		wantCode(t, c.ask(t), codes.Unavailable)
+	})
+	t.Run("server of another CA", func(t *testing.T) {
+		err := other.client(t, r.api, "cli").ask(t)
+		if wantCode(t, err, codes.Unavailable); !strings.Contains(err.Error(), "certificate") {
+			t.Errorf("the error does not name the certificate: %v", err)
+		}
+	})
+}
+
+func TestCertificatesAreReadAgain(t *testing.T) {
+	before, after := newCA(t, "before"), newCA(t, "after")
+	dir := t.TempDir()
+	r := newRig(t, func(o *Options) { o.TCP = before.issue(t, dir, "host1") })
+	if err := before.client(t, r.api, "cli").ask(t); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "key.pem"), []byte("half a fi"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := before.client(t, r.api, "cli").ask(t); err != nil {
+		t.Errorf("a broken key must leave the last one in use: %v", err)
+	}
+	after.issue(t, dir, "host1")
+	if err := after.client(t, r.api, "cli").ask(t); err != nil {
+		t.Error(err)
+	}
+	wantCode(t, before.client(t, r.api, "cli").ask(t), codes.Unavailable)
+}
+
+func TestCertificateOfNoUse(t *testing.T) {
+	files := newCA(t, "ca").tcp(t, "host1")
+	for _, file := range []string{files.CA, files.Cert} {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte("nothing"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := New(Options{Store: newRig(t).store, Local: &fakeLocal{}, NodeName: "x", Logger: newRig(t).api.opts.Logger, TCP: files})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), file) {
+			t.Errorf("%s: %v", file, err)
+		}
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+const readOnly = `{
+	"name": "vrouter",
+	"allow_rules": [
+		{"name": "read", "source": {"principals": ["viewer"]}, "request": {"paths": ["/vrouter.v1.NodeService/Get*"]}},
+		{"name": "all", "source": {"principals": ["admin"]}}
+	]
+}`
+
+func TestAuthorisationPolicy(t *testing.T) {
+	ca := newCA(t, "ca")
+	r := newRig(t, func(o *Options) {
+		o.TCP = ca.tcp(t, "host1")
+		o.TCP.PolicyFile = filepath.Join(t.TempDir(), "policy.json")
+		if err := os.WriteFile(o.TCP.PolicyFile, []byte(readOnly), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	})
+	viewer, admin, nobody := ca.client(t, r.api, "viewer"), ca.client(t, r.api, "admin"), ca.client(t, r.api, "nobody")
+	if err := viewer.ask(t); err != nil {
+		t.Error(err)
+	}
+	wantCode(t, nobody.ask(t), codes.PermissionDenied)
+	req := registration("a", "10.0.0.1")
+	_, err := viewer.endpoints.Register(t.Context(), req)
+	wantCode(t, err, codes.PermissionDenied)
+	stream, err := viewer.resources.Watch(t.Context(), &vrouterv1.WatchRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = stream.Recv()
+	wantCode(t, err, codes.PermissionDenied)
+	if _, err := admin.endpoints.Register(t.Context(), req); err != nil {
+		t.Error(err)
+	}
+	if err := r.ask(t); err != nil {
+		t.Errorf("the policy holds on the socket, too: %v", err)
+	}
+	if err := os.WriteFile(r.api.opts.TCP.PolicyFile, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := New(r.api.opts); err != nil {
+		t.Error(err)
+	} else if err := s.Run(t.Context()); err == nil {
+		t.Error("a policy that does not parse was accepted")
+	}
+}
