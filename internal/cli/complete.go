@@ -46,7 +46,7 @@ func (a *app) names(ctx context.Context, kind resource.Kind, namespace string) [
 	if err != nil {
 		return nil
 	}
-	messages, _, err := a.list(ctx, c, kind, scope{namespace: namespace})
+	messages, err := a.list(ctx, c, kind, scope{namespace: namespace})
 	if err != nil {
 		return nil
 	}

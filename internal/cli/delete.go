@@ -127,7 +127,7 @@ func (a *app) listRefs(ctx context.Context, c *client, t target, o *deleteOption
 		if o.allNamespaces {
 			scope.namespace = ""
 		}
-		messages, _, err := a.list(ctx, c, kind, scope)
+		messages, err := a.list(ctx, c, kind, scope)
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -130,8 +131,8 @@ func (f *fake) before(method string, request any) error {
 
 // rich gives an error of internal/resource the status that the API defines.
 func rich(err error) error {
-	invalid, ok := err.(*resource.Invalid)
-	if !ok {
+	var invalid *resource.Invalid
+	if !errors.As(err, &invalid) {
 		return err
 	}
 	bad := &errdetails.BadRequest{}

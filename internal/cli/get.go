@@ -136,7 +136,7 @@ func (a *app) getKinds(ctx context.Context, c *client, kinds []resource.Kind, s 
 	var all []proto.Message
 	a.newProgress("read", 0)
 	for _, kind := range kinds {
-		messages, _, err := a.list(ctx, c, kind, s)
+		messages, err := a.list(ctx, c, kind, s)
 		if err != nil {
 			return err
 		}
@@ -159,8 +159,8 @@ func (a *app) nothingFound(kinds []resource.Kind, s scope) {
 	fmt.Fprintln(a.Err, "No resources found")
 }
 
-// list reads all pages of a kind, and the revision that they are true of.
-func (a *app) list(ctx context.Context, c *client, kind resource.Kind, s scope) ([]proto.Message, int64, error) {
+// list reads all pages of a kind.
+func (a *app) list(ctx context.Context, c *client, kind resource.Kind, s scope) ([]proto.Message, error) {
 	request := &vrouterv1.ListRequest{Kind: string(kind), LabelSelector: s.selector}
 	if resource.Namespaced(kind) {
 		request.Namespace = s.namespace
@@ -169,18 +169,18 @@ func (a *app) list(ctx context.Context, c *client, kind resource.Kind, s scope) 
 	for {
 		page, err := c.resources.List(ctx, request)
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		for _, r := range page.GetResources() {
 			msg, err := unwrap(r)
 			if err != nil {
-				return nil, 0, err
+				return nil, err
 			}
 			all = append(all, msg)
 		}
 		a.progress.step(len(page.GetResources()))
 		if request.PageToken = page.GetNextPageToken(); request.PageToken == "" {
-			return all, page.GetRevision(), nil
+			return all, nil
 		}
 	}
 }

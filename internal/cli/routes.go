@@ -145,7 +145,7 @@ func (a *app) writeRoutes(f format, routes []*vrouterv1.Route) error {
 }
 
 func routeColumns(wide bool) []string {
-	names := []string{"PREFIX", "SOURCE", "FIB NEXT HOP", "PROGRAMMED", "ADVERTISED", "RIB PATH"}
+	names := []string{"PREFIX", "SOURCE", flexible + "FIB NEXT HOP", "PROGRAMMED", "ADVERTISED", flexible + "RIB PATH"}
 	if wide {
 		names = append(names, "AS PATH", "LOCAL PREF", "MED", "COMMUNITIES", "ORIGINATOR", "CLUSTERS")
 	}

@@ -72,10 +72,10 @@ type progress struct {
 	shown bool
 }
 
-// newProgress starts a counter of at least few objects; below that it would
-// only flicker.
+// newProgress starts a counter. Where there is little to do it stays hidden: it
+// would only flicker.
 func (a *app) newProgress(verb string, total int) {
-	const few = 10
+	const few = 10 // each a call of its own
 	a.progress = progress{verb: verb, total: total}
 	if a.ErrTerminal && (total == 0 || total >= few) {
 		a.progress.app = a
@@ -87,7 +87,10 @@ func (p *progress) step(n int) {
 	if p.app == nil {
 		return
 	}
-	p.done += n
+	const many = 1000 // that come in pages
+	if p.done += n; p.total == 0 && p.done < many {
+		return
+	}
 	line := fmt.Sprintf("%s %d", p.verb, p.done)
 	if p.total > 0 {
 		line += fmt.Sprintf("/%d", p.total)

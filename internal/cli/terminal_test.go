@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -79,6 +80,13 @@ func TestProgress(t *testing.T) {
 	r := f.runWith(IO{ErrTerminal: true}, "apply", "-f", dir)
 	if !strings.Contains(r.err, "\r\x1b[Kapply 7/12") || !strings.HasSuffix(r.err, "\r\x1b[K") {
 		t.Errorf("no progress, or it is left on the screen: %q", r.err)
+	}
+	if r := f.runWith(IO{ErrTerminal: true}, "get", "ippools"); r.err != "" {
+		t.Errorf("progress of little: %q", r.err)
+	}
+	f.routes = slices.Repeat(someRoutes(), 500)
+	if r := f.runWith(IO{ErrTerminal: true}, "routes"); !strings.Contains(r.err, "read 1500") {
+		t.Errorf("no progress of many routes: %q", r.err)
 	}
 	if r := f.run("apply", "-f", dir); r.err != "" {
 		t.Errorf("progress without a terminal: %q", r.err)
