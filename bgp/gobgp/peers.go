@@ -17,10 +17,7 @@ import (
 
 // Peers implements bgp.Speaker.
 func (s *Speaker) Peers() []bgp.PeerState {
-	s.mu.Lock()
-	running := s.server != nil && !s.stopped
-	s.mu.Unlock()
-	if !running {
+	if s.server == nil || s.isStopped() {
 		return nil
 	}
 	now := make(map[netip.Addr]*api.Peer)

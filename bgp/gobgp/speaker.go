@@ -83,7 +83,9 @@ func (s *Speaker) Start(ctx context.Context, settings bgp.Settings) error {
 	}
 	if err != nil { // listeners may have been opened
 		cancel()
+		s.mu.Lock()
 		s.stopped = true
+		s.mu.Unlock()
 		return errors.Join(err, s.server.StopBgp(ctx, &api.StopBgpRequest{}))
 	}
 	return nil
@@ -165,12 +167,12 @@ func (s *Speaker) PeersChanged() <-chan struct{} { return s.peersChanged }
 func (s *Speaker) Stop(ctx context.Context, graceful bool) error {
 	s.apply.Lock()
 	defer s.apply.Unlock()
-	if s.server == nil || s.stopped {
+	if s.server == nil || s.isStopped() {
 		return nil
 	}
-	s.stopped = true
 	s.cancel()
 	s.mu.Lock()
+	s.stopped = true
 	for _, e := range s.sessions {
 		e.stopTimer()
 	}
@@ -191,6 +193,12 @@ func (s *Speaker) Stop(ctx context.Context, graceful bool) error {
 		errs = append(errs, fmt.Errorf("stop BGP: %w", ctx.Err()))
 	}
 	return errors.Join(errs...)
+}
+
+func (s *Speaker) isStopped() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopped
 }
 
 func (s *Speaker) logFailed(err error) {

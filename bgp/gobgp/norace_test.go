@@ -1,0 +1,6 @@
+//go:build !race
+
+package gobgp
+
+// raceDetector: the tests run under it.
+const raceDetector = false
