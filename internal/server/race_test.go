@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -98,6 +99,13 @@ func TestLostRaces(t *testing.T) {
 				// The version is that of before the overtaking, which the try below meets.
 				n.Spec.Bgp.Ipv4Address = proto.String("192.0.2.3/24")
 				_, err = r.try(replace, n)
+				return err
+			}, codes.Aborted},
+		{"remove a version, changed", func(r *rig) { r.put(node("n", "192.0.2.1/24")) },
+			func(r *rig) { r.put(node("n", "192.0.2.2/24")) },
+			func(r *rig) error {
+				req := &vrouterv1.DeleteRequest{Kind: "Node", Name: "n", ResourceVersion: fmt.Sprint(r.revision())}
+				_, err := r.resources.Delete(t.Context(), req)
 				return err
 			}, codes.Aborted},
 	} {

@@ -54,8 +54,9 @@ func (r *rig) told(ctx context.Context, req *vrouterv1.WatchRequest, revision in
 	}
 }
 
-func TestWatchResumes(t *testing.T) {
-	r := newRig(t)
+func TestWatchResumes(t *testing.T) { watchResumes(t, newRig(t)) }
+
+func watchResumes(t *testing.T, r *rig) {
 	r.register(registration("a", "10.0.0.1"))
 	r.must(apply, node("n", "192.0.2.1/24"))
 	r.rawBytes(resource.ID{Kind: "FromTheFuture", Name: "x"}, []byte("?"))
@@ -162,8 +163,9 @@ func policyStatus() *vrouterv1.WorkloadEndpointStatus {
 }
 
 // One who watches a node learns that an endpoint has left it.
-func TestWatchEndpointsOfANode(t *testing.T) {
-	r := newRig(t)
+func TestWatchEndpointsOfANode(t *testing.T) { watchEndpointsOfANode(t, newRig(t)) }
+
+func watchEndpointsOfANode(t *testing.T, r *rig) {
 	on := func(workload, node string, address int) {
 		req := registration(workload, fmt.Sprintf("10.0.0.%d", address))
 		req.Node = node
@@ -191,8 +193,9 @@ func TestWatchEndpointsOfANode(t *testing.T) {
 	w.want(r.revision(), "delete a", "delete b")
 }
 
-func TestWatchEndpointsWithStatus(t *testing.T) {
-	r := newRig(t)
+func TestWatchEndpointsWithStatus(t *testing.T) { watchEndpointsWithStatus(t, newRig(t)) }
+
+func watchEndpointsWithStatus(t *testing.T, r *rig) {
 	r.register(registration("a", "10.0.0.1"))
 	r.report("a", policyStatus())
 	r.register(registration("b", "10.0.0.2"))
