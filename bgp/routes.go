@@ -112,6 +112,9 @@ func (r *Routes) Group(p netip.Prefix) (Group, bool) {
 	return g.Group, true
 }
 
+// Groups is how many groups routes name.
+func (r *Routes) Groups() int { return len(r.groups) }
+
 func (r *Routes) resolve(g *group) {
 	g.Hops, g.Unresolved, g.loose = nil, nil, false
 	for _, a := range g.NextHops {

@@ -35,7 +35,7 @@ var buildOnce = sync.OnceValues(func() (string, error) {
 	_, file, _, _ := runtime.Caller(0)
 	root := filepath.Join(filepath.Dir(file), "..", "..")
 	out := filepath.Join(root, "bin")
-	cmd := exec.Command("go", "build", "-o", out+"/", "./cmd/vrouterd", "./cmd/vrouterctl")
+	cmd := exec.Command("go", "build", "-tags", "grpcnotrace", "-o", out+"/", "./cmd/vrouterd", "./cmd/vrouterctl")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
@@ -177,6 +177,9 @@ func (d *Daemon) Resume() { _ = d.process.Signal(syscall.SIGCONT) }
 func (d *Daemon) WaitReady() {
 	d.t.Helper()
 	lab.Eventually(d.t, Limit, d.Name()+" is ready", func() error {
+		if !d.process.Running() {
+			d.t.Fatalf("host %s: vrouterd has ended: %v", d.Name(), d.process.Wait())
+		}
 		ctx, cancel := context.WithTimeout(d.t.Context(), 2*time.Second)
 		defer cancel()
 		r, err := d.Nodes.GetStatus(ctx, &vrouterv1.GetStatusRequest{})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -13,30 +12,19 @@ import (
 	"github.com/projectvrouter/vrouter/fib"
 )
 
-// learned is the edge best paths → routes. Routes that have the same set of
-// BGP next hops share a group, so that a way that changes below them (another
-// gateway, a link that fails) costs one message and no route.
+// learned is the edge best paths → routes. Which routes share a group, and
+// where it leads, is for bgp.Routes to say; the table is told what changed.
 type learned struct {
 	speaker bgp.Speaker
 	table   *fib.Table
 	log     hclog.Logger
 
 	mu     sync.Mutex // guards the rest
-	groups map[fib.GroupKey]*group
-	routes map[netip.Prefix]fib.GroupKey
-}
-
-// group is a set of BGP next hops in use.
-type group struct {
-	nextHops []netip.Addr
-	routes   int // that name it
+	routes *bgp.Routes
 }
 
 func newLearned(s bgp.Speaker, t *fib.Table, log hclog.Logger) *learned {
-	return &learned{
-		speaker: s, table: t, log: log,
-		groups: make(map[fib.GroupKey]*group), routes: make(map[netip.Prefix]fib.GroupKey),
-	}
+	return &learned{speaker: s, table: t, log: log, routes: bgp.NewRoutes(ways{t})}
 }
 
 // Run carries learned paths to the table until ctx ends.
@@ -49,107 +37,79 @@ func (l *learned) Run(ctx context.Context, start <-chan struct{}) error {
 		case <-ctx.Done():
 			return nil
 		case <-l.speaker.Changed():
-			l.flush()
+			l.flush(false)
 		case <-l.table.ResolveChanged():
-			l.resolveAll()
+			l.flush(true)
 		}
 	}
 }
 
-// flush carries over what the speaker has to tell now.
-func (l *learned) flush() {
+// flush carries over what the speaker has to tell now. When refresh is set the
+// kernel's other routes may lead elsewhere than before.
+func (l *learned) flush(refresh bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, set := range l.speaker.Drain() {
-		l.putLocked(set)
+		l.routes.Put(set)
 	}
-}
-
-func (l *learned) putLocked(set bgp.PathSet) {
-	old, had := l.routes[set.Prefix]
-	if len(set.Paths) == 0 {
-		delete(l.routes, set.Prefix)
-		l.table.Delete(fib.BGP, set.Prefix)
-	} else {
-		key := l.groupLocked(set.Paths)
-		if had && old == key {
-			return
+	if refresh {
+		l.routes.Refresh()
+	}
+	changes := l.routes.Drain()
+	// A group is there before the first route names it, and until none does.
+	for _, g := range changes.Groups {
+		if len(g.Unresolved) > 0 {
+			l.log.Debug("next hops have no way", "next_hops", g.Unresolved)
 		}
-		l.groups[key].routes++
-		l.routes[set.Prefix] = key
-		l.table.Put(fib.BGP, set.Prefix, fib.Route{Group: key})
+		l.table.SetGroup(fib.GroupKey(g.Key), nextHops(g.Hops))
 	}
-	if !had {
-		return
-	}
-	g := l.groups[old]
-	if g.routes--; g.routes == 0 {
-		delete(l.groups, old)
-		l.table.DeleteGroup(old)
-	}
-}
-
-// groupLocked returns the group of the paths' next hops.
-func (l *learned) groupLocked(paths []bgp.Path) fib.GroupKey {
-	nextHops := make([]netip.Addr, 0, len(paths))
-	for _, p := range paths {
-		nextHops = append(nextHops, p.NextHop)
-	}
-	slices.SortFunc(nextHops, netip.Addr.Compare)
-	nextHops = slices.Compact(nextHops)
-	var text strings.Builder
-	for _, a := range nextHops {
-		text.WriteString(a.String())
-		text.WriteByte(' ')
-	}
-	key := fib.GroupKey(text.String())
-	if _, ok := l.groups[key]; !ok {
-		l.groups[key] = &group{nextHops: nextHops}
-		l.table.SetGroup(key, l.resolve(nextHops))
-	}
-	return key
-}
-
-func (l *learned) resolveAll() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for key, g := range l.groups {
-		l.table.SetGroup(key, l.resolve(g.nextHops))
-	}
-}
-
-// resolve finds the ways to BGP next hops over routes that are not ours (RFC
-// 4271 §9.1.2.1). A next hop without a way is left out; one that is our own
-// address would be a loop.
-func (l *learned) resolve(nextHops []netip.Addr) []fib.NextHop {
-	var hops []fib.NextHop
-	for _, a := range nextHops {
-		way, ok := l.table.Resolve(a)
-		if !ok {
-			l.log.Debug("next hop has no way", "next_hop", a)
+	for _, r := range changes.Routes {
+		if r.Group == "" {
+			l.table.Delete(fib.BGP, r.Prefix)
 			continue
 		}
-		if way.Local {
-			l.log.Warn("next hop is our own address", "next_hop", a)
-			continue
-		}
-		hops = append(hops, way.NextHops...)
+		l.table.Put(fib.BGP, r.Prefix, fib.Route{Group: fib.GroupKey(r.Group)})
 	}
-	return hops
+	for _, key := range changes.Gone {
+		l.table.DeleteGroup(fib.GroupKey(key))
+	}
 }
 
-// nextHops returns where the routes of a group are sent now.
-func (l *learned) nextHops(key fib.GroupKey) []fib.NextHop {
+// nextHopsOf returns where a learned route is sent now.
+func (l *learned) nextHopsOf(p netip.Prefix) []fib.NextHop {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if g, ok := l.groups[key]; ok {
-		return l.resolve(g.nextHops)
-	}
-	return nil
+	g, _ := l.routes.Group(p)
+	return nextHops(g.Hops)
 }
 
+// groupCount returns how many sets of BGP next hops are in use.
 func (l *learned) groupCount() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.groups)
+	return l.routes.Groups()
+}
+
+// ways answers the port bgp.NextHops from the kernel's routes that are not ours.
+type ways struct{ table *fib.Table }
+
+// Resolve implements bgp.NextHops.
+func (w ways) Resolve(a netip.Addr) (bgp.Resolution, bool) {
+	r, ok := w.table.Resolve(a)
+	if !ok {
+		return bgp.Resolution{}, false
+	}
+	way := bgp.Resolution{Local: r.Local}
+	for _, h := range r.NextHops {
+		way.Hops = append(way.Hops, bgp.Hop(h))
+	}
+	return way, true
+}
+
+func nextHops(hops []bgp.Hop) []fib.NextHop {
+	out := make([]fib.NextHop, 0, len(hops))
+	for _, h := range hops {
+		out = append(out, fib.NextHop(h))
+	}
+	return slices.Clip(out)
 }

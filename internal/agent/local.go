@@ -152,7 +152,7 @@ func (a *Agent) fillRoute(r *vrouterv1.Route, s fib.State) {
 	}
 	hops := chosen.NextHops
 	if chosen.Group != "" {
-		hops = a.learned.nextHops(chosen.Group)
+		hops = a.learned.nextHopsOf(s.Prefix)
 	}
 	for _, h := range hops {
 		hop := &vrouterv1.RouteNextHop{Interface: h.Interface, Onlink: h.Onlink}

@@ -32,7 +32,7 @@ type sessions struct {
 	view    *view.View
 	speaker bgp.Speaker
 	log     hclog.Logger
-	applied chan struct{} // signalled after sessions were handed over
+	applied chan struct{} // closed once the sessions of a store in sync were handed over
 
 	mu       sync.Mutex // guards the rest
 	wanted   []bgp.Session
@@ -69,8 +69,7 @@ func (s *sessions) fabric() view.Fabric {
 		Meta:     resource.Meta{ID: resource.ID{Kind: resource.KindNode, Name: s.node}, Labels: s.own.Labels},
 		ASNumber: s.own.ASNumber, IPv4: s.own.IPv4, IPv6: s.own.IPv6, RouteReflectorClusterID: s.own.ClusterID,
 	}
-	f.Nodes = append(slices.Clone(f.Nodes), own)
-	return f
+	return f.With(own)
 }
 
 // pools states which prefixes may be exchanged.
@@ -83,6 +82,7 @@ func (s *sessions) pools() {
 }
 
 func (s *sessions) apply() {
+	synced := s.view.IsSynced() // asked first: what is applied then is no older
 	f := s.fabric()
 	wanted, found := bgp.Sessions(bgp.Input{
 		Node: s.node, Nodes: f.Nodes, Peers: f.Peers, Configurations: f.Configurations,
@@ -111,8 +111,18 @@ func (s *sessions) apply() {
 	}
 	s.wanted, s.problems = wanted, problems
 	s.mu.Unlock()
-	signal(s.applied)
+	if !synced {
+		return
+	}
+	select {
+	case <-s.applied:
+	default:
+		close(s.applied)
+	}
 }
+
+// await returns true once the sessions of a store in sync were handed over.
+func (s *sessions) await(ctx context.Context) bool { return wait(ctx, s.applied) }
 
 // Wanted returns the sessions last handed over and the problems found.
 func (s *sessions) Wanted() ([]bgp.Session, []string) {

@@ -31,12 +31,10 @@ type sweep struct {
 
 // Run ends when both families are swept.
 func (s *sweep) Run(ctx context.Context, start <-chan struct{}) error {
-	for _, c := range []<-chan struct{}{start, s.view.Synced()} {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-c:
-		}
+	// Sessions are handed over once before the store was heard, perhaps, and
+	// once after: only the latter are all there are.
+	if !wait(ctx, start) || !wait(ctx, s.view.Synced()) || !s.sessions.await(ctx) {
+		return nil
 	}
 	limit := time.NewTimer(s.limit)
 	defer limit.Stop()
@@ -49,7 +47,7 @@ func (s *sweep) Run(ctx context.Context, start <-chan struct{}) error {
 			if missing := s.missing(family); missing == 0 || expired {
 				s.log.Info("learned routes are complete", "family", family, "peers_missing", missing)
 				// What the peers have told must be in the table before it is swept.
-				s.learned.flush()
+				s.learned.flush(false)
 				s.table.Done(fib.BGP, kernel)
 				s.table.Done(fib.Overlay, kernel)
 				s.table.Done(fib.Blackhole, kernel)

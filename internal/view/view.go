@@ -43,6 +43,13 @@ func (f Fabric) Node(name string) *resource.Node {
 	return f.Nodes[i]
 }
 
+// With returns f with one more node, of a name that it does not have.
+func (f Fabric) With(n *resource.Node) Fabric {
+	f.Nodes = append(slices.Clone(f.Nodes), n)
+	sortByName(f.Nodes)
+	return f
+}
+
 // Endpoint is what became of a local endpoint: Spec is nil when it is gone.
 type Endpoint struct {
 	ID   resource.EndpointID
@@ -154,6 +161,13 @@ func (v *View) Synced() <-chan struct{} {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.synced
+}
+
+// IsSynced reports whether the store has told everything.
+func (v *View) IsSynced() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.isSynced
 }
 
 // Revision returns the store's revision up to which the view is complete.
