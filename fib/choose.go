@@ -27,15 +27,7 @@ func (t *Table) choose(prefix netip.Prefix) {
 	if !t.known {
 		return
 	}
-	defer t.markLocked(prefix)
-	before, _ := t.routes.Wanted(prefix)
-	defer func() {
-		after, _ := t.routes.Wanted(prefix)
-		if before != after {
-			t.objects.use(objectOf(before), -1)
-			t.objects.use(objectOf(after), +1)
-		}
-	}()
+	t.markLocked(prefix)
 	var problem error
 	for source := range Source(numSources) {
 		handle, ok := t.wanted[source][prefix]
@@ -44,7 +36,10 @@ func (t *Table) choose(prefix netip.Prefix) {
 		}
 		v, err := t.realise(prefix, source, handle.Value())
 		if err == nil {
-			t.routes.Want(prefix, v)
+			if before := t.routes.Want(prefix, v); before != v {
+				t.objects.use(objectOf(before), -1)
+				t.objects.use(v.Value().object, +1)
+			}
 			t.setProblem(prefix, problem)
 			return
 		}
@@ -52,7 +47,7 @@ func (t *Table) choose(prefix netip.Prefix) {
 			problem = err
 		}
 	}
-	t.routes.Unwant(prefix)
+	t.objects.use(objectOf(t.routes.Unwant(prefix)), -1)
 	t.setProblem(prefix, problem)
 }
 
@@ -86,11 +81,10 @@ func (t *Table) realise(prefix netip.Prefix, source Source, s spec) (value, erro
 		}
 		v.hops = packHops(hops)
 	case t.objects.enabled:
-		var hint uint32
-		if observed, ok := t.routes.Observed(prefix); ok {
-			hint = observed.Value().object
-		}
-		id, err := t.objects.object(s.group, family, &t.outside, hint)
+		id, err := t.objects.object(s.group, family, &t.outside, func() uint32 {
+			observed, _ := t.routes.Observed(prefix)
+			return objectOf(observed)
+		})
 		if err != nil {
 			return value{}, err
 		}

@@ -148,10 +148,10 @@ func (o *objectTable) staleVia(name string) {
 	}
 }
 
-// object returns the id that a route of family to key should name. hint is an
-// id that such a route names already: after a restart a group is recognised by
-// its routes.
-func (o *objectTable) object(key GroupKey, family Family, out *outside, hint uint32) (uint32, error) {
+// object returns the id that a route of family to key should name. hint tells
+// an id that such a route names already: after a restart a group is recognised
+// by its routes.
+func (o *objectTable) object(key GroupKey, family Family, out *outside, hint func() uint32) (uint32, error) {
 	g := o.ask(key, family, out, hint)
 	if g.id[family] == 0 {
 		return 0, g.problem[family]
@@ -162,13 +162,13 @@ func (o *objectTable) object(key GroupKey, family Family, out *outside, hint uin
 // plain returns the packed next hops that a route of family to key should have
 // where there are no objects.
 func (o *objectTable) plain(key GroupKey, family Family, out *outside) (string, error) {
-	g := o.ask(key, family, out, 0)
+	g := o.ask(key, family, out, nil)
 	return g.plain[family], g.problem[family]
 }
 
 // ask returns the group of key, evaluated for family. A key that nobody has
 // described yet is a group without next hops.
-func (o *objectTable) ask(key GroupKey, family Family, out *outside, hint uint32) *group {
+func (o *objectTable) ask(key GroupKey, family Family, out *outside, hint func() uint32) *group {
 	g := o.groups[key]
 	if g == nil {
 		g = &group{}
@@ -176,7 +176,11 @@ func (o *objectTable) ask(key GroupKey, family Family, out *outside, hint uint32
 	}
 	if !g.asked[family] {
 		g.asked[family] = true
-		o.evaluate(key, g, family, out, hint)
+		var id uint32
+		if hint != nil {
+			id = hint()
+		}
+		o.evaluate(key, g, family, out, id)
 	}
 	return g
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // strayKey tells routes with our mark apart that lie outside our slots.
@@ -44,6 +45,7 @@ func (t *Table) readBack(ctx context.Context) error {
 	t.objects.delta.BeginRead()
 	t.mu.Unlock()
 
+	start := time.Now()
 	err := t.kernel.Read(ctx, t.opts.Table, r)
 
 	t.mu.Lock()
@@ -56,6 +58,8 @@ func (t *Table) readBack(ctx context.Context) error {
 		t.doubt = true
 		return err
 	}
+	t.stats.ReadBacks++
+	t.stats.LastReadBack = time.Since(start)
 	first, found := !t.known, t.routes.Len()
 	t.known = true
 	t.mergeLocked(r, seen)

@@ -2,8 +2,10 @@ package fib
 
 import (
 	"cmp"
+	"context"
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // Status is how a prefix stands.
@@ -84,6 +86,39 @@ func (t *Table) Count(source Source) (programmed, wanted int) {
 		}
 	}
 	return programmed, len(t.wanted[source])
+}
+
+// Stats counts what a Table has done since it was made.
+type Stats struct {
+	Writes       uint64        // changes asked of the kernel
+	Refused      uint64        // of these, refused
+	Foreign      uint64        // events of others changing our routes and objects
+	ReadBacks    uint64        // complete ones
+	LastReadBack time.Duration // how long the last took
+}
+
+// Stats returns the counters.
+func (t *Table) Stats() Stats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.stats
+}
+
+// apply makes changes and counts them.
+func (t *Table) apply(ctx context.Context, changes []Change) []error {
+	if len(changes) == 0 {
+		return nil
+	}
+	errs := t.kernel.Apply(ctx, changes)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stats.Writes += uint64(len(changes))
+	for _, err := range errs {
+		if err != nil {
+			t.stats.Refused++
+		}
+	}
+	return errs
 }
 
 // Ready is closed when the kernel was read and each wanted route was tried

@@ -98,7 +98,7 @@ func (t *Table) writeRoutes(ctx context.Context, errs *problems) {
 			}
 		}
 		t.mu.Unlock()
-		results := t.kernel.Apply(ctx, changes)
+		results := t.apply(ctx, changes)
 		t.mu.Lock()
 		for i, c := range todo {
 			t.appliedLocked(c, errorAt(results, i), errs)
@@ -171,7 +171,7 @@ func (t *Table) removeStrays(ctx context.Context, errs *problems) {
 	if len(changes) == 0 {
 		return
 	}
-	results := t.kernel.Apply(ctx, changes)
+	results := t.apply(ctx, changes)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i, c := range changes {

@@ -63,7 +63,7 @@ func (t *Table) applyObjects(ctx context.Context, pending []objectChange, errs *
 			changes[i].Op = Replace
 		}
 	}
-	results := t.kernel.Apply(ctx, changes)
+	results := t.apply(ctx, changes)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i, c := range pending {
@@ -135,7 +135,7 @@ func (t *Table) removeObjects(ctx context.Context, errs *problems) {
 		if len(changes) == 0 {
 			continue
 		}
-		results := t.kernel.Apply(ctx, changes)
+		results := t.apply(ctx, changes)
 		t.mu.Lock()
 		for i, c := range changes {
 			if err := errorAt(results, i); err != nil {

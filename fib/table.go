@@ -3,6 +3,7 @@ package fib
 import (
 	"iter"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 	"unique"
@@ -31,7 +32,9 @@ type Options struct {
 	PlainOnly  bool          // write groups as plain multipath routes
 	ObjectBase uint32        // next-hop ids are taken from here upwards
 	ReadBack   time.Duration // between full read-backs; negative is never
-	Logger     hclog.Logger
+	// Report lists the sources whose prefixes Drain tells of; empty is all.
+	Report []Source
+	Logger hclog.Logger
 }
 
 // Table holds what the sources want and what the kernel has, and makes them
@@ -67,6 +70,7 @@ type Table struct {
 	outside     outside
 	known       bool // the kernel has been read once
 	doubt       bool // something cannot be concluded: read back
+	stats       Stats
 	adopted     [numSources][numFamilies]bool
 	news        *news // what events told during a read-back; nil when there is none
 }
@@ -226,6 +230,7 @@ func (t *Table) deleteLocked(source Source, prefix netip.Prefix) {
 	if !ok {
 		return
 	}
+	t.markLocked(prefix)
 	delete(t.wanted[source], prefix)
 	t.unlist(prefix, old)
 	t.objects.named(old.Value().group, -1)
@@ -272,6 +277,12 @@ func (t *Table) kickLocked() {
 
 // markLocked notes that the state of prefix may have changed, for Drain.
 func (t *Table) markLocked(prefix netip.Prefix) {
+	if len(t.opts.Report) > 0 && !slices.ContainsFunc(t.opts.Report, func(s Source) bool {
+		_, ok := t.wanted[s][prefix]
+		return ok
+	}) {
+		return
+	}
 	t.dirty[prefix] = struct{}{}
 	select {
 	case t.changed <- struct{}{}:

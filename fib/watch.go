@@ -196,6 +196,9 @@ func (w watcher) ObserveObject(o Object, p Presence) {
 	}
 	_, was := t.objects.delta.Observed(o.ID)
 	_, ours := t.sourceOf(o.Protocol)
+	if ours || was {
+		t.stats.Foreign++
+	}
 	switch {
 	case p == Gone:
 		if delete(t.outside.objects, o.ID); was {
@@ -278,6 +281,7 @@ func (w watcher) ObserveEntry(e Entry, p Presence) {
 
 // slotLocked takes news of a route in one of our slots with our mark.
 func (t *Table) slotLocked(e Entry, p Presence) {
+	t.stats.Foreign++
 	v := valueOf(e)
 	old, had := t.routes.Observed(e.Prefix)
 	switch {

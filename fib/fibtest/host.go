@@ -22,6 +22,9 @@ type Host interface {
 	Index(name string) int32
 	// Interfere writes as somebody else: what it does are events for Watch.
 	Interfere(changes ...fib.Change) []error
+	// Append puts a route beside those in its slot, as somebody else: behind
+	// them, or first.
+	Append(e fib.Entry, first bool)
 }
 
 var (

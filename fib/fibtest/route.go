@@ -29,6 +29,8 @@ func (k *Kernel) applyEntry(op fib.Op, e fib.Entry, foreign bool) error {
 		return fib.ErrExists
 	case equalEntry(entries[slot], e):
 		return nil // the kernel says nothing either
+	case slices.ContainsFunc(entries, func(x fib.Entry) bool { return equalEntry(x, e) }):
+		return fmt.Errorf("the same route stands behind the first of its slot: %w", ErrInvalid)
 	default:
 		entries = slices.Clone(entries)
 		entries[slot] = e
@@ -41,11 +43,16 @@ func (k *Kernel) applyEntry(op fib.Op, e fib.Entry, foreign bool) error {
 	return nil
 }
 
-// Append puts e behind what is in its slot, as somebody else.
-func (k *Kernel) Append(e fib.Entry) {
+// Append implements Host.
+func (k *Kernel) Append(e fib.Entry, first bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.routes[e.Prefix] = append(slices.Clone(k.routes[e.Prefix]), e)
+	entries := slices.Clone(k.routes[e.Prefix])
+	at := len(entries)
+	if first {
+		at = max(slices.IndexFunc(entries, func(x fib.Entry) bool { return sameSlot(x, e) }), 0)
+	}
+	k.routes[e.Prefix] = slices.Insert(entries, at, e)
 	k.tellEntry(e, fib.Present)
 }
 

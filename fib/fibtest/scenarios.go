@@ -19,6 +19,7 @@ func TestTable(t *testing.T, newHost func(*testing.T) Host, plain bool, steps in
 		{"sweep waits for each source and family", testSweep},
 		{"restart writes nothing", testRestart},
 		{"stranger in the slot", testStranger},
+		{"company in the slot", testCompany},
 		{"interface comes later", testInterface},
 		{"uplink without carrier", testCarrier},
 		{"next hop moves", testMove},
@@ -138,6 +139,41 @@ func testStranger(t *testing.T, f *fixture) {
 	f.await("another metric", "10.0.0.1/32 blackhole proto 42 metric 7", "10.0.0.1/32 dev w0 proto 118 metric 118")
 	f.table.Delete(fib.Workload, pfx("10.0.0.1/32"))
 	f.await("ours removed", "10.0.0.1/32 blackhole proto 42 metric 7")
+}
+
+// testCompany has others put routes beside ours into the same slot.
+func testCompany(t *testing.T, f *fixture) {
+	f.start()
+	f.done()
+	for _, p := range []string{"10.0.0.1/32", "fd10::1/128"} {
+		f.table.Put(fib.Workload, pfx(p), dev("w0"))
+		ours := p + " dev w0 proto 118 metric 118"
+		f.await("alone", ours)
+		for _, first := range []bool{false, true} {
+			beside := entry(p, hop(f.host, "", "up0"))
+			f.host.Append(beside, first)
+			f.await("another with our mark", ours)
+			f.sync()
+			f.await("another with our mark, read back", ours)
+		}
+		beside := entry(p, hop(f.host, "", "up0"))
+		beside.Protocol = 42
+		f.host.Append(beside, false)
+		f.sync()
+		f.await("a stranger behind", ours, p+" dev up0 proto 42 metric 118")
+		f.table.Put(fib.Workload, pfx(p), dev("up1"))
+		f.settled(p, false, fib.Workload, "protocol 42 holds")
+		f.sync()
+		f.await("what replaces might hit the stranger's", ours, p+" dev up0 proto 42 metric 118")
+		check(t, f.host.Interfere(fib.Change{Op: fib.Delete, Entry: beside}))
+		f.await("stranger gone", p+" dev up1 proto 118 metric 118")
+		f.settled(p, true, fib.Workload, "")
+		f.host.Append(beside, false)
+		f.table.Delete(fib.Workload, pfx(p))
+		f.await("ours no longer wanted", p+" dev up0 proto 42 metric 118")
+		check(t, f.host.Interfere(fib.Change{Op: fib.Delete, Entry: beside}))
+		f.await("nothing left")
+	}
 }
 
 func testInterface(t *testing.T, f *fixture) {

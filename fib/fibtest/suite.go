@@ -97,7 +97,7 @@ func (f *fixture) done() {
 
 func (f *fixture) text() string {
 	f.t.Helper()
-	text, err := Text(f.t.Context(), f.host, f.opts.Table|mainTableID)
+	text, err := Text(f.t.Context(), f.host, mainTableID)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package rtnetlink
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"runtime"
 	"testing"
@@ -158,6 +159,22 @@ func (h *host) Index(name string) int32 {
 
 func (h *host) Interfere(changes ...fib.Change) []error {
 	return h.other.Apply(context.Background(), changes)
+}
+
+func (h *host) Append(e fib.Entry, first bool) {
+	h.t.Helper()
+	r := &netlink.Route{
+		Dst:   &net.IPNet{IP: e.Prefix.Addr().AsSlice(), Mask: net.CIDRMask(e.Prefix.Bits(), e.Prefix.Addr().BitLen())},
+		Table: int(e.Table), Priority: int(e.Metric), Protocol: netlink.RouteProtocol(e.Protocol), LinkIndex: int(e.Hops[0].Index),
+	}
+	if e.Prefix.Addr().Is4() {
+		r.Scope = netlink.SCOPE_LINK
+	}
+	if first {
+		h.check(h.links.RouteAddEcmp(r)) // NLM_F_CREATE alone
+		return
+	}
+	h.check(h.links.RouteAppend(r))
 }
 
 func TestKernelContract(t *testing.T) {

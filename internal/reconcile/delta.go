@@ -11,7 +11,7 @@ type Delta[K comparable, V any] struct {
 	Moved func(key K, old V, was bool, now V, is bool)
 
 	equal func(a, b V) bool
-	items map[K]item[V]
+	items map[K]*item[V]
 	queue []K
 	round uint32         // number of the read-back under way, or of the last
 	news  map[K]struct{} // keys observed otherwise during a read-back; nil when there is none
@@ -44,27 +44,30 @@ type Change[K comparable, V any] struct {
 // NewDelta returns an empty Delta; equal says when what is observed is as good
 // as what is wanted.
 func NewDelta[K comparable, V any](equal func(wanted, observed V) bool) *Delta[K, V] {
-	return &Delta[K, V]{equal: equal, items: make(map[K]item[V])}
+	return &Delta[K, V]{equal: equal, items: make(map[K]*item[V])}
 }
 
-// Want says that key should be value.
-func (d *Delta[K, V]) Want(key K, value V) {
-	it := d.items[key]
-	it.wanted = value
+// Want says that key should be value. It returns what was wanted before, the
+// zero V for nothing.
+func (d *Delta[K, V]) Want(key K, value V) (before V) {
+	it := d.item(key)
+	before, it.wanted = it.wanted, value
 	it.flags |= isWanted
-	d.put(key, it)
+	d.settle(key, it)
+	return before
 }
 
-// Unwant says that key should not be there.
-func (d *Delta[K, V]) Unwant(key K) {
-	it, ok := d.items[key]
-	if !ok {
-		return
+// Unwant says that key should not be there. It returns what was wanted before.
+func (d *Delta[K, V]) Unwant(key K) (before V) {
+	it := d.items[key]
+	if it == nil {
+		return before
 	}
 	var none V
-	it.wanted = none
+	before, it.wanted = it.wanted, none
 	it.flags &^= isWanted
-	d.put(key, it)
+	d.settle(key, it)
+	return before
 }
 
 // Observe says that key was found to be value: news from outside.
@@ -72,7 +75,7 @@ func (d *Delta[K, V]) Observe(key K, value V) {
 	if d.news != nil {
 		d.news[key] = struct{}{}
 	}
-	it := d.items[key]
+	it := d.item(key)
 	it.flags &^= isTaken
 	it.round = d.round
 	d.observe(key, it, value, true)
@@ -83,8 +86,8 @@ func (d *Delta[K, V]) Unobserve(key K) {
 	if d.news != nil {
 		d.news[key] = struct{}{}
 	}
-	it, ok := d.items[key]
-	if !ok {
+	it := d.items[key]
+	if it == nil {
 		return
 	}
 	var none V
@@ -104,19 +107,19 @@ func (d *Delta[K, V]) Pending(n int) []Change[K, V] {
 			break
 		}
 		taken++
-		it, ok := d.items[key]
-		if !ok || it.flags&isQueued == 0 {
+		it := d.items[key]
+		if it == nil || it.flags&isQueued == 0 {
 			continue
 		}
 		it.flags &^= isQueued
-		if d.differs(it) {
-			it.flags |= isTaken
-			out = append(out, Change[K, V]{
-				Key: key, Wanted: it.wanted, IsWanted: it.flags&isWanted != 0,
-				Observed: it.observed, WasObserved: it.flags&isObserved != 0,
-			})
+		if !d.differs(it) {
+			continue
 		}
-		d.items[key] = it
+		it.flags |= isTaken
+		out = append(out, Change[K, V]{
+			Key: key, Wanted: it.wanted, IsWanted: it.flags&isWanted != 0,
+			Observed: it.observed, WasObserved: it.flags&isObserved != 0,
+		})
 	}
 	if d.queue = d.queue[taken:]; len(d.queue) == 0 {
 		d.queue = nil // lets go of what a large queue took
@@ -128,8 +131,8 @@ func (d *Delta[K, V]) Pending(n int) []Change[K, V] {
 // came after Pending had handed it out: then nobody knows which came last, what
 // is observed stays as the news told it, and the owner should read back.
 func (d *Delta[K, V]) Applied(c Change[K, V]) bool {
-	it, ok := d.items[c.Key]
-	if !ok || it.flags&isTaken == 0 {
+	it := d.items[c.Key]
+	if it == nil || it.flags&isTaken == 0 {
 		return false
 	}
 	it.flags &^= isTaken
@@ -140,8 +143,8 @@ func (d *Delta[K, V]) Applied(c Change[K, V]) bool {
 
 // Requeue makes Pending hand out key again if it differs.
 func (d *Delta[K, V]) Requeue(key K) {
-	if it, ok := d.items[key]; ok {
-		d.put(key, it)
+	if it := d.items[key]; it != nil {
+		d.settle(key, it)
 	}
 }
 
@@ -158,7 +161,7 @@ func (d *Delta[K, V]) Seen(key K, value V) {
 	if _, ok := d.news[key]; ok {
 		return
 	}
-	it := d.items[key]
+	it := d.item(key)
 	it.round = d.round
 	d.observe(key, it, value, true)
 }
@@ -176,7 +179,7 @@ func (d *Delta[K, V]) EndRead(complete bool) {
 			continue
 		}
 		if it.flags&isQueued == 0 && d.differs(it) {
-			d.put(key, it)
+			d.settle(key, it)
 		}
 	}
 }
@@ -184,17 +187,28 @@ func (d *Delta[K, V]) EndRead(complete bool) {
 // Wanted returns what is wanted under key.
 func (d *Delta[K, V]) Wanted(key K) (V, bool) {
 	it := d.items[key]
+	if it == nil {
+		var none V
+		return none, false
+	}
 	return it.wanted, it.flags&isWanted != 0
 }
 
 // Observed returns what was last observed under key.
 func (d *Delta[K, V]) Observed(key K) (V, bool) {
 	it := d.items[key]
+	if it == nil {
+		var none V
+		return none, false
+	}
 	return it.observed, it.flags&isObserved != 0
 }
 
 // InSync reports whether key is observed as it is wanted, absence included.
-func (d *Delta[K, V]) InSync(key K) bool { return !d.differs(d.items[key]) }
+func (d *Delta[K, V]) InSync(key K) bool {
+	it := d.items[key]
+	return it == nil || !d.differs(it)
+}
 
 // All walks the keys that are wanted or observed, in no order. The Delta may
 // be changed under way.
@@ -214,7 +228,17 @@ func (d *Delta[K, V]) Len() int { return len(d.items) }
 // Queued reports whether Pending may have something to hand out.
 func (d *Delta[K, V]) Queued() bool { return len(d.queue) > 0 }
 
-func (d *Delta[K, V]) observe(key K, it item[V], value V, is bool) {
+// item returns what is known of key, which may be nothing yet.
+func (d *Delta[K, V]) item(key K) *item[V] {
+	it := d.items[key]
+	if it == nil {
+		it = new(item[V])
+		d.items[key] = it
+	}
+	return it
+}
+
+func (d *Delta[K, V]) observe(key K, it *item[V], value V, is bool) {
 	old, was := it.observed, it.flags&isObserved != 0
 	it.observed = value
 	if it.flags &^= isObserved; is {
@@ -223,12 +247,12 @@ func (d *Delta[K, V]) observe(key K, it item[V], value V, is bool) {
 	if d.Moved != nil && (was || is) {
 		d.Moved(key, old, was, value, is)
 	}
-	d.put(key, it)
+	d.settle(key, it)
 }
 
-// put stores it under key, queues the key when it differs and forgets it when
-// nothing is known of it any more.
-func (d *Delta[K, V]) put(key K, it item[V]) {
+// settle queues key when it differs, and forgets it when nothing is known of it
+// any more.
+func (d *Delta[K, V]) settle(key K, it *item[V]) {
 	if it.flags&(isWanted|isObserved) == 0 {
 		delete(d.items, key)
 		return
@@ -237,10 +261,9 @@ func (d *Delta[K, V]) put(key K, it item[V]) {
 		it.flags |= isQueued
 		d.queue = append(d.queue, key)
 	}
-	d.items[key] = it
 }
 
-func (d *Delta[K, V]) differs(it item[V]) bool {
+func (d *Delta[K, V]) differs(it *item[V]) bool {
 	switch it.flags & (isWanted | isObserved) {
 	case isWanted | isObserved:
 		return !d.equal(it.wanted, it.observed)
