@@ -18,6 +18,7 @@ func RunWire(t *testing.T, newSpeaker func(testing.TB) bgp.Speaker, known map[st
 	}{
 		{"paths before end-of-rib", pathsBeforeEndOfRIB},
 		{"restart flags", restartFlagsSent},
+		{"restart flags for a late peer", restartFlagsForLatePeer},
 		{"graceful stop is silent", gracefulStopIsSilent},
 		{"stop says cease", stopSaysCease},
 		{"own as takes the place of a path", ownASReplaces},
@@ -88,6 +89,33 @@ func restartFlagsSent(l *lab) {
 			l.Errorf("restarting %t: capability %t, flags %#x, of the family %#x", restarting, ok, flags, family)
 		}
 		h.stop(false)
+	}
+}
+
+// restartFlagsForLatePeer: a router that comes up after another one has sent
+// its End-of-RIB would drop our routes if it found no flags (RFC 4724 §4.2).
+func restartFlagsForLatePeer(l *lab) {
+	h := l.withRouter(func(s *bgp.Settings) { s.Restarting = bothRestarting })
+	h.originate("10.1.0.1/32", bgp.Attributes{})
+	const lateN = routerN + 1
+	var list []bgp.Session
+	for _, n := range []int{routerN, lateN} {
+		peer := &host{lab: l, n: n, asn: as}
+		list = append(list, h.to(peer, bgp.IPv4Unicast, func(s *bgp.Session) { s.Passive = true }))
+	}
+	h.sessions(list...)
+	for _, n := range []int{routerN, lateN} {
+		r := l.dial(h, dial{n: n, asn: as, restart: true})
+		opens, _ := r.messages(msgOpen)
+		if flags, family, ok := restartFlags(opens[0]); !ok || flags&0x80 == 0 || family&0x80 == 0 {
+			l.Errorf("router %d: capability %t, flags %#x, of the family %#x", n, ok, flags, family)
+		}
+		r.endOfRIB()
+		l.wait("End-of-RIB of the router", func() bool { return h.peer(&host{n: n}, bgp.IPv4Unicast).EndOfRIB })
+		l.wait("our End-of-RIB", func() bool {
+			updates, _ := r.messages(msgUpdate)
+			return slices.ContainsFunc(updates, isEndOfRIB)
+		})
 	}
 }
 

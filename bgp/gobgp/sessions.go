@@ -177,6 +177,44 @@ func seconds(d time.Duration) uint64 {
 	return uint64((d + time.Second - 1) / time.Second)
 }
 
+// late is the sessions with routers that are still to come up for the first
+// time after a restart. With the End-of-RIB of the peers that are up GoBGP
+// thinks the restart over, and clears the flags of the others, too; a router
+// that finds no forwarding flag drops our routes (RFC 4724 §4.2). Among nodes
+// it is no matter: GoBGP looks at no flag.
+func (s *Speaker) late() []*session {
+	var list []*session
+	for _, e := range s.sessions {
+		if e.established == 0 && e.want.PeerNode == "" && s.restarting(e.want.Family) {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// renew makes sessions that have not come up anew, with the flags of a restart.
+func (s *Speaker) renew(list []*session) {
+	s.apply.Lock()
+	defer s.apply.Unlock()
+	for _, e := range list {
+		s.mu.Lock()
+		current := s.sessions[e.want.Peer] == e && e.established == 0 && !s.stopped
+		s.mu.Unlock()
+		if current {
+			s.logFailed(s.reopen(e, true))
+		}
+	}
+}
+
+// reopen closes a session and opens it anew.
+func (s *Speaker) reopen(e *session, restarting bool) error {
+	err := s.deletePeer(e.want)
+	s.mu.Lock()
+	s.sessions[e.want.Peer] = &session{want: e.want, established: e.established}
+	s.mu.Unlock()
+	return errors.Join(err, s.addPeer(e.want, restarting))
+}
+
 // expireStale opens a session anew that has been back for too long without
 // End-of-RIB while paths of its last life remain: GoBGP has no such timer.
 func (s *Speaker) expireStale(e *session) {
@@ -193,9 +231,5 @@ func (s *Speaker) expireStale(e *session) {
 		return
 	}
 	s.log.to.Warn("peer left stale paths, opening session anew", "peer", e.want.Peer, "paths", stale)
-	err := s.deletePeer(e.want)
-	s.mu.Lock()
-	s.sessions[e.want.Peer] = &session{want: e.want, established: e.established}
-	s.mu.Unlock()
-	s.logFailed(errors.Join(err, s.addPeer(e.want, false)))
+	s.logFailed(s.reopen(e, false))
 }

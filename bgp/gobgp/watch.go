@@ -88,9 +88,29 @@ func (s *Speaker) pathEvent(p *api.Path) {
 
 func (s *Speaker) endOfRIB(peer netip.Addr) {
 	s.mu.Lock()
-	if e := s.sessions[peer]; e != nil {
+	e := s.sessions[peer]
+	if e == nil {
+		s.mu.Unlock()
+		return
+	}
+	e.stopTimer()
+	c, late := e.connection, s.late()
+	s.mu.Unlock()
+	if len(late) == 0 {
+		s.noteEndOfRIB(e, c)
+		return
+	}
+	go func() {
+		s.renew(late)
+		s.noteEndOfRIB(e, c)
+	}()
+}
+
+// noteEndOfRIB notes that the peer has told all over connection c.
+func (s *Speaker) noteEndOfRIB(e *session, c connection) {
+	s.mu.Lock()
+	if e.connection == c {
 		e.endOfRIB, e.lastUpdate = true, time.Now()
-		e.stopTimer()
 	}
 	s.mu.Unlock()
 	signal(s.peersChanged)
