@@ -105,11 +105,11 @@ func (w *writer) tryPut(ctx context.Context, c change, again bool) (outcome, err
 	if err := c.allowed(old); err != nil {
 		return outcome{}, err
 	}
-	next := c.successor(old)
+	next := resource.Successor(c.msg, old.msg)
 	out := outcome{msg: next, revision: old.revision, created: old.revision == 0}
-	if old.msg != nil && sameStored(old.msg, next) {
+	if old.msg != nil && resource.SameStored(old.msg, next) {
 		out.unchanged = true
-		setVersion(next, old.revision)
+		resource.SetVersion(next, old.revision)
 		return out, nil
 	}
 	value, err := resource.Encode(next)
@@ -135,7 +135,7 @@ func (w *writer) tryPut(ctx context.Context, c change, again bool) (outcome, err
 	if err != nil {
 		return outcome{}, explain(old.id, err)
 	}
-	setVersion(next, out.revision)
+	resource.SetVersion(next, out.revision)
 	return out, nil
 }
 
