@@ -57,6 +57,7 @@ func TestLoopKicks(t *testing.T) {
 			t.Fatalf("rounds: %v", r.full)
 		}
 		time.Sleep(24 * time.Hour)
+		synctest.Wait()
 		if len(r.full) != 3 {
 			t.Fatalf("rounds without a reason: %v", r.full)
 		}
@@ -105,6 +106,7 @@ func TestLoopBacksOff(t *testing.T) {
 		for range 20 {
 			l.Kick()
 			time.Sleep(10 * time.Millisecond)
+			synctest.Wait()
 		}
 		if got := len(r.full) - n; got > 2 {
 			t.Errorf("%d rounds in 200 ms of kicks while failing", got)
@@ -116,9 +118,11 @@ func TestLoopBacksOff(t *testing.T) {
 		}
 		r.err = nil
 		time.Sleep(20 * time.Second)
+		synctest.Wait()
 		<-l.Ready()
 		n = len(r.full)
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if len(r.full) != n {
 			t.Errorf("rounds after the recovery")
 		}
@@ -133,9 +137,11 @@ func TestLoopRetriesAfterPartialSuccess(t *testing.T) {
 		l.Kick()
 		synctest.Wait()
 		time.Sleep(500 * time.Millisecond)
+		synctest.Wait()
 		r.err = nil
 		l.Kick()
 		time.Sleep(5 * time.Second)
+		synctest.Wait()
 		if n := len(r.full); n < 3 || !r.full[n-1] {
 			t.Errorf("rounds %v: the failed item was never read back", r.full)
 		}
@@ -147,6 +153,7 @@ func TestLoopReadsBack(t *testing.T) {
 		var r rounds
 		start(t, Config{Sync: r.sync, ReadBack: time.Minute})
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if n := len(r.full); n < 48 || n > 81 {
 			t.Errorf("%d read-backs an hour", n)
 		}
