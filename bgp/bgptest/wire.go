@@ -10,7 +10,7 @@ import (
 
 // RunWire runs the part of the suite that needs TCP: against routers that send
 // what no Speaker would. known says why a Speaker fails a test of that name;
-// such a test is not run, and the log says so.
+// such a test is not run, and the log says so. It can run beside Run.
 func RunWire(t *testing.T, newSpeaker func(testing.TB) bgp.Speaker, known map[string]string) {
 	for i, c := range []struct {
 		name string
@@ -35,12 +35,15 @@ func RunWire(t *testing.T, newSpeaker func(testing.TB) bgp.Speaker, known map[st
 		}
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			c.test(&lab{T: t, newSpeaker: newSpeaker, first: 1 + i*hostsPerTest})
+			c.test(&lab{T: t, newSpeaker: newSpeaker, first: firstOfWire + i*hostsPerTest})
 		})
 	}
 }
 
-const routerN = 2 // whose address a router has
+const (
+	firstOfWire = 161 // hosts of Run are below
+	routerN     = 2   // whose address a router has
+)
 
 // withRouter is host 1, with a short stale time.
 func (l *lab) withRouter(change ...func(*bgp.Settings)) *host {

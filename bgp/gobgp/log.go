@@ -24,8 +24,12 @@ func newLogger(to hclog.Logger) *logger {
 	return &logger{to: to, reasons: make(map[netip.Addr]string)}
 }
 
-// noise is what GoBGP warns of for each path that a policy refused.
-const noise = "No matching path for withdraw found, may be path was not installed into table"
+// What GoBGP says for each path that a policy refused, and for each peer when
+// policies change, is for debugging.
+const (
+	noPath    = "No matching path for withdraw found, may be path was not installed into table"
+	setPolicy = "call set policy"
+)
 
 func (l *logger) Panic(msg string, f log.Fields) {
 	l.to.Error(strings.ToLower(msg), pairs(f)...)
@@ -38,7 +42,7 @@ func (l *logger) Error(msg string, f log.Fields) { l.to.Error(strings.ToLower(ms
 
 func (l *logger) Warn(msg string, f log.Fields) {
 	l.note(msg, f)
-	if msg == noise {
+	if msg == noPath {
 		l.Debug(msg, f)
 		return
 	}
@@ -47,6 +51,10 @@ func (l *logger) Warn(msg string, f log.Fields) {
 
 func (l *logger) Info(msg string, f log.Fields) {
 	l.note(msg, f)
+	if msg == setPolicy {
+		l.Debug(msg, f)
+		return
+	}
 	l.to.Info(strings.ToLower(msg), pairs(f)...)
 }
 
@@ -73,12 +81,26 @@ func (l *logger) GetLevel() log.LogLevel {
 	return log.InfoLevel
 }
 
+// plainReasons are GoBGP's reasons in an operator's words.
+var plainReasons = map[string]string{
+	"read-failed":           "connection lost",
+	"write-failed":          "connection lost while sending",
+	"graceful-restart":      "connection lost, its paths are kept for the restart time",
+	"restart-timer-expired": "not back within the restart time",
+	"hold-timer-expired":    "hold timer expired",
+	"invalid-msg":           "invalid message",
+	"dying":                 "closed by us",
+}
+
 // note keeps the reason why a session ended or did not come up.
 func (l *logger) note(msg string, f log.Fields) {
 	var reason string
 	switch msg {
 	case "Peer Down":
 		reason = fmt.Sprint(f["Reason"])
+		if plain, ok := plainReasons[reason]; ok {
+			reason = plain
+		}
 	case "sent notification":
 		reason = "notification sent: " + strings.TrimSpace(fmt.Sprint(f["Data"]))
 		if code, ok := f["Code"]; ok {

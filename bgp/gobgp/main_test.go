@@ -81,11 +81,13 @@ func TestConformance(t *testing.T) {
 	if raceDetector {
 		t.Skip("the servers of one process share package variables of GoBGP, which each sets at its start")
 	}
+	t.Parallel()
 	bgptest.Run(t, func(t testing.TB) bgp.Speaker { return New(testLog(t)) })
 }
 
 func TestWireConformance(t *testing.T) {
 	testenv.Need(t, "root")
+	t.Parallel()
 	bgptest.RunWire(t, func(t testing.TB) bgp.Speaker { return New(testLog(t)) }, map[string]string{
 		"own originator takes the place of a path": "GoBGP keeps the older path",
 	})

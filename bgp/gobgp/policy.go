@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	api "github.com/osrg/gobgp/v3/api"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/projectvrouter/vrouter/bgp"
 )
@@ -46,13 +47,14 @@ func (s *Speaker) assignPolicies(ctx context.Context) error {
 // refreshPolicies brings GoBGP's policies up to date. On a reflector, what was
 // received goes through them again.
 func (s *Speaker) refreshPolicies() error {
+	before := s.policy
 	if err := s.setPolicies(context.Background()); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	reflector := s.reflector()
 	s.mu.Unlock()
-	if !reflector {
+	if !reflector || s.policy == before {
 		return nil
 	}
 	err := s.server.ResetPeer(context.Background(), &api.ResetPeerRequest{
@@ -68,9 +70,13 @@ func (s *Speaker) setPolicies(ctx context.Context) error {
 	s.mu.Lock()
 	request := s.policies()
 	s.mu.Unlock()
+	if proto.Equal(s.policy, request) {
+		return nil
+	}
 	if err := s.server.SetPolicies(ctx, request); err != nil {
 		return fmt.Errorf("set policies: %w", err)
 	}
+	s.policy = request
 	return nil
 }
 
@@ -148,11 +154,10 @@ func poolSets(pools bgp.Pools) []*api.DefinedSet {
 func (s *Speaker) ownAS() []string {
 	list := []string{fmt.Sprintf("_%d_", s.settings.ASN)}
 	for _, e := range s.sessions {
-		if as := fmt.Sprintf("_%d_", e.want.LocalAS); !slices.Contains(list, as) {
-			list = append(list, as)
-		}
+		list = append(list, fmt.Sprintf("_%d_", e.want.LocalAS))
 	}
-	return list
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 func (s *Speaker) externalPeers() []string {
@@ -162,6 +167,7 @@ func (s *Speaker) externalPeers() []string {
 			list = append(list, netip.PrefixFrom(e.want.Peer, e.want.Peer.BitLen()).String())
 		}
 	}
+	slices.Sort(list)
 	return list
 }
 

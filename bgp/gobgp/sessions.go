@@ -87,6 +87,8 @@ func (s *Speaker) normalise(list []bgp.Session) (map[netip.Addr]bgp.Session, err
 		switch err := w.Check(); {
 		case err != nil:
 			errs = append(errs, err)
+		case w.Peer.Zone() != "":
+			errs = append(errs, fmt.Errorf("session %s: the peer's address holds on one link only", w))
 		case twice:
 			errs = append(errs, fmt.Errorf("session %s: session %s has the same peer address", w, other))
 		default:
@@ -105,6 +107,9 @@ func (s *Speaker) restarting(f bgp.Family) bool {
 func (s *Speaker) addPeer(w bgp.Session, restarting bool) error {
 	err := s.server.AddPeer(context.Background(), &api.AddPeerRequest{Peer: s.peer(w, restarting)})
 	if err != nil {
+		s.mu.Lock()
+		delete(s.sessions, w.Peer) // so that it is tried when it is wanted again
+		s.mu.Unlock()
 		return fmt.Errorf("add peer %s: %w", w, err)
 	}
 	return nil

@@ -26,7 +26,8 @@ type Speaker struct {
 
 	// apply is held by whoever changes the server, so that changes reach it in
 	// the order in which they were decided. It is taken before mu.
-	apply sync.Mutex
+	apply  sync.Mutex
+	policy *api.SetPoliciesRequest // in force; guarded by apply
 
 	mu       sync.Mutex // guards the rest; never held across a call into the server
 	stopped  bool

@@ -128,6 +128,7 @@ func (s *Speaker) accept() bgp.Accept {
 	own := make(map[netip.Addr]bool)
 	for _, e := range s.sessions {
 		own[e.want.Local] = true
+		own[e.connection.local.Addr()] = true
 	}
 	policy := bgp.ImportPolicy{Pools: s.pools, ASN: s.settings.ASN, RouterID: s.settings.RouterID, Own: own}
 	return func(p bgp.Path) (bgp.Path, bgp.Refusal) {
