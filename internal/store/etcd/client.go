@@ -39,33 +39,62 @@ type client struct {
 	watches pb.WatchClient
 }
 
+// loginTimeout bounds a login. It is longer than calls may take, because a
+// busy server spends seconds on the passwords of many hosts.
+const loginTimeout = 15 * time.Second
+
 // connector makes the client on first use. With a password the library logs in
-// as part of that, which needs the cluster; without, nothing blocks.
+// as part of that, which needs the cluster; without, it is done at once.
 type connector struct {
 	cfg   checked
 	watch *connWatch
+	ctx   context.Context // ends with the store
 
-	mu     sync.Mutex // guards the rest; held while logging in
+	mu     sync.Mutex // guards the rest; never held across I/O
 	client *client
+	login  *login // under way
 	closed bool
 }
 
+// login is one attempt, which all callers wait for.
+type login struct {
+	done   chan struct{} // closed when client or err are set
+	client *client
+	err    error
+}
+
+// get returns the client. It waits for a login that is under way no longer
+// than ctx allows; the login goes on.
 func (c *connector) get(ctx context.Context) (*client, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return nil, store.ErrClosed
-	}
-	if c.client != nil {
+	if c.closed || c.client != nil {
+		defer c.mu.Unlock()
+		if c.closed {
+			return nil, store.ErrClosed
+		}
 		return c.client, nil
 	}
-	timeout := c.cfg.Timeout
-	if deadline, ok := ctx.Deadline(); ok {
-		timeout = min(timeout, max(time.Until(deadline), time.Millisecond))
+	l := c.login
+	if l == nil {
+		l = &login{done: make(chan struct{})}
+		c.login = l
+		go c.connect(l)
 	}
+	c.mu.Unlock()
+	select {
+	case <-l.done:
+		return l.client, l.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// connect makes the client, or says why not; then the next get tries again.
+func (c *connector) connect(l *login) {
 	cli, err := clientv3.New(clientv3.Config{
+		Context:              c.ctx,
 		Endpoints:            c.cfg.Endpoints,
-		DialTimeout:          timeout, // bounds the login
+		DialTimeout:          loginTimeout,
 		DialKeepAliveTime:    pingEvery,
 		DialKeepAliveTimeout: pingTimeout,
 		Username:             c.cfg.Username,
@@ -78,23 +107,35 @@ func (c *connector) get(ctx context.Context) (*client, error) {
 			grpc.WithTransportCredentials(c.watch.credentials(c.cfg.tls)),
 		},
 	})
-	if err != nil {
-		return nil, fmt.Errorf("log in to etcd: %w", err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer close(l.done)
+	c.login = nil
+	switch {
+	case err != nil:
+		l.err = fmt.Errorf("log in to etcd: %w", err)
+	case c.closed:
+		l.err = store.ErrClosed
+		_ = cli.Close() // never used
+	default:
+		l.client = &client{cli, pb.NewWatchClient(cli.ActiveConnection())}
+		c.client = l.client
 	}
-	c.client = &client{cli, pb.NewWatchClient(cli.ActiveConnection())}
-	return c.client, nil
 }
 
 func (c *connector) close() error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.closed = true
-	if c.client == nil {
+	cli, login := c.client, c.login
+	c.client = nil
+	c.mu.Unlock()
+	if login != nil {
+		<-login.done // the store's context has ended it
+	}
+	if cli == nil {
 		return nil
 	}
-	err := c.client.Close()
-	c.client = nil
-	if err != nil && !errors.Is(err, context.Canceled) { // the library tells of its own cancellation
+	if err := cli.Close(); err != nil && !errors.Is(err, context.Canceled) { // the library tells of its own cancellation
 		return fmt.Errorf("close etcd client: %w", err)
 	}
 	return nil

@@ -40,7 +40,7 @@ func (s *Store) Grant(ctx context.Context, ttl time.Duration) (store.Lease, erro
 		return nil, fmt.Errorf("grant lease: %w", err)
 	}
 	l := &lease{store: s, id: granted.ID, cancel: cancel, lost: make(chan struct{})}
-	s.tasks.Go(func() {
+	ended := !s.spawn(func() {
 		// The library closes the channel when the server no longer knows the
 		// lease, and when its time has passed without a renewal.
 		for range renewed {
@@ -48,6 +48,10 @@ func (s *Store) Grant(ctx context.Context, ttl time.Duration) (store.Lease, erro
 		cancel()
 		close(l.lost)
 	})
+	if ended {
+		cancel()
+		return nil, fmt.Errorf("grant lease: %w", store.ErrClosed)
+	}
 	return l, nil
 }
 

@@ -20,11 +20,13 @@ type Store struct {
 	// ctx ends with Close; watches and renewals of leases live under it.
 	ctx    context.Context
 	cancel context.CancelFunc
-	tasks  sync.WaitGroup
 
-	closing sync.Once
-	closed  error        // what Close found
 	onClose func() error // stops the embedded server; nil without
+	closing sync.Once
+	closed  error // what Close found
+
+	mu    sync.Mutex // held while a task starts, so that none does after Close
+	tasks sync.WaitGroup
 }
 
 var _ store.Store = (*Store)(nil)
@@ -37,7 +39,7 @@ func New(cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s := newStore(c)
-	s.conn = &connector{cfg: c, watch: s.newConnWatch()}
+	s.conn = &connector{cfg: c, watch: s.newConnWatch(), ctx: s.ctx}
 	return s, nil
 }
 
@@ -60,7 +62,9 @@ func (s *Store) newConnWatch() *connWatch {
 // Close implements store.Store.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
+		s.mu.Lock()
 		s.cancel()
+		s.mu.Unlock()
 		s.tasks.Wait()
 		s.closed = s.conn.close()
 		if s.onClose != nil {
@@ -68,6 +72,17 @@ func (s *Store) Close() error {
 		}
 	})
 	return s.closed
+}
+
+// spawn runs a task that ends with ctx of the store; false: it is closed.
+func (s *Store) spawn(task func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return false
+	}
+	s.tasks.Go(task)
+	return true
 }
 
 // do makes one call to etcd in bounded time and gives its error the kind it

@@ -43,19 +43,17 @@ func (s *Store) Watch(ctx context.Context, opts store.WatchOptions) store.Watch 
 		w.Fail(err)
 		return w
 	}
-	if s.ctx.Err() != nil {
-		w.Fail(store.ErrClosed)
-		return w
-	}
 	if opts.After != 0 {
 		w.next = slices.Repeat([]int64{opts.After + 1}, len(opts.Prefixes))
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	s.tasks.Go(func() {
+	if !s.spawn(func() {
 		defer cancel()
 		defer context.AfterFunc(s.ctx, cancel)()
 		w.run(ctx)
-	})
+	}) {
+		w.Fail(store.ErrClosed)
+	}
 	go func() { // ends with the watch, by whichever side
 		<-w.Done()
 		cancel()

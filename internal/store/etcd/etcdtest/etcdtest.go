@@ -6,6 +6,7 @@
 package etcdtest
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"net/url"
@@ -18,6 +19,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"github.com/projectvrouter/vrouter/internal/testenv"
 )
@@ -34,6 +37,7 @@ type Server struct {
 	config func(*embed.Config)
 	scheme string
 	peer   string // host:port
+	fixed  bool   // the ports must not change any more
 	run    func(testing.TB) (stop func())
 	stop   func() // nil while stopped
 }
@@ -105,7 +109,12 @@ func (s *Server) Compact(t testing.TB, revision int64) {
 // Client returns an etcd client of the server, without TLS or password.
 func (s *Server) Client(t testing.TB) *clientv3.Client {
 	t.Helper()
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Endpoint()}, Logger: zap.NewNop()})
+	soon := backoff.Config{BaseDelay: 10 * time.Millisecond, Multiplier: 1.5, MaxDelay: 200 * time.Millisecond}
+	c, err := clientv3.New(clientv3.Config{
+		Endpoints:   []string{s.Endpoint()},
+		Logger:      zap.NewNop(),
+		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{Backoff: soon})},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,29 +152,72 @@ func (s *Server) embedded(t testing.TB) func() {
 	return e.Close
 }
 
+// program starts etcd and tries again when it ends at once, because somebody
+// else took a port; before the first success it chooses others.
 func (s *Server) program(t testing.TB) func() {
 	t.Helper()
-	cmd := exec.Command(testenv.Program("etcd"), "--name", "test", "--data-dir", s.Dir,
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		p, err := s.launch()
+		if err != nil {
+			t.Fatalf("start etcd: %v", err)
+		}
+		client, answers := s.Client(t), make(chan error, 1)
+		go func() {
+			_, err := client.Get(ctx, "x")
+			answers <- err
+		}()
+		select {
+		case err := <-answers:
+			if err == nil {
+				s.fixed = true
+				return p.kill
+			}
+		case <-p.ended:
+		}
+		p.kill()
+		if ctx.Err() != nil {
+			t.Fatalf("etcd does not answer; it said:\n%s", p.output.String())
+		}
+		if !s.fixed {
+			if err := os.RemoveAll(s.Dir); err != nil {
+				t.Fatal(err)
+			}
+			s.Addr, s.peer = freeAddr(t), freeAddr(t)
+		}
+	}
+}
+
+// process is a running etcd.
+type process struct {
+	cmd    *exec.Cmd
+	output bytes.Buffer  // to be read after it has ended
+	ended  chan struct{} // closed once it has
+}
+
+func (s *Server) launch() (*process, error) {
+	p := &process{ended: make(chan struct{})}
+	p.cmd = exec.Command(testenv.Program("etcd"), "--name", "test", "--data-dir", s.Dir,
 		"--listen-client-urls", s.Endpoint(), "--advertise-client-urls", s.Endpoint(),
 		"--listen-peer-urls", "http://"+s.peer, "--initial-advertise-peer-urls", "http://"+s.peer,
 		"--initial-cluster", "test=http://"+s.peer,
-		"--heartbeat-interval", "10", "--election-timeout", "100",
-		"--logger", "zap", "--log-outputs", "/dev/null")
-	cmd.SysProcAttr = dieWithParent()
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start etcd: %v", err)
+		"--heartbeat-interval", "10", "--election-timeout", "100", "--logger", "zap", "--log-level", "error")
+	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
+	p.cmd.SysProcAttr = dieWithParent()
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
 	}
-	stop := func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if _, err := s.Client(t).Get(ctx, "x"); err != nil {
-		stop()
-		t.Fatalf("etcd does not answer: %v", err)
-	}
-	return stop
+	go func() {
+		defer close(p.ended)
+		_ = p.cmd.Wait() // killed, mostly
+	}()
+	return p, nil
+}
+
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // it may have ended by itself
+	<-p.ended
 }
 
 // freeAddr returns a loopback address that nobody listens on right now.
