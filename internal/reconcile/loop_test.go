@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,19 +11,20 @@ import (
 
 // rounds records the calls of Sync.
 type rounds struct {
-	full  []bool
-	at    []time.Time
-	err   error
-	block chan struct{}
+	full    []bool
+	failing atomic.Bool
+	block   chan struct{}
 }
 
 func (r *rounds) sync(ctx context.Context, full bool) error {
 	r.full = append(r.full, full)
-	r.at = append(r.at, time.Now())
 	if r.block != nil {
 		<-r.block
 	}
-	return r.err
+	if r.failing.Load() {
+		return errors.New("no")
+	}
+	return nil
 }
 
 func start(t *testing.T, cfg Config) *Loop {
@@ -81,7 +83,8 @@ func TestLoopCoalesces(t *testing.T) {
 
 func TestLoopBacksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := rounds{err: errors.New("no")}
+		var r rounds
+		r.failing.Store(true)
 		var pauses []time.Duration
 		l := start(t, Config{
 			Sync: r.sync, MinPause: time.Second, MaxPause: 8 * time.Second,
@@ -116,7 +119,7 @@ func TestLoopBacksOff(t *testing.T) {
 			t.Error("ready without a success")
 		default:
 		}
-		r.err = nil
+		r.failing.Store(false)
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
 		<-l.Ready()
@@ -133,12 +136,12 @@ func TestLoopRetriesAfterPartialSuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r rounds
 		l := start(t, Config{Sync: r.sync, MinPause: time.Second})
-		r.err = errors.New("one item")
+		r.failing.Store(true)
 		l.Kick()
 		synctest.Wait()
 		time.Sleep(500 * time.Millisecond)
 		synctest.Wait()
-		r.err = nil
+		r.failing.Store(false)
 		l.Kick()
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
