@@ -143,7 +143,7 @@ func (s Session) Check() error {
 		return fmt.Errorf("session %s: peer is ourselves", s)
 	case s.PeerAS == 0 || s.LocalAS == 0:
 		return fmt.Errorf("session %s: 0 is not an AS number", s)
-	case s.ReflectorClient && !(s.Internal() && s.ClusterID.IsValid()):
+	case s.ReflectorClient && (!s.Internal() || !s.ClusterID.IsValid()):
 		return fmt.Errorf("session %s: a client needs an internal session and a cluster id", s)
 	}
 	return nil

@@ -124,7 +124,7 @@ func (f Filter) Match(p netip.Prefix, peer netip.Addr) bool {
 	if f.Family != 0 && f.Family != FamilyOf(p.Addr()) {
 		return false
 	}
-	if f.Within.IsValid() && !(f.Within.Bits() <= p.Bits() && f.Within.Contains(p.Addr())) {
+	if f.Within.IsValid() && (f.Within.Bits() > p.Bits() || !f.Within.Contains(p.Addr())) {
 		return false
 	}
 	return !f.Peer.IsValid() || f.Peer == peer

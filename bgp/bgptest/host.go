@@ -122,14 +122,13 @@ func (h *host) to(peer *host, f bgp.Family, change ...func(*bgp.Session)) bgp.Se
 }
 
 // client makes a session one of a reflector with a client of it.
-func client(cluster string) func(*bgp.Session) {
-	return func(s *bgp.Session) { s.ReflectorClient, s.ClusterID = true, netip.MustParseAddr(cluster) }
+func client(s *bgp.Session) {
+	nonClient(s)
+	s.ReflectorClient = true
 }
 
 // nonClient makes a session one of a reflector with somebody else.
-func nonClient(cluster string) func(*bgp.Session) {
-	return func(s *bgp.Session) { s.ClusterID = netip.MustParseAddr(cluster) }
-}
+func nonClient(s *bgp.Session) { s.ClusterID = netip.MustParseAddr(cluster) }
 
 func (h *host) sessions(list ...bgp.Session) {
 	h.lab.Helper()

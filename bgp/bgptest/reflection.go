@@ -11,7 +11,7 @@ const cluster = "244.0.0.1"
 
 func reflection(l *lab) {
 	rr, a, b := l.start(1, as), l.start(2, as), l.start(3, as)
-	rr.sessions(rr.to(a, bgp.IPv4Unicast, client(cluster)), rr.to(b, bgp.IPv4Unicast, client(cluster)))
+	rr.sessions(rr.to(a, bgp.IPv4Unicast, client), rr.to(b, bgp.IPv4Unicast, client))
 	for _, h := range []*host{a, b} {
 		h.sessions(h.to(rr, bgp.IPv4Unicast))
 	}
@@ -32,8 +32,8 @@ func reflection(l *lab) {
 	// A late client gets all.
 	late := l.start(4, as)
 	late.sessions(late.to(rr, bgp.IPv4Unicast))
-	rr.sessions(rr.to(a, bgp.IPv4Unicast, client(cluster)), rr.to(b, bgp.IPv4Unicast, client(cluster)),
-		rr.to(late, bgp.IPv4Unicast, client(cluster)))
+	rr.sessions(rr.to(a, bgp.IPv4Unicast, client), rr.to(b, bgp.IPv4Unicast, client),
+		rr.to(late, bgp.IPv4Unicast, client))
 	late.synced(bgp.IPv4Unicast, rr)
 	if !late.has("10.1.0.2/32", a) || !late.has("10.1.0.3/32", b) {
 		l.Errorf("End-of-RIB of the reflector without the paths\n%s", l.dump())
@@ -50,8 +50,8 @@ func reflection(l *lab) {
 // reflectionNonClients: what a non-client told goes to clients only.
 func reflectionNonClients(l *lab) {
 	rr, a, x, y := l.start(1, as), l.start(2, as), l.start(3, as), l.start(4, as)
-	rr.sessions(rr.to(a, bgp.IPv4Unicast, client(cluster)),
-		rr.to(x, bgp.IPv4Unicast, nonClient(cluster)), rr.to(y, bgp.IPv4Unicast, nonClient(cluster)))
+	rr.sessions(rr.to(a, bgp.IPv4Unicast, client),
+		rr.to(x, bgp.IPv4Unicast, nonClient), rr.to(y, bgp.IPv4Unicast, nonClient))
 	for i, h := range []*host{a, x, y} {
 		h.originate([]string{"10.1.0.2/32", "10.1.0.3/32", "10.1.0.4/32"}[i], bgp.Attributes{})
 		h.sessions(h.to(rr, bgp.IPv4Unicast))
@@ -69,8 +69,8 @@ func reflectionNonClients(l *lab) {
 // reflectorAtTheEdge has an internal client and two external peers.
 func reflectorAtTheEdge(l *lab) {
 	rr, a, tor1, tor2 := l.start(1, as), l.start(2, as), l.start(3, 65003), l.start(4, 65004)
-	rr.sessions(rr.to(a, bgp.IPv4Unicast, client(cluster)),
-		rr.to(tor1, bgp.IPv4Unicast, nonClient(cluster)), rr.to(tor2, bgp.IPv4Unicast, nonClient(cluster)))
+	rr.sessions(rr.to(a, bgp.IPv4Unicast, client),
+		rr.to(tor1, bgp.IPv4Unicast, nonClient), rr.to(tor2, bgp.IPv4Unicast, nonClient))
 	for i, h := range []*host{a, tor1, tor2} {
 		h.originate([]string{"10.1.0.2/32", "10.1.0.3/32", "10.1.0.4/32"}[i], bgp.Attributes{})
 		h.sessions(h.to(rr, bgp.IPv4Unicast))
@@ -89,7 +89,7 @@ func reflectorAtTheEdge(l *lab) {
 func reflectorPoolsChange(l *lab) {
 	rr, a, b := l.start(1, as), l.start(2, as), l.start(3, as)
 	wider := append(poolPrefixes(), bgp.Pool{Prefix: netip.MustParsePrefix("172.16.0.0/12")})
-	rr.sessions(rr.to(a, bgp.IPv4Unicast, client(cluster)), rr.to(b, bgp.IPv4Unicast, client(cluster)))
+	rr.sessions(rr.to(a, bgp.IPv4Unicast, client), rr.to(b, bgp.IPv4Unicast, client))
 	for _, h := range []*host{a, b} {
 		h.SetPools(wider)
 		h.sessions(h.to(rr, bgp.IPv4Unicast))

@@ -62,7 +62,7 @@ func gracefulRestart(l *lab) {
 
 // restartOfBoth: neither waits for the other's End-of-RIB beyond the deferral.
 func restartOfBoth(l *lab) {
-	a, b := l.pair(bgp.IPv4Unicast)
+	a, b := l.pair()
 	a, b = a.restart(), b.restart()
 	a.originate("10.1.0.1/32", bgp.Attributes{})
 	b.originate("10.1.0.2/32", bgp.Attributes{})

@@ -36,7 +36,7 @@ func originateBefore(l *lab) {
 }
 
 func originateChangeWithdraw(l *lab) {
-	a, b := l.pair(bgp.IPv4Unicast)
+	a, b := l.pair()
 	a.originate("10.1.0.1/32", bgp.Attributes{})
 	l.wait("path", func() bool { return b.has("10.1.0.1/32", a) })
 	changed := bgp.Attributes{
@@ -82,7 +82,7 @@ func multipath(l *lab) {
 }
 
 func ownAndLearned(l *lab) {
-	a, b := l.pair(bgp.IPv4Unicast)
+	a, b := l.pair()
 	b.originate("10.1.0.1/32", bgp.Attributes{})
 	a.originate("10.1.0.1/32", bgp.Attributes{})
 	a.originate("10.1.0.2/32", bgp.Attributes{})

@@ -9,17 +9,17 @@ import (
 
 const as = 64512 // of the suite's hosts unless a test needs several
 
-// pair is two hosts of one AS with a session of family f, up.
-func (l *lab) pair(f bgp.Family) (a, b *host) {
+// pair is two hosts of one AS with an IPv4 session, up.
+func (l *lab) pair() (a, b *host) {
 	a, b = l.start(1, as), l.start(2, as)
-	a.sessions(a.to(b, f))
-	b.sessions(b.to(a, f))
-	a.up(f, b)
+	a.sessions(a.to(b, bgp.IPv4Unicast))
+	b.sessions(b.to(a, bgp.IPv4Unicast))
+	a.up(bgp.IPv4Unicast, b)
 	return a, b
 }
 
 func sessionComesUp(l *lab) {
-	a, b := l.pair(bgp.IPv4Unicast)
+	a, b := l.pair()
 	a.synced(bgp.IPv4Unicast, b)
 	for _, p := range []bgp.PeerState{a.peer(b, bgp.IPv4Unicast), b.peer(a, bgp.IPv4Unicast)} {
 		if p.Hold != bgp.DefaultHold || p.Keepalive != bgp.DefaultHold/3 {
@@ -101,7 +101,7 @@ func wrongAS(l *lab) {
 }
 
 func sameSessions(l *lab) {
-	a, b := l.pair(bgp.IPv4Unicast)
+	a, b := l.pair()
 	b.sessions(b.to(a, bgp.IPv4Unicast))
 	b.sessions(b.to(a, bgp.IPv4Unicast, func(s *bgp.Session) {
 		s.Name, s.Kind, s.Origin, s.PeerNode, s.PeerPort = "peer/x", bgp.Global, "x", "host1", bgp.DefaultPort
