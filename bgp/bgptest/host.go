@@ -199,12 +199,13 @@ func (h *host) peer(o *host, f bgp.Family) bgp.PeerState {
 	return bgp.PeerState{}
 }
 
-// up waits until the sessions between h and peers are established at both ends.
-func (h *host) up(f bgp.Family, peers ...*host) {
+// up waits until the IPv4 sessions between h and peers are established at both
+// ends.
+func (h *host) up(peers ...*host) {
 	h.lab.Helper()
 	for _, o := range peers {
 		h.lab.wait(fmt.Sprintf("session of host %d with host %d", h.n, o.n), func() bool {
-			return h.peer(o, f).State == bgp.Established && o.peer(h, f).State == bgp.Established
+			return h.peer(o, bgp.IPv4Unicast).State == bgp.Established && o.peer(h, bgp.IPv4Unicast).State == bgp.Established
 		})
 	}
 }

@@ -15,7 +15,7 @@ func reflection(l *lab) {
 	for _, h := range []*host{a, b} {
 		h.sessions(h.to(rr, bgp.IPv4Unicast))
 	}
-	rr.up(bgp.IPv4Unicast, a, b)
+	rr.up(a, b)
 	a.originate("10.1.0.2/32", bgp.Attributes{LocalPref: 150, Communities: []bgp.Community{7}})
 	b.originate("10.1.0.3/32", bgp.Attributes{})
 	l.wait("reflected paths", func() bool { return b.has("10.1.0.2/32", a) && a.has("10.1.0.3/32", b) })

@@ -99,5 +99,5 @@ func stopWithCease(l *lab) {
 	// The next one is not restarting, and is welcome.
 	a = l.start(1, as)
 	a.sessions(a.to(b, bgp.IPv4Unicast))
-	a.up(bgp.IPv4Unicast, b)
+	a.up(b)
 }

@@ -14,7 +14,7 @@ func (l *lab) pair() (a, b *host) {
 	a, b = l.start(1, as), l.start(2, as)
 	a.sessions(a.to(b, bgp.IPv4Unicast))
 	b.sessions(b.to(a, bgp.IPv4Unicast))
-	a.up(bgp.IPv4Unicast, b)
+	a.up(b)
 	return a, b
 }
 
@@ -48,7 +48,7 @@ func bothEndsDial(l *lab) {
 	dial := func(s *bgp.Session) { s.Passive = false }
 	a.sessions(a.to(b, bgp.IPv4Unicast, dial))
 	b.sessions(b.to(a, bgp.IPv4Unicast, dial))
-	a.up(bgp.IPv4Unicast, b)
+	a.up(b)
 }
 
 func ipv6(l *lab) {
@@ -124,7 +124,7 @@ func changedSession(l *lab) {
 	a.sessions(a.to(b, bgp.IPv4Unicast), a.to(c, bgp.IPv4Unicast))
 	b.sessions(b.to(a, bgp.IPv4Unicast))
 	c.sessions(c.to(a, bgp.IPv4Unicast))
-	a.up(bgp.IPv4Unicast, b, c)
+	a.up(b, c)
 	a.sessions(a.to(b, bgp.IPv4Unicast, func(s *bgp.Session) { s.Hold = 30 * time.Second }), a.to(c, bgp.IPv4Unicast))
 	l.wait("session with the new hold time", func() bool {
 		p := b.peer(a, bgp.IPv4Unicast)
@@ -166,7 +166,7 @@ func refusedSessions(l *lab) {
 	if err == nil {
 		l.Error("sessions without an address, of another family, without an AS: no error")
 	}
-	a.up(bgp.IPv4Unicast, b) // not held up by the others
+	a.up(b) // not held up by the others
 	if n := len(a.Peers()); n != 1 {
 		l.Errorf("host 1 has %d peers, want 1", n)
 	}
