@@ -21,6 +21,7 @@ type Feed struct {
 	mu       sync.Mutex // guards the rest; never held across I/O
 	known    map[string]knownKey
 	round    uint32 // of the snapshot being read
+	given    bool   // without known: the consumer was given keys of a snapshot
 	pending  pending
 	revision int64 // everything up to it is told or pending
 	synced   bool
@@ -52,11 +53,12 @@ func NewFeed(opts WatchOptions) *Feed {
 }
 
 // CanRelist reports whether a snapshot can be told as a difference, or is the
-// first one. Where not, lost history ends the watch.
+// first that tells anything. Where not, it would hide what has gone: lost
+// history, or a snapshot that broke off, ends the watch.
 func (f *Feed) CanRelist() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.known != nil || f.revision == 0
+	return f.known != nil || f.revision == 0 && !f.given
 }
 
 // Revision returns the newest revision that the feed has been given whole.
@@ -80,6 +82,7 @@ func (f *Feed) Snapshot(kvs []KV) {
 	defer f.mu.Unlock()
 	for _, kv := range kvs {
 		if f.known == nil {
+			f.given = true
 			f.pending.add(Event{Type: Put, KV: kv})
 			continue
 		}

@@ -137,3 +137,21 @@ func TestFeedTellsBeforeItFails(t *testing.T) {
 		}
 	}
 }
+
+// TestFeedForgets says when a watch without a memory may read a snapshot: only
+// while it has told nothing.
+func TestFeedForgets(t *testing.T) {
+	f := NewFeed(WatchOptions{Forget: true})
+	f.BeginSnapshot()
+	f.Snapshot(nil)
+	if !f.CanRelist() {
+		t.Error("nothing told, but no snapshot allowed")
+	}
+	f.Snapshot([]KV{{Key: "a", ModRevision: 1}})
+	if f.CanRelist() {
+		t.Error("a second snapshot allowed that would hide deletions")
+	}
+	if NewFeed(WatchOptions{After: 1}).CanRelist() {
+		t.Error("a snapshot allowed that was not asked for")
+	}
+}

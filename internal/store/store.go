@@ -120,12 +120,15 @@ type WatchOptions struct {
 	MinRevision int64
 
 	// GUID, when not empty, is the identity that the store must have before
-	// every (re)watch (see Identity): another one, or none, is ErrForeign.
+	// every (re)watch (see Identity): another one, or none, is ErrForeign. Only
+	// it tells a stranger that has reached a higher revision; what a watch
+	// without it would tell then is the stranger's state.
 	GUID string
 
 	// Forget saves the table of keys and revisions that the watch otherwise
-	// keeps for finding out what changed while history was lost. Where it would
-	// be needed the watch fails with ErrCompacted instead, as with After.
+	// keeps for finding out what changed while history was lost (about 140 bytes
+	// a key). Where it would be needed the watch fails with ErrCompacted
+	// instead, as with After.
 	Forget bool
 }
 

@@ -105,6 +105,9 @@ func (w *watch) round(ctx context.Context) error {
 		return err
 	}
 	if w.next == nil {
+		if !w.CanRelist() {
+			return fmt.Errorf("snapshot broke off: %w", store.ErrCompacted)
+		}
 		if err := w.snapshot(ctx); err != nil {
 			return err
 		}
