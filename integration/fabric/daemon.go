@@ -66,6 +66,7 @@ type Settings struct {
 	Endpoints []string // of etcd; none: the embedded store
 	BGP       string   // YAML lines below bgp:
 	Extra     string   // YAML lines at the top level
+	Quiet     bool     // log at level info, for measuring
 }
 
 // Daemon is a vrouterd in a host of the lab.
@@ -134,8 +135,8 @@ func (d *Daemon) Configure(s Settings) {
 		}
 	}
 	line("api:\n  socket: %s", d.Socket())
-	line("metrics:\n  listen: 127.0.0.1:9091")
-	line("log:\n  level: debug")
+	line("metrics:\n  listen: 127.0.0.1:9091\n  pprof: true")
+	line("log:\n  level: %s", map[bool]string{false: "debug", true: "info"}[s.Quiet])
 	if s.BGP != "" {
 		line("bgp:\n%s", strings.TrimRight(s.BGP, "\n"))
 	}
