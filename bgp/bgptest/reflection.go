@@ -106,3 +106,85 @@ func reflectorPoolsChange(l *lab) {
 	rr.SetPools(poolPrefixes())
 	l.wait("withdrawal", func() bool { return b.has("172.16.0.2/32") && b.has("10.1.0.2/32", a) })
 }
+
+// anycast: a client that becomes the source of the best path is sent a
+// withdrawal of the path that it had from the reflector.
+func anycast(l *lab) {
+	rr, a, b := l.start(1, as), l.start(2, as), l.start(3, as)
+	rr.sessions(rr.to(a, bgp.IPv4Unicast, client), rr.to(b, bgp.IPv4Unicast, client))
+	for _, h := range []*host{a, b} {
+		h.sessions(h.to(rr, bgp.IPv4Unicast))
+	}
+	a.originate("10.1.0.9/32", bgp.Attributes{LocalPref: 200})
+	l.wait("path", func() bool { return b.has("10.1.0.9/32", a) })
+	b.originate("10.1.0.9/32", bgp.Attributes{LocalPref: 300})
+	l.wait("the better path", func() bool { return a.has("10.1.0.9/32", b) && rr.has("10.1.0.9/32", b) })
+	l.wait("the worse path to go", func() bool { return b.has("10.1.0.9/32") })
+	b.withdraw("10.1.0.9/32")
+	l.wait("the worse path again", func() bool { return b.has("10.1.0.9/32", a) && a.has("10.1.0.9/32") })
+}
+
+// twoReflectors without a session between them: each host has each path twice,
+// and loses none when one reflector goes.
+func twoReflectors(l *lab) {
+	rr1, rr2, a, b := l.start(1, as), l.start(2, as), l.start(3, as), l.start(4, as)
+	for _, rr := range []*host{rr1, rr2} {
+		rr.sessions(rr.to(a, bgp.IPv4Unicast, client), rr.to(b, bgp.IPv4Unicast, client))
+	}
+	for _, h := range []*host{a, b} {
+		h.sessions(h.to(rr1, bgp.IPv4Unicast), h.to(rr2, bgp.IPv4Unicast))
+	}
+	a.originate("10.1.0.3/32", bgp.Attributes{})
+	l.wait("path over both", func() bool {
+		return b.has("10.1.0.3/32", a) && b.peer(rr1, bgp.IPv4Unicast).Accepted == 1 && b.peer(rr2, bgp.IPv4Unicast).Accepted == 1
+	})
+	rr1.stop(false)
+	l.wait("the end of a reflector", func() bool { return b.peer(rr1, bgp.IPv4Unicast).Accepted == 0 })
+	b.drain()
+	for _, set := range b.told {
+		if len(set.Paths) != 1 {
+			l.Errorf("host 4 was told %d paths", len(set.Paths))
+		}
+	}
+	a.withdraw("10.1.0.3/32")
+	l.wait("withdrawal", func() bool { return b.has("10.1.0.3/32") })
+}
+
+// reflectorRestart: a reflector that restarts tells no client End-of-RIB before
+// its other clients are back or the deferral has run out, or the first one would
+// drop what the others told.
+func reflectorRestart(l *lab) {
+	rr, a, b := l.start(1, as), l.start(2, as), l.start(3, as)
+	sessions := func() {
+		rr.sessions(rr.to(a, bgp.IPv4Unicast, client), rr.to(b, bgp.IPv4Unicast, client))
+	}
+	sessions()
+	a.originate("10.1.0.2/32", bgp.Attributes{})
+	for _, h := range []*host{a, b} {
+		h.sessions(h.to(rr, bgp.IPv4Unicast))
+	}
+	l.wait("path", func() bool { return b.has("10.1.0.2/32", a) })
+	rr.synced(bgp.IPv4Unicast, a, b)
+	before := len(b.told)
+
+	a.stop(true)
+	rr.stop(true)
+	s := l.settings(1, as)
+	s.Restarting, s.Deferral = bothRestarting, deadline
+	rr = l.startWith(1, s)
+	sessions()
+	rr.up(b)
+	a = a.restart()
+	a.originate("10.1.0.2/32", bgp.Attributes{})
+	a.sessions(a.to(rr, bgp.IPv4Unicast))
+	l.wait("End-of-RIB of the reflector", func() bool {
+		b.drain()
+		return b.peer(rr, bgp.IPv4Unicast).EndOfRIB && a.peer(rr, bgp.IPv4Unicast).EndOfRIB
+	})
+	l.wait("path", func() bool { return b.has("10.1.0.2/32", a) })
+	for _, set := range b.told[before:] {
+		if len(set.Paths) == 0 {
+			l.Errorf("host 3 lost %s for a while", set.Prefix)
+		}
+	}
+}

@@ -9,13 +9,9 @@ import (
 )
 
 // RunWire runs the part of the suite that needs TCP: against routers that send
-// what no Speaker would. known says why a Speaker fails a test of that name;
-// such a test is not run, and the log says so. It can run beside Run.
+// what no Speaker would. It can run beside Run.
 func RunWire(t *testing.T, newSpeaker func(testing.TB) bgp.Speaker, known map[string]string) {
-	for i, c := range []struct {
-		name string
-		test func(*lab)
-	}{
+	run(t, newSpeaker, known, firstOfWire, []test{
 		{"paths before end-of-rib", pathsBeforeEndOfRIB},
 		{"restart flags", restartFlagsSent},
 		{"restart flags for a late peer", restartFlagsForLatePeer},
@@ -28,20 +24,11 @@ func RunWire(t *testing.T, newSpeaker func(testing.TB) bgp.Speaker, known map[st
 		{"peer back without end-of-rib", backWithoutEndOfRIB},
 		{"peer back without graceful restart", backWithoutRestart},
 		{"peer back with fewer paths", backWithFewer},
-	} {
-		if why, ok := known[c.name]; ok {
-			t.Logf("%s: not run: %s", c.name, why)
-			continue
-		}
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			c.test(&lab{T: t, newSpeaker: newSpeaker, first: firstOfWire + i*hostsPerTest})
-		})
-	}
+	})
 }
 
 const (
-	firstOfWire = 161 // hosts of Run are below
+	firstOfWire = 171 // hosts of Run are below
 	routerN     = 2   // whose address a router has
 )
 

@@ -18,6 +18,9 @@
 //     the origination.
 //   - After a session drops, the peer's connections are refused for 5 s.
 //   - R and F are sent together, F=0 of a peer is not looked at.
+//   - A reflector that restarts tells its first client End-of-RIB before the
+//     others are back, so that this client loses their routes until they are,
+//     unless another reflector has them.
 //   - Reflectors must not peer with each other; NO_EXPORT, NO_ADVERTISE and
 //     GRACEFUL_SHUTDOWN have no effect.
 //   - On a reflector, a pool that is not exported is not accepted either.

@@ -89,7 +89,6 @@ var routers = []router{
 // TestInterop has a Speaker and another router exchange paths, and restarts the
 // Speaker without the router losing any.
 func TestInterop(t *testing.T) {
-	t.Parallel()
 	for _, r := range routers {
 		t.Run(r.name, func(t *testing.T) {
 			testenv.Need(t, "root", "program:"+r.program)
