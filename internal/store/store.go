@@ -53,7 +53,7 @@ type Page struct {
 
 // Store is a datastore with transactions, watches and leases. All methods may
 // be called at once. Every call ends in bounded time: at the deadline of its
-// context, or after a default of the driver when there is none.
+// context, and no later than a limit of the driver.
 //
 // Errors wrap one of the kinds of this package. [ErrUnavailable] from Txn
 // leaves open whether the transaction took place; repeating a

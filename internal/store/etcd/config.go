@@ -16,8 +16,8 @@ import (
 // DefaultPrefix is where vrouter keeps its keys.
 const DefaultPrefix = "/vrouter/v1/"
 
-// DefaultTimeout bounds calls whose context has no deadline. It is longer than
-// an election in a cluster with etcd's defaults (1 s).
+// DefaultTimeout bounds calls, unless the deadline of their context is nearer.
+// It is longer than an election in a cluster with etcd's defaults (1 s).
 const DefaultTimeout = 5 * time.Second
 
 // defaultPageSize is how many keys a watch reads at once for a snapshot: about
@@ -34,7 +34,7 @@ type Config struct {
 	// PasswordFile holds the password; surrounding white space does not count.
 	PasswordFile string
 	Prefix       string        // of all keys; empty: DefaultPrefix
-	Timeout      time.Duration // of calls without a deadline; zero: DefaultTimeout
+	Timeout      time.Duration // of a call; zero: DefaultTimeout
 	PageSize     int           // keys in a page of a watch's snapshot; zero: 1,000
 	Logger       hclog.Logger  // nil: silent
 }

@@ -201,6 +201,11 @@ func TestUnreachable(t *testing.T) {
 	if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("while etcd is away: %v", err)
 	}
+	patient, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	if _, err := s.Revision(patient); !errors.Is(err, store.ErrUnavailable) || patient.Err() != nil {
+		t.Errorf("with a far deadline: %v", err)
+	}
 	if got := s.Stats().LastError; !strings.Contains(got, "connection refused") {
 		t.Errorf("stats say %q", got)
 	}

@@ -92,11 +92,9 @@ func (s *Store) do(ctx context.Context, call func(context.Context, *client) erro
 	if s.ctx.Err() != nil {
 		return store.ErrClosed
 	}
-	bounded, cancel := context.WithCancel(ctx)
-	if _, ok := ctx.Deadline(); !ok {
-		cancel()
-		bounded, cancel = context.WithTimeout(ctx, s.cfg.Timeout)
-	}
+	// Not the deadline of ctx alone: it may be that of a caller far away, who
+	// would wait for an answer until it has passed, and then get none.
+	bounded, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
 	cli, err := s.conn.get(bounded)
