@@ -31,6 +31,8 @@ func (i *interceptor) unary(ctx context.Context, req any, info *grpc.UnaryServer
 	handler grpc.UnaryHandler) (resp any, err error) {
 	defer i.finish(info.FullMethod, time.Now(), &err)
 	defer recovered(i.log, info.FullMethod, &err)
+	ctx, cancel := early(ctx)
+	defer cancel()
 	return handler(ctx, req)
 }
 

@@ -16,8 +16,9 @@ import (
 )
 
 // A caller's own clock ends a call at its deadline, whatever the server is
-// about to say. The answer that a wait was in vain must therefore leave
-// earlier: by a twentieth of the time there is, within these bounds.
+// about to say. The answer that a wait was in vain, or that the store is away,
+// must therefore leave earlier: by a twentieth of the time there is, within
+// these bounds.
 const (
 	leastMargin = 10 * time.Millisecond
 	mostMargin  = 250 * time.Millisecond
