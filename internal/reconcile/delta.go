@@ -12,7 +12,7 @@ type Delta[K comparable, V any] struct {
 
 	equal func(a, b V) bool
 	items map[K]*item[V]
-	queue []K
+	queue []queued[K, V]
 	round uint32         // number of the read-back under way, or of the last
 	news  map[K]struct{} // keys observed otherwise during a read-back; nil when there is none
 }
@@ -21,6 +21,13 @@ type item[V any] struct {
 	wanted, observed V
 	round            uint32 // read-back that saw the key last
 	flags            flags
+}
+
+// queued is a key that came to differ, with its item so that no lookup is
+// needed; an item that was forgotten since has no flags.
+type queued[K comparable, V any] struct {
+	key  K
+	item *item[V]
 }
 
 type flags uint8
@@ -39,6 +46,8 @@ type Change[K comparable, V any] struct {
 	IsWanted    bool // false: the key is to be removed
 	Observed    V    // what is there as far as is known
 	WasObserved bool
+
+	item *item[V]
 }
 
 // NewDelta returns an empty Delta; equal says when what is observed is as good
@@ -100,15 +109,15 @@ func (d *Delta[K, V]) Unobserve(key K) {
 // written; a key that is not answered stays different, and comes again after
 // news about it, after [Delta.Requeue] and after a read-back.
 func (d *Delta[K, V]) Pending(n int) []Change[K, V] {
-	var out []Change[K, V]
+	out := make([]Change[K, V], 0, min(n, len(d.queue)))
 	taken := 0
-	for _, key := range d.queue {
+	for _, q := range d.queue {
 		if len(out) == n {
 			break
 		}
 		taken++
-		it := d.items[key]
-		if it == nil || it.flags&isQueued == 0 {
+		it := q.item
+		if it.flags&isQueued == 0 {
 			continue
 		}
 		it.flags &^= isQueued
@@ -117,8 +126,8 @@ func (d *Delta[K, V]) Pending(n int) []Change[K, V] {
 		}
 		it.flags |= isTaken
 		out = append(out, Change[K, V]{
-			Key: key, Wanted: it.wanted, IsWanted: it.flags&isWanted != 0,
-			Observed: it.observed, WasObserved: it.flags&isObserved != 0,
+			Key: q.key, Wanted: it.wanted, IsWanted: it.flags&isWanted != 0,
+			Observed: it.observed, WasObserved: it.flags&isObserved != 0, item: it,
 		})
 	}
 	if d.queue = d.queue[taken:]; len(d.queue) == 0 {
@@ -131,8 +140,8 @@ func (d *Delta[K, V]) Pending(n int) []Change[K, V] {
 // came after Pending had handed it out: then nobody knows which came last, what
 // is observed stays as the news told it, and the owner should read back.
 func (d *Delta[K, V]) Applied(c Change[K, V]) bool {
-	it := d.items[c.Key]
-	if it == nil || it.flags&isTaken == 0 {
+	it := c.item
+	if it.flags&isTaken == 0 {
 		return false
 	}
 	it.flags &^= isTaken
@@ -254,12 +263,13 @@ func (d *Delta[K, V]) observe(key K, it *item[V], value V, is bool) {
 // any more.
 func (d *Delta[K, V]) settle(key K, it *item[V]) {
 	if it.flags&(isWanted|isObserved) == 0 {
+		it.flags = 0
 		delete(d.items, key)
 		return
 	}
 	if it.flags&isQueued == 0 && d.differs(it) {
 		it.flags |= isQueued
-		d.queue = append(d.queue, key)
+		d.queue = append(d.queue, queued[K, V]{key, it})
 	}
 }
 

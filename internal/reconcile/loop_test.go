@@ -3,6 +3,8 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -11,13 +13,32 @@ import (
 
 // rounds records the calls of Sync.
 type rounds struct {
-	full    []bool
 	failing atomic.Bool
 	block   chan struct{}
+
+	mu     sync.Mutex // guards the rest
+	full   []bool
+	pauses []time.Duration
+}
+
+// all returns the calls until now: whether each was full.
+func (r *rounds) all() []bool {
+	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.full)
+}
+
+func (r *rounds) failed(_ error, pause time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pauses = append(r.pauses, pause)
 }
 
 func (r *rounds) sync(ctx context.Context, full bool) error {
+	r.mu.Lock()
 	r.full = append(r.full, full)
+	r.mu.Unlock()
 	if r.block != nil {
 		<-r.block
 	}
@@ -47,21 +68,19 @@ func TestLoopKicks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r rounds
 		l := start(t, Config{Sync: r.sync})
-		if len(r.full) != 1 || !r.full[0] {
-			t.Fatalf("first rounds: %v, want one full", r.full)
+		if len(r.all()) != 1 || !r.all()[0] {
+			t.Fatalf("first rounds: %v, want one full", r.all())
 		}
 		<-l.Ready()
 		l.Kick()
 		synctest.Wait()
 		l.KickFull()
-		synctest.Wait()
-		if len(r.full) != 3 || r.full[1] || !r.full[2] {
-			t.Fatalf("rounds: %v", r.full)
+		if len(r.all()) != 3 || r.all()[1] || !r.all()[2] {
+			t.Fatalf("rounds: %v", r.all())
 		}
 		time.Sleep(24 * time.Hour)
-		synctest.Wait()
-		if len(r.full) != 3 {
-			t.Fatalf("rounds without a reason: %v", r.full)
+		if len(r.all()) != 3 {
+			t.Fatalf("rounds without a reason: %v", r.all())
 		}
 	})
 }
@@ -74,9 +93,8 @@ func TestLoopCoalesces(t *testing.T) {
 			l.Kick()
 		}
 		close(r.block)
-		synctest.Wait()
-		if len(r.full) != 2 {
-			t.Fatalf("%d rounds, want 2", len(r.full))
+		if len(r.all()) != 2 {
+			t.Fatalf("%d rounds, want 2", len(r.all()))
 		}
 	})
 }
@@ -85,19 +103,21 @@ func TestLoopBacksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r rounds
 		r.failing.Store(true)
-		var pauses []time.Duration
 		l := start(t, Config{
 			Sync: r.sync, MinPause: time.Second, MaxPause: 8 * time.Second,
-			Failed: func(_ error, d time.Duration) { pauses = append(pauses, d) },
+			Failed: r.failed,
 		})
 		time.Sleep(60 * time.Second)
-		synctest.Wait()
+		full := r.all()
+		r.mu.Lock()
+		pauses := slices.Clone(r.pauses)
+		r.mu.Unlock()
 		for i, p := range pauses {
 			middle := min(time.Second<<i, 8*time.Second)
 			if p < middle*3/4 || p > middle*5/4 {
 				t.Errorf("pause %d is %v, want about %v", i, p, middle)
 			}
-			if !r.full[i] {
+			if !full[i] {
 				t.Errorf("round %d after a failure did not read back", i)
 			}
 		}
@@ -105,13 +125,12 @@ func TestLoopBacksOff(t *testing.T) {
 			t.Errorf("%d failures in a minute", len(pauses))
 		}
 		// News does not wait for the pause, but cannot spin either.
-		n := len(r.full)
+		n := len(r.all())
 		for range 20 {
 			l.Kick()
 			time.Sleep(10 * time.Millisecond)
-			synctest.Wait()
 		}
-		if got := len(r.full) - n; got > 2 {
+		if got := len(r.all()) - n; got > 2 {
 			t.Errorf("%d rounds in 200 ms of kicks while failing", got)
 		}
 		select {
@@ -121,12 +140,10 @@ func TestLoopBacksOff(t *testing.T) {
 		}
 		r.failing.Store(false)
 		time.Sleep(20 * time.Second)
-		synctest.Wait()
 		<-l.Ready()
-		n = len(r.full)
+		n = len(r.all())
 		time.Sleep(time.Hour)
-		synctest.Wait()
-		if len(r.full) != n {
+		if len(r.all()) != n {
 			t.Errorf("rounds after the recovery")
 		}
 	})
@@ -138,15 +155,12 @@ func TestLoopRetriesAfterPartialSuccess(t *testing.T) {
 		l := start(t, Config{Sync: r.sync, MinPause: time.Second})
 		r.failing.Store(true)
 		l.Kick()
-		synctest.Wait()
 		time.Sleep(500 * time.Millisecond)
-		synctest.Wait()
 		r.failing.Store(false)
 		l.Kick()
 		time.Sleep(5 * time.Second)
-		synctest.Wait()
-		if n := len(r.full); n < 3 || !r.full[n-1] {
-			t.Errorf("rounds %v: the failed item was never read back", r.full)
+		if n := len(r.all()); n < 3 || !r.all()[n-1] {
+			t.Errorf("rounds %v: the failed item was never read back", r.all())
 		}
 	})
 }
@@ -156,11 +170,10 @@ func TestLoopReadsBack(t *testing.T) {
 		var r rounds
 		start(t, Config{Sync: r.sync, ReadBack: time.Minute})
 		time.Sleep(time.Hour)
-		synctest.Wait()
-		if n := len(r.full); n < 48 || n > 81 {
+		if n := len(r.all()); n < 48 || n > 81 {
 			t.Errorf("%d read-backs an hour", n)
 		}
-		for _, full := range r.full {
+		for _, full := range r.all() {
 			if !full {
 				t.Error("a round without read-back and without a kick")
 			}
