@@ -41,13 +41,13 @@ func (f Family) String() string {
 // Kind says what made a session wanted.
 type Kind uint8
 
-// The kinds of session, in the order in which they win an address and port:
-// a global BGPPeer beats one of a node, which beats the host's own
-// configuration, which beats the mesh.
+// The kinds of session, in the order in which they win an address and port.
+// The host's own file comes first, so that a session that was made while the
+// store was away is not reset when it comes back.
 const (
-	Global Kind = iota + 1 // a BGPPeer that names no node
-	Node                   // a BGPPeer with node or nodeSelector
-	Config                 // the host's configuration file
+	Config Kind = iota + 1 // the host's configuration file
+	Global                 // a BGPPeer that names no node
+	Node                   // a BGPPeer with node or nodeSelector, or the way back of one
 	Mesh                   // the node-to-node mesh
 )
 
