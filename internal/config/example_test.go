@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"reflect"
@@ -99,7 +100,8 @@ func FuzzParse(f *testing.F) {
 		if !reflect.DeepEqual(cfg, again) {
 			t.Fatalf("%+v, then %+v", cfg, again)
 		}
-		if e, ok := err.(*Error); err != nil && (!ok || len(e.Problems) == 0) {
+		var e *Error
+		if err != nil && (!errors.As(err, &e) || len(e.Problems) == 0) {
 			t.Fatalf("error %#v", err)
 		}
 	})

@@ -8,6 +8,7 @@ import (
 // Severity says how much a finding matters.
 type Severity int
 
+// The severities, in order.
 const (
 	OK    Severity = iota // as it should be
 	Info                  // good to know; nothing suffers

@@ -13,6 +13,7 @@ import (
 // Kind says what a workload interface is.
 type Kind int
 
+// The kinds of workload interfaces.
 const (
 	Veth     Kind = iota // the host end of a container's pair
 	Tap                  // the host end of a virtual machine's network card

@@ -114,7 +114,7 @@ func probeStrictDumps() error {
 func probeNexthop(id uint32, content *nl.RtAttr) error {
 	req := nl.NewNetlinkRequest(unix.RTM_NEWNEXTHOP, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
 	header := make(rawData, unix.SizeofNhmsg) // family, scope, protocol, 0, flags
-	if content.RtAttr.Type != unix.NHA_GROUP {
+	if content.Type != unix.NHA_GROUP {
 		header[0] = unix.AF_INET
 	}
 	req.AddData(header)

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -154,13 +155,14 @@ func (h *Host) SetLink(ifName string, up bool) {
 func (h *Host) DeleteLink(ifName string) {
 	h.lab.t.Helper()
 	link, err := h.nl.LinkByName(ifName)
-	if _, gone := err.(netlink.LinkNotFoundError); gone {
+	var gone netlink.LinkNotFoundError
+	if errors.As(err, &gone) {
 		return
 	}
 	if err == nil {
 		err = h.nl.LinkDel(link)
 	}
-	if err != nil && err != syscall.ENODEV {
+	if err != nil && !errors.Is(err, syscall.ENODEV) {
 		h.lab.t.Fatalf("host %s: delete %s: %v", h.name, ifName, err)
 	}
 }

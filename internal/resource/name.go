@@ -63,7 +63,7 @@ func dnsLabel(s string) bool {
 func checkLabelKey(s string) error {
 	prefix, name, prefixed := strings.Cut(s, "/")
 	if !prefixed {
-		prefix, name = "", s
+		name = s
 	} else if err := checkSubdomain(prefix); err != nil {
 		return fmt.Errorf("prefix: %w", err)
 	}

@@ -131,7 +131,7 @@ func parseAddr(s string) (netip.Addr, error) {
 
 // checkUnicast refuses addresses that no host on a routed network can have.
 func checkUnicast(a netip.Addr) error {
-	what := ""
+	var what string
 	switch {
 	case a.IsUnspecified() || a.Is4() && a.As4()[0] == 0:
 		what = "the unspecified network (RFC 1122 §3.2.1.3)"
