@@ -51,14 +51,15 @@ type Segment struct {
 	Etcd   []*lab.Etcd
 	Hosts  []*Daemon
 
-	t    lab.T
-	next int // last byte of the next host's address
+	t     lab.T
+	next  int               // last byte of the next host's address
+	ports map[string]string // of the switch, by host
 }
 
 // NewSegment makes a segment with an etcd of that many members.
 func NewSegment(t lab.T, name string, members int) *Segment {
 	t.Helper()
-	s := &Segment{t: t, Lab: lab.New(t, name), next: 1}
+	s := &Segment{t: t, Lab: lab.New(t, name), next: 1, ports: make(map[string]string)}
 	s.Switch = s.Lab.Switch("sw")
 	var etcd []lab.EtcdMember
 	for i := range members {
@@ -75,9 +76,16 @@ func (s *Segment) Host(name string) (*lab.Host, netip.Addr) {
 	s.t.Helper()
 	h := s.Lab.Host(name)
 	v4, v6 := s.addresses()
-	s.Switch.Connect(h.Port("eth0", v4, v6))
+	s.ports[name] = s.Switch.Connect(h.Port("eth0", v4, v6))
 	s.next++
 	return h, netip.MustParsePrefix(v4).Addr()
+}
+
+// SetPort sets the switch's port of a host up or down. Down, the host is cut
+// off without a word: nobody is sent as much as a FIN.
+func (s *Segment) SetPort(host string, up bool) {
+	s.t.Helper()
+	s.Switch.SetLink(s.ports[host], up)
 }
 
 func (s *Segment) addresses() (v4, v6 string) {
