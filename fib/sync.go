@@ -44,7 +44,6 @@ func (t *Table) Sync(ctx context.Context, full bool) error {
 		}
 	}
 	var errs problems
-	t.prepare()
 	t.writeObjects(ctx, &errs)
 	t.writeRoutes(ctx, &errs)
 	t.removeStrays(ctx, &errs)

@@ -3,6 +3,7 @@ package fib
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/projectvrouter/vrouter/internal/reconcile"
 )
@@ -13,26 +14,47 @@ type objectChange = reconcile.Change[uint32, objectValue]
 // first. A refused object is left out of its groups, so that one bad next hop
 // does not take the others of its set with it.
 func (t *Table) writeObjects(ctx context.Context, errs *problems) {
-	for range 8 { // each round leaves out what the last was refused
+	// Each turn may find objects that were refused, or wanted meanwhile; what
+	// a stream of news leaves over has kicked the next round.
+	for range 16 {
+		t.prepare()
 		t.mu.Lock()
 		members, groups := t.pendingObjectsLocked()
+		if len(members) > 0 {
+			t.requeueLocked(groups)
+			groups = nil
+		}
+		groups = t.holdBackLocked(groups)
 		t.mu.Unlock()
 		if len(members)+len(groups) == 0 || ctx.Err() != nil {
 			return
 		}
-		if len(members) > 0 {
-			t.applyObjects(ctx, members, errs)
-		}
-		t.prepare()
-		t.mu.Lock()
-		for _, c := range groups {
-			t.objects.delta.Requeue(c.Key)
-		}
-		_, groups = t.pendingObjectsLocked()
-		t.mu.Unlock()
+		t.applyObjects(ctx, members, errs)
 		t.applyObjects(ctx, groups, errs)
-		t.prepare()
 	}
+}
+
+func (t *Table) requeueLocked(changes []objectChange) {
+	for _, c := range changes {
+		t.objects.delta.Requeue(c.Key)
+	}
+}
+
+// holdBackLocked returns the groups whose members are all in the kernel, and
+// puts the others back.
+func (t *Table) holdBackLocked(groups []objectChange) []objectChange {
+	var ready []objectChange
+	for _, c := range groups {
+		if slices.ContainsFunc(unpackMembers(c.Wanted.members), func(m Member) bool {
+			_, ok := t.objects.delta.Observed(m.ID)
+			return !ok
+		}) {
+			t.objects.delta.Requeue(c.Key)
+			continue
+		}
+		ready = append(ready, c)
+	}
+	return ready
 }
 
 // pendingObjectsLocked takes the objects to write; what is to be removed is
@@ -66,12 +88,14 @@ func (t *Table) applyObjects(ctx context.Context, pending []objectChange, errs *
 	results := t.apply(ctx, changes)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	fresh := false
 	for i, c := range pending {
 		err := errorAt(results, i)
 		if err == nil {
 			if !t.objects.delta.Applied(c) {
 				t.doubtLocked()
 			}
+			fresh = fresh || c.Wanted.isGroup && !c.WasObserved
 			continue
 		}
 		errs.add(err)
@@ -80,6 +104,11 @@ func (t *Table) applyObjects(ctx context.Context, pending []objectChange, errs *
 		}
 		if !c.Wanted.isGroup {
 			t.objects.refuse(c.Key, err)
+		}
+	}
+	if fresh { // routes may have waited for a group
+		for prefix := range t.failed {
+			t.routes.Requeue(prefix)
 		}
 	}
 }

@@ -219,3 +219,30 @@ func TestOrderMeansNothing(t *testing.T) {
 		}
 	})
 }
+
+// Whatever is said while a round is under way, nothing is asked of the kernel
+// that it must refuse: no group before its objects, no route before its group.
+func TestNewsDuringRounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKernel()
+		table := run(t, k, fib.Options{ReadBack: -1})
+		const groups, routes = 50, 1000
+		for round := range 20 {
+			for i := range groups {
+				gateway := netip.AddrFrom4([4]byte{192, 168, 0, byte(2 + (i+round*7)%200)})
+				table.SetGroup(fib.GroupKey(fmt.Sprint(i)), []fib.NextHop{{Gateway: gateway, Interface: "up0"}})
+				for j := range routes / groups {
+					p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i), byte(j)}), 32)
+					table.Put(fib.BGP, p, fib.Route{Group: fib.GroupKey(fmt.Sprint((i + round + j) % groups))})
+				}
+			}
+		}
+		synctest.Wait()
+		if programmed, wanted := table.Count(fib.BGP); programmed != routes || wanted != routes {
+			t.Errorf("%d routes programmed of %d, want %d", programmed, wanted, routes)
+		}
+		if s := table.Stats(); s.Refused != 0 || s.ReadBacks != 1 {
+			t.Errorf("the kernel had to refuse: %+v", s)
+		}
+	})
+}

@@ -86,6 +86,7 @@ func BenchmarkManyGateways(b *testing.B) {
 	for b.Loop() {
 		r.table(b, "plain", all, fib.Options{PlainOnly: true}, 1000)
 		r.table(b, "group", all, fib.Options{}, 1000)
+		r.tableIn(b, "0", "group-compat0", all, fib.Options{}, 1000)
 	}
 	r.report(b, "plain")
 }
@@ -158,8 +159,14 @@ func (h *host) apply(changes ...fib.Change) {
 // table writes through a table that runs, which includes what it remembers
 // and that it listens.
 func (r rounds) table(b *testing.B, name string, all []netip.Prefix, opts fib.Options, gateways int) {
+	r.tableIn(b, "1", name, all, opts, gateways)
+}
+
+// tableIn is table with a given nexthop_compat_mode.
+func (r rounds) tableIn(b *testing.B, compat, name string, all []netip.Prefix, opts fib.Options, gateways int) {
 	h := newHost(b)
 	h.uplink()
+	h.compat(compat)
 	opts.ReadBack, opts.Report = -1, []fib.Source{fib.Workload} // as the agent does
 	table := run(b, h.Kernel, opts)
 	sync := func() { h.check(table.Sync(context.Background(), false)) }
