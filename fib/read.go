@@ -148,6 +148,22 @@ type reader struct {
 	found  outside
 	strays map[strayKey]Entry
 	last   netip.Prefix // slot of ours seen last
+
+	cached Entry // without its prefix: many routes say the same
+	value  value // of cached
+}
+
+// valueOf is valueOf with a memory of one, for routes that name an object.
+func (r *reader) valueOf(e Entry) value {
+	if e.Object == 0 {
+		return valueOf(e)
+	}
+	c := &r.cached
+	if c.Object != e.Object || c.Protocol != e.Protocol || c.Src != e.Src || c.Kind != e.Kind {
+		r.cached, r.value = e, valueOf(e)
+		r.cached.Hops = nil
+	}
+	return r.value
 }
 
 func (r *reader) ObserveLink(l Link, _ Presence)       { r.found.setLink(l) }
@@ -188,5 +204,5 @@ func (r *reader) ObserveEntry(e Entry, _ Presence) {
 		return
 	}
 	r.last = e.Prefix
-	t.routes.Seen(e.Prefix, valueOf(e))
+	t.routes.Seen(e.Prefix, r.valueOf(e))
 }

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/projectvrouter/vrouter/fib"
 	"github.com/projectvrouter/vrouter/internal/testenv"
 )
@@ -84,11 +86,52 @@ func BenchmarkManyGateways(b *testing.B) {
 	r := make(rounds)
 	all := prefixes(100_000)
 	for b.Loop() {
+		r.bird(b, all, 1000)
 		r.table(b, "plain", all, fib.Options{PlainOnly: true}, 1000)
 		r.table(b, "group", all, fib.Options{}, 1000)
 		r.tableIn(b, "0", "group-compat0", all, fib.Options{}, 1000)
 	}
-	r.report(b, "plain")
+	r.report(b, "bird")
+}
+
+// bird has BIRD's kernel protocol install static routes that it holds already.
+func (r rounds) bird(b *testing.B, all []netip.Prefix, gateways int) {
+	testenv.Need(b, "program:bird", "program:birdc")
+	h := newHost(b)
+	h.uplink()
+	dir := b.TempDir()
+	var conf bytes.Buffer
+	fmt.Fprintf(&conf, "router id 192.168.0.1;\nlog \"%s/log\" all;\nprotocol device {}\n"+
+		"protocol kernel k { disabled; ipv4 { import none; export all; }; }\nprotocol static { ipv4;\n", dir)
+	for i, p := range all {
+		fmt.Fprintf(&conf, "route %s via %s;\n", p, gatewayOf(i%gateways))
+	}
+	conf.WriteString("}\n")
+	h.check(os.WriteFile(dir+"/conf", conf.Bytes(), 0o600))
+	back := arrivals{protocol: unix.RTPROT_BIRD}
+	back.watch(b, h)
+	h.in(func() {
+		bird := exec.Command(testenv.Program("bird"), "-f", "-c", dir+"/conf", "-s", dir+"/ctl", "-P", dir+"/pid")
+		h.check(bird.Start())
+		defer func() { _ = bird.Process.Kill(); _ = bird.Wait() }()
+		birdc := func() error { // answers once the configuration is read
+			return exec.Command(testenv.Program("birdc"), "-s", dir+"/ctl", "show", "route", "count").Run()
+		}
+		for deadline := time.Now().Add(patience); birdc() != nil; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				b.Fatal("bird does not start")
+			}
+		}
+		r.time("bird.add", func() {
+			h.check(exec.Command(testenv.Program("birdc"), "-s", dir+"/ctl", "enable", "k").Run())
+			back.wait(b, len(all))
+		})
+	})
+}
+
+// gatewayOf is the ith of many gateways on the uplink.
+func gatewayOf(i int) netip.Addr {
+	return netip.AddrFrom4([4]byte{192, 168, 1 + byte(i>>8), byte(i)})
 }
 
 func (r rounds) ipBatch(b *testing.B, all []netip.Prefix) {
@@ -170,10 +213,9 @@ func (r rounds) tableIn(b *testing.B, compat, name string, all []netip.Prefix, o
 	opts.ReadBack, opts.Report = -1, []fib.Source{fib.Workload} // as the agent does
 	table := run(b, h.Kernel, opts)
 	sync := func() { h.check(table.Sync(context.Background(), false)) }
-	gateway := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 168, 1 + byte(i>>8), byte(i)}) }
 	key := func(i int) fib.GroupKey { return fib.GroupKey(fmt.Sprint("g", i%gateways)) }
 	for i := range gateways {
-		table.SetGroup(key(i), []fib.NextHop{{Gateway: gateway(i), Interface: "up0"}})
+		table.SetGroup(key(i), []fib.NextHop{{Gateway: gatewayOf(i), Interface: "up0"}})
 	}
 	r.time(name+".add", func() {
 		for i, p := range all {
@@ -183,7 +225,7 @@ func (r rounds) tableIn(b *testing.B, compat, name string, all []netip.Prefix, o
 	})
 	r.time(name+".replace", func() {
 		for i := range gateways {
-			table.SetGroup(key(i), []fib.NextHop{{Gateway: gateway(i + gateways), Interface: "up0"}})
+			table.SetGroup(key(i), []fib.NextHop{{Gateway: gatewayOf(i + gateways), Interface: "up0"}})
 		}
 		sync()
 	})
@@ -237,7 +279,7 @@ func BenchmarkRepair(b *testing.B) {
 	}
 	table.SetGroup("x", []fib.NextHop{{Gateway: gatewayA, Interface: "up0"}})
 	h.check(table.Sync(context.Background(), false))
-	var back arrivals
+	back := arrivals{protocol: 120}
 	back.watch(b, h)
 
 	var one []time.Duration
@@ -264,11 +306,12 @@ func BenchmarkRepair(b *testing.B) {
 // arrivals hears from the kernel when routes come back.
 type arrivals struct {
 	collector
-	seen chan time.Time
+	protocol uint8
+	seen     chan time.Time
 }
 
 func (a *arrivals) ObserveEntry(e fib.Entry, p fib.Presence) {
-	if p != fib.Gone && e.Protocol == 120 {
+	if p != fib.Gone && e.Protocol == a.protocol {
 		a.seen <- time.Now()
 	}
 }
