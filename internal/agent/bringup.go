@@ -104,13 +104,3 @@ func (a *Agent) startSpeaker(ctx context.Context) error {
 	a.sessions.pools()
 	return nil
 }
-
-// wait returns true once c is closed, false when ctx ended first.
-func wait(ctx context.Context, c <-chan struct{}) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-c:
-		return true
-	}
-}

@@ -64,6 +64,9 @@ func (f *feed) follow(ctx context.Context) (told bool, err error) {
 	defer watch.Close()
 	for {
 		batch, err := watch.Next(ctx)
+		if errors.Is(err, store.ErrForeign) {
+			f.fellBehind()
+		}
 		if err != nil {
 			return told, err
 		}
@@ -119,6 +122,14 @@ func (f *feed) verdict(known store.Copy, cluster store.Cluster, found bool, revi
 			"the store was restored from an old backup, and has grown to revision %d since", revision)}
 	}
 	return verdict
+}
+
+// fellBehind takes the store for an earlier state of ours, until the next
+// judgement knows better.
+func (f *feed) fellBehind() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.behind = true
 }
 
 // waitAdoption returns when it is worth judging again.

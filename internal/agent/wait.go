@@ -1,0 +1,38 @@
+package agent
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// wait returns true once c is closed, false when ctx ended first.
+func wait(ctx context.Context, c <-chan struct{}) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-c:
+		return true
+	}
+}
+
+// sleep waits for about d, and reports false when ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	jittered := d/2 + rand.N(d) //nolint:gosec // jitter needs no secrecy
+	timer := time.NewTimer(jittered)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// signal wakes whoever waits on c; a wake-up that is pending stands for more.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
