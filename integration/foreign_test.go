@@ -1,0 +1,146 @@
+package integration_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/projectvrouter/vrouter/integration/fabric"
+	"github.com/projectvrouter/vrouter/internal/lab"
+)
+
+// swapped is a cluster of two hosts whose store is exchanged below them.
+type swapped struct {
+	*fabric.Segment
+	member    *lab.Host // of etcd
+	workloads []*lab.Workload
+	monitors  []*fabric.Monitor
+	before    []string // routes of the hosts
+}
+
+// TestForeignStore exchanges the store below running hosts: for a backup of
+// its own, and for an empty one. Nothing is removed until the operator adopts
+// it on one of the hosts; then all go on from what is stored.
+func TestForeignStore(t *testing.T) {
+	needDaemons(t, "program:etcdctl")
+	s := &swapped{Segment: fabric.NewSegment(t, "foreign", 0)}
+	member, addr := s.Host("etcd")
+	s.member, s.Etcd = member, s.Lab.Etcd(lab.EtcdMember{Host: member, Addr: addr})
+	for _, name := range []string{"h1", "h2"} {
+		s.Daemon(name, fabric.Settings{})
+	}
+	h1 := s.Hosts[0]
+	h1.WaitReady()
+	h1.Apply(fabric.PoolManifest)
+	s.workloads = populate(s.Hosts, 1)
+	backup := dataDir(member) + ".backup"
+	swapData(t, s.Etcd[0], func() { copyDir(t, backup, dataDir(member)) })
+	h1.WaitReady()
+	s.workloads = append(s.workloads, h1.Workload(h1, "newer", "10.65.1.77", "fd00:65::77"))
+	for _, d := range s.Hosts {
+		d.WaitSettled(2)
+	}
+	requireAllPairs(t, s.workloads)
+	t.Run("restored from a backup", func(t *testing.T) { s.restored(t, backup) })
+	t.Run("empty", s.emptied)
+}
+
+// begin notes how things are before the store is exchanged.
+func (s *swapped) begin(t *testing.T) {
+	t.Helper()
+	s.monitors, s.before = nil, nil
+	for _, d := range s.Hosts {
+		s.monitors = append(s.monitors, fabric.NewMonitor(t, d.Host))
+		s.before = append(s.before, fabric.Routes(d.Host))
+	}
+}
+
+// requireHeld fails unless every host refuses the store, and no route went.
+func (s *swapped) requireHeld(t *testing.T, words string) {
+	t.Helper()
+	for i, d := range s.Hosts {
+		d.WaitCondition("store", words)
+		d.WaitCondition("store", "vrouterctl cluster adopt")
+		if removed := s.monitors[i].Stop(); len(removed) > 0 {
+			t.Errorf("%s: routes were removed:\n%s", d.Name(), strings.Join(removed, "\n"))
+		}
+		if after := fabric.Routes(d.Host); after != s.before[i] {
+			t.Errorf("%s: routes were\n%s\nand are\n%s", d.Name(), s.before[i], after)
+		}
+	}
+	requireAllPairs(t, s.workloads)
+}
+
+// adopt has one host adopt the store, and waits until all go on.
+func (s *swapped) adopt(t *testing.T) {
+	t.Helper()
+	if out, err := s.Hosts[0].Ctl("cluster", "adopt"); err != nil {
+		t.Fatalf("adopt: %v\n%s", err, out)
+	}
+	for _, d := range s.Hosts {
+		d.WaitReady()
+		d.WaitEstablished(2)
+	}
+}
+
+// requireRoutes waits until every host has n routes.
+func (s *swapped) requireRoutes(t *testing.T, n int) {
+	t.Helper()
+	for _, d := range s.Hosts {
+		lab.Eventually(t, fabric.Limit, fmt.Sprintf("%s has %d routes", d.Name(), n), func() error {
+			if routes := fabric.Routes(d.Host); len(strings.Fields(routes)) > 0 != (n > 0) || n > 0 && strings.Count(routes, "\n")+1 != n {
+				return fmt.Errorf("it has\n%s", routes)
+			}
+			return nil
+		})
+	}
+}
+
+// restored puts a backup in place of the store, which grows past the revision
+// that the hosts have seen, because they may be called before it is adopted.
+func (s *swapped) restored(t *testing.T, backup string) {
+	s.begin(t)
+	swapData(t, s.Etcd[0], func() {
+		if err := os.RemoveAll(dataDir(s.member)); err != nil {
+			t.Fatal(err)
+		}
+		copyDir(t, dataDir(s.member), backup)
+	})
+	for _, d := range s.Hosts {
+		d.WaitCondition("store", "vrouterctl cluster adopt")
+	}
+	for i := range 30 {
+		if err := registerOn(t.Context(), s.Hosts[1], "elsewhere", fmt.Sprintf("e%d", i), "cali0", fmt.Sprintf("10.65.9.%d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.requireHeld(t, "has grown")
+	s.adopt(t)
+	// What the backup does not know goes, and can be registered again.
+	s.requireRoutes(t, 4)
+	s.Hosts[1].Register("h1", "newer", s.workloads[2].IfName, "10.65.1.77", "fd00:65::77")
+	requireAllPairs(t, s.workloads)
+}
+
+// emptied takes all data away from the store.
+func (s *swapped) emptied(t *testing.T) {
+	s.begin(t)
+	swapData(t, s.Etcd[0], func() {
+		if err := os.RemoveAll(dataDir(s.member)); err != nil {
+			t.Fatal(err)
+		}
+	})
+	s.requireHeld(t, "empty")
+	requireCode(t, registerOn(t.Context(), s.Hosts[0], "h1", "newer", "calinewer", "10.65.1.77"), codes.InvalidArgument, "IPPool")
+	s.adopt(t)
+	s.requireRoutes(t, 0)
+	s.Hosts[1].Apply(fabric.PoolManifest)
+	for i, w := range s.workloads {
+		node := s.Hosts[i%2].Name()
+		s.Hosts[0].Register(node, w.Name(), w.IfName, w.Addr(true).String(), w.Addr(false).String())
+	}
+	requireAllPairs(t, s.workloads)
+}
