@@ -16,8 +16,22 @@ func wait(ctx context.Context, c <-chan struct{}) bool {
 	}
 }
 
-// sleep waits for about d, and reports false when ctx ended first.
+// isClosed reports whether c, on which nobody sends, is closed.
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// sleep waits for about d, not at all when that is nothing, and reports false
+// when ctx ended first.
 func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
 	jittered := d/2 + rand.N(d) //nolint:gosec // jitter needs no secrecy
 	timer := time.NewTimer(jittered)
 	defer timer.Stop()
