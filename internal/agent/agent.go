@@ -3,8 +3,6 @@ package agent
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
-	"net/netip"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -110,6 +108,7 @@ func New(opts Options) *Agent {
 func (a *Agent) Run(ctx context.Context) error {
 	if a.opts.Copy.GUID != "" {
 		a.view.Load(a.opts.Copy.KVs)
+		a.opts.Copy.KVs = nil // the view's now
 	}
 	tasks, ctx := errgroup.WithContext(ctx)
 	run := func(name string, f func(context.Context) error) {
@@ -121,6 +120,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		})
 	}
 	run("feed", a.feed.Run)
+	run("probe", a.feed.Probe)
 	run("node", a.node.Run)
 	run("start", a.bringUp)
 	run("sessions", func(ctx context.Context) error { return a.sessions.Run(ctx, a.serving) })
@@ -145,26 +145,4 @@ func (a *Agent) runDataplane(run func(string, func(context.Context) error)) {
 	run("learned", func(ctx context.Context) error { return a.learned.Run(ctx, a.serving) })
 	run("sweep", func(ctx context.Context) error { return w.Run(ctx, a.serving) })
 	run("status", s.Run)
-}
-
-// hashedRouterID makes a BGP identifier of a name (FNV-1a), for nodes without
-// an IPv4 address. It is never zero, and outside class E and multicast, which
-// some routers refuse.
-func hashedRouterID(name string) netip.Addr {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(name)) // never fails
-	sum := h.Sum32()
-	return netip.AddrFrom4([4]byte{byte(1 + sum>>24%223), byte(sum >> 16), byte(sum >> 8), byte(sum)})
-}
-
-// own is what the configuration states, filled with what was detected.
-func (id Identity) own() NodeFields {
-	own := id.Configured
-	if !own.IPv4.IsValid() {
-		own.IPv4 = id.Detected.IPv4
-	}
-	if !own.IPv6.IsValid() {
-		own.IPv6 = id.Detected.IPv6
-	}
-	return own
 }

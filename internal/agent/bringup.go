@@ -36,8 +36,8 @@ func (a *Agent) bringUp(ctx context.Context) error {
 	return nil
 }
 
-// awaitNews returns once there is something to start with: all of the store
-// and a name that is ours, or, after some patience, the local copy, or a
+// awaitNews returns once there is something to start with: all of the store,
+// our own Node in it as we have just written it, and a name that is ours, or, after some patience, the local copy, or a
 // configuration file that says enough to speak BGP: etcd itself may be behind
 // a route that only BGP brings.
 func (a *Agent) awaitNews(ctx context.Context) bool {
@@ -47,7 +47,7 @@ func (a *Agent) awaitNews(ctx context.Context) bool {
 	registered := make(chan struct{})
 	go func() {
 		defer close(registered)
-		_ = wait(ctx, a.view.Synced()) && wait(ctx, a.node.claimed)
+		_ = wait(ctx, a.node.claimed) && a.view.Await(ctx, a.node.written) && wait(ctx, a.view.Synced())
 	}()
 	for {
 		select {

@@ -29,11 +29,7 @@ func (a *Agent) Status(context.Context) (*vrouterv1.GetStatusResponse, error) {
 	if own := f.Node(a.opts.Identity.Name); own != nil {
 		r.AsNumber, r.RouterId = asNumber(f, own), routerID(own).String()
 	}
-	_, problems := a.sessions.Wanted()
-	r.Problems = slices.Clone(problems)
-	for key, err := range a.view.Problems() {
-		r.Problems = append(r.Problems, fmt.Sprintf("%s: its last good form stays in force: %v", key, err))
-	}
+	r.Problems = a.problems()
 	ready, conditions := a.opts.Health.Ready()
 	r.Ready = ready
 	for _, c := range conditions {
@@ -43,6 +39,26 @@ func (a *Agent) Status(context.Context) (*vrouterv1.GetStatusResponse, error) {
 		r.Peers = append(r.Peers, peerMessage(p))
 	}
 	return r, nil
+}
+
+// shownProblems is how many undecodable objects a status names: a newer version
+// may have stored any number of a kind that this one does not know.
+const shownProblems = 20
+
+// problems says what is wrong with the fabric and with what is stored.
+func (a *Agent) problems() []string {
+	_, found := a.sessions.Wanted()
+	all := slices.Clone(found)
+	n := 0
+	for key, err := range a.view.Problems() {
+		if n++; n <= shownProblems {
+			all = append(all, fmt.Sprintf("%s: its last good form stays in force: %v", key, err))
+		}
+	}
+	if n > shownProblems {
+		all = append(all, fmt.Sprintf("and %d more objects that cannot be used", n-shownProblems))
+	}
+	return all
 }
 
 // Adopt accepts a foreign store.

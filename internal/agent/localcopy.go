@@ -24,37 +24,40 @@ type localCopy struct {
 	delay time.Duration
 }
 
-// Run writes the copy after changes, and once more when ctx ends.
+// Run writes the copy after changes, and what changed last when ctx ends.
 func (c *localCopy) Run(ctx context.Context) error {
-	pause := c.delay
+	pause, pending := c.delay, false
 	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-c.view.CopyChanged():
-		}
-		for {
-			ended := !sleep(ctx, pause)
-			err := c.save()
-			if ended {
+		if !pending && !wait(ctx, c.view.CopyChanged()) {
+			select {
+			case <-c.view.CopyChanged(): // together with the end of ctx
+			default:
 				return nil
 			}
-			if err == nil {
-				pause = c.delay
-				break
-			}
+		}
+		goesOn := sleep(ctx, pause)
+		err := c.save()
+		if pending = err != nil; !pending {
+			pause = c.delay
+		} else {
 			pause = min(2*pause, time.Minute)
-			c.log.Warn("local copy was not written", "retry_in", pause, "error", err)
+			c.log.Warn("local copy was not written", "path", c.path, "retry_in", pause, "error", err)
+		}
+		if !goesOn {
+			return nil
 		}
 	}
 }
 
+// save writes what the store has told, if that is whole and the store is ours.
+// A state is of the identity that held before and after it was taken.
 func (c *localCopy) save() error {
-	kvs, revision, synced := c.view.Copy()
-	if !synced || c.feed.Foreign() != "" {
-		return nil
-	}
 	guid, epoch := c.feed.Identity()
+	kvs, revision, synced := c.view.Copy()
+	nowGUID, nowEpoch := c.feed.Identity()
+	if !synced || c.feed.Foreign() != "" || guid != nowGUID || epoch != nowEpoch {
+		return nil // there is news when this has changed
+	}
 	return store.SaveCopy(c.path, store.Copy{
 		GUID: guid, Epoch: epoch, Revision: revision, SavedAt: time.Now().UTC(), KVs: kvs,
 	})

@@ -5,13 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/store"
@@ -19,43 +17,6 @@ import (
 	"github.com/projectvrouter/vrouter/internal/version"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
-
-// Identity is what the host says of itself: what stands in its configuration
-// file, which it restores at every start, and what was detected, which only
-// fills what the API leaves open.
-type Identity struct {
-	Name       string
-	Role       string     // RoleAgent or RoleReflector
-	HostID     string     // made once per host, kept on its disk
-	BootID     string     // made at every start of the daemon
-	APIAddress string     // where other nodes may call; empty: nowhere
-	Configured NodeFields // from the configuration file
-	Detected   NodeFields // from the host's interfaces
-	// HasAddress says whether an address is one of this host's.
-	HasAddress func(netip.Addr) bool
-}
-
-// NodeFields are the fields of a Node that a host may state itself.
-type NodeFields struct {
-	IPv4, IPv6 netip.Prefix
-	ASNumber   uint32
-	ClusterID  netip.Addr
-	Labels     map[string]string
-}
-
-// The roles of a daemon.
-const (
-	RoleAgent     = "agent"
-	RoleReflector = "reflector"
-)
-
-// Live is the value of a daemon's key under a lease.
-type Live struct {
-	APIAddress string `json:"apiAddress,omitempty"`
-	Version    string `json:"version"`
-	HostID     string `json:"hostID"`
-	BootID     string `json:"bootID"`
-}
 
 // node is the edge configuration → our own Node, and keeps our lease.
 type node struct {
@@ -65,7 +26,8 @@ type node struct {
 	feed     *feed
 	health   *telemetry.Health
 	log      hclog.Logger
-	claimed  chan struct{} // closed once the name is known to be ours
+	claimed  chan struct{} // closed once the name was known to be ours, and our Node written
+	written  int64         // revision of our Node then
 
 	mu    sync.Mutex // guards taken
 	taken bool       // another live host has the name
@@ -78,14 +40,19 @@ func newNode(id Identity, ttl time.Duration, s store.Store, f *feed, health *tel
 // Run registers the node and keeps its lease until ctx ends. It does nothing
 // while the store is a foreign one.
 func (n *node) Run(ctx context.Context) error {
-	claimed, pause := false, firstPause
-	for ctx.Err() == nil {
-		lease, err := n.register(ctx)
+	n.health.Set(conditionNode, false, "waiting for the store")
+	pause := firstPause
+	for {
+		guid, ok := n.feed.Ours(ctx)
+		if !ok {
+			return nil
+		}
+		lease, err := n.register(ctx, guid)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
-			n.health.Set(conditionNode, false, err.Error())
+			n.report(err)
 			n.log.Warn("node is not registered", "node", n.id.Name, "retry_in", pause, "error", err)
 			if !sleep(ctx, pause) {
 				return nil
@@ -93,12 +60,8 @@ func (n *node) Run(ctx context.Context) error {
 			pause = min(2*pause, longPause)
 			continue
 		}
-		if !claimed {
-			close(n.claimed)
-			claimed = true
-		}
 		pause = firstPause
-		n.health.Set(conditionNode, true, "")
+		n.report(nil)
 		select {
 		case <-ctx.Done():
 			// The lease runs out by itself: a daemon that comes back within it
@@ -108,43 +71,59 @@ func (n *node) Run(ctx context.Context) error {
 			n.log.Warn("lease was lost", "node", n.id.Name)
 		}
 	}
-	return nil
+}
+
+// report states the condition of the node. A lease lost with the store turns a
+// node that was registered no more red than losing the store does; a name that
+// another host has taken since does.
+func (n *node) report(err error) {
+	switch {
+	case err == nil:
+		n.health.Set(conditionNode, true, "")
+	case isClosed(n.claimed) && !n.Taken():
+		n.health.Set(conditionNode, true, fmt.Sprintf("registered before, and not now: %v", err))
+	default:
+		n.health.Set(conditionNode, false, err.Error())
+	}
 }
 
 // register claims the name, then writes what must stand in the store.
-func (n *node) register(ctx context.Context) (store.Lease, error) {
-	if reason := n.feed.Foreign(); reason != "" {
-		return nil, errors.New(reason)
-	}
-	if guid, _ := n.feed.Identity(); guid == "" {
-		return nil, errors.New("the store has not been reached yet")
-	}
+func (n *node) register(ctx context.Context, guid string) (store.Lease, error) {
 	lease, err := n.claim(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(n.writeDefaults(ctx), n.writeNode(ctx)); err != nil {
+	revision, err := n.writeNode(ctx)
+	if err := errors.Join(err, n.writeDefaults(ctx, guid)); err != nil {
 		return nil, errors.Join(err, lease.Revoke(ctx))
+	}
+	if !isClosed(n.claimed) {
+		n.written = revision
+		close(n.claimed)
 	}
 	return lease, nil
 }
 
-// claim takes the live key of our name, unless another live host has it.
+// claim takes the live key of our name, unless another live host has it, in
+// either role: both would write the same Node.
 func (n *node) claim(ctx context.Context) (store.Lease, error) {
-	key := store.LiveKey(n.id.Role, n.id.Name)
-	kv, _, err := n.store.Get(ctx, key)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return nil, err
-	}
-	if err == nil {
-		var held Live
-		other := json.Unmarshal(kv.Value, &held) == nil && held.HostID != n.id.HostID
-		n.setTaken(other)
-		if other {
-			return nil, fmt.Errorf("the name %q is held by another live host (host id %s, API at %q)",
-				n.id.Name, held.HostID, held.APIAddress)
+	var free []store.Compare
+	for _, role := range []string{RoleAgent, RoleReflector} {
+		key := store.LiveKey(role, n.id.Name)
+		kv, _, err := n.store.Get(ctx, key)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, err
 		}
+		if err == nil {
+			if held, other := n.heldBy(kv.Value); other {
+				n.setTaken(true)
+				return nil, fmt.Errorf("the name %q is held by another live host (%s, host id %s, API at %q)",
+					n.id.Name, role, held.HostID, held.APIAddress)
+			}
+		}
+		free = append(free, store.Compare{Key: key, ModRevision: kv.ModRevision})
 	}
+	n.setTaken(false)
 	value, err := json.Marshal(Live{
 		APIAddress: n.id.APIAddress, Version: version.String(), HostID: n.id.HostID, BootID: n.id.BootID,
 	})
@@ -155,13 +134,20 @@ func (n *node) claim(ctx context.Context) (store.Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = n.store.Txn(ctx,
-		[]store.Compare{{Key: key, ModRevision: kv.ModRevision}},
-		[]store.Op{{Key: key, Value: value, Lease: lease.ID()}})
-	if err != nil {
+	own := store.Op{Key: store.LiveKey(n.id.Role, n.id.Name), Value: value, Lease: lease.ID()}
+	if _, err = n.store.Txn(ctx, free, []store.Op{own}); err != nil {
 		return nil, errors.Join(fmt.Errorf("claim the name %q: %w", n.id.Name, err), lease.Revoke(ctx))
 	}
 	return lease, nil
+}
+
+// heldBy reads a live key, and reports whether it is another host's. A value
+// that nobody can read is nobody's.
+func (n *node) heldBy(value []byte) (held Live, other bool) {
+	if json.Unmarshal(value, &held) != nil {
+		return Live{}, false
+	}
+	return held, held.HostID != n.id.HostID
 }
 
 func (n *node) setTaken(taken bool) {
@@ -180,8 +166,7 @@ func (n *node) Taken() bool {
 
 // writeDefaults makes the objects that every cluster has. That they exist
 // already, or that another host wins the race, is as good.
-func (n *node) writeDefaults(ctx context.Context) error {
-	guid, _ := n.feed.Identity()
+func (n *node) writeDefaults(ctx context.Context, guid string) error {
 	settings := &vrouterv1.BGPConfiguration{
 		Metadata: &vrouterv1.Metadata{Name: proto.String(resource.DefaultName)},
 		Spec:     &vrouterv1.BGPConfigurationSpec{},
@@ -199,7 +184,7 @@ func (n *node) writeDefaults(ctx context.Context) error {
 }
 
 func (n *node) create(ctx context.Context, kind resource.Kind, name string, object proto.Message) error {
-	err := n.write(ctx, kind, name, object, nil, 0)
+	_, err := n.write(ctx, kind, name, object, nil, 0)
 	if errors.Is(err, store.ErrConflict) {
 		return nil
 	}
@@ -207,8 +192,9 @@ func (n *node) create(ctx context.Context, kind resource.Kind, name string, obje
 }
 
 // writeNode creates our Node, or restores in it what our configuration states
-// and fills what it lacks. Other fields belong to the API.
-func (n *node) writeNode(ctx context.Context) error {
+// and fills what it lacks. Other fields belong to the API. It returns the
+// revision at which the Node stands.
+func (n *node) writeNode(ctx context.Context) (int64, error) {
 	key := store.ResourceKey(string(resource.KindNode), "", n.id.Name)
 	for ctx.Err() == nil {
 		kv, _, err := n.store.Get(ctx, key)
@@ -217,85 +203,42 @@ func (n *node) writeNode(ctx context.Context) error {
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 		case err != nil:
-			return err
+			return 0, err
 		default:
 			if old, err = resource.Decode(resource.KindNode, kv.Value, kv.ModRevision); err != nil {
-				return fmt.Errorf("read our own node: %w", err)
+				return 0, fmt.Errorf("read our own node: %w", err)
 			}
 			object = proto.Clone(old).(*vrouterv1.Node)
 		}
 		n.id.fill(object)
-		err = n.write(ctx, resource.KindNode, n.id.Name, object, old, kv.ModRevision)
+		revision, err := n.write(ctx, resource.KindNode, n.id.Name, object, old, kv.ModRevision)
 		if !errors.Is(err, store.ErrConflict) {
-			return err
+			return revision, err
 		}
 	}
-	return ctx.Err()
-}
-
-// fill states what the host says of itself in its Node.
-func (id Identity) fill(object *vrouterv1.Node) {
-	if object.Spec == nil {
-		object.Spec = &vrouterv1.NodeSpec{}
-	}
-	if object.Spec.Bgp == nil {
-		object.Spec.Bgp = &vrouterv1.NodeBGPSpec{}
-	}
-	bgp := object.Spec.Bgp
-	bgp.Ipv4Address = id.address(bgp.Ipv4Address, id.Configured.IPv4, id.Detected.IPv4)
-	bgp.Ipv6Address = id.address(bgp.Ipv6Address, id.Configured.IPv6, id.Detected.IPv6)
-	if as := id.Configured.ASNumber; as != 0 {
-		bgp.AsNumber = structpb.NewNumberValue(float64(as))
-	}
-	if id.Configured.ClusterID.IsValid() {
-		bgp.RouteReflectorClusterId = proto.String(id.Configured.ClusterID.String())
-	}
-	for key, value := range id.Configured.Labels {
-		if object.Metadata.Labels == nil {
-			object.Metadata.Labels = make(map[string]string)
-		}
-		object.Metadata.Labels[key] = value
-	}
-}
-
-// address chooses between what the configuration states, what stands in the
-// Node and was given by the API, and what was detected. An address in the Node
-// that this host no longer has was detected once, and gives way.
-func (id Identity) address(stored *string, configured, detected netip.Prefix) *string {
-	if configured.IsValid() {
-		return proto.String(configured.String())
-	}
-	if stored != nil {
-		p, err := netip.ParsePrefix(*stored)
-		if err != nil || !detected.IsValid() || id.HasAddress == nil || id.HasAddress(p.Addr()) {
-			return stored
-		}
-	}
-	if detected.IsValid() {
-		return proto.String(detected.String())
-	}
-	return stored
+	return 0, ctx.Err()
 }
 
 // write stores an object over old, which is nil when there is none; revision is
-// that of old.
-func (n *node) write(ctx context.Context, kind resource.Kind, name string, object, old proto.Message, revision int64) error {
+// that of old. It returns the revision at which the object stands.
+func (n *node) write(ctx context.Context, kind resource.Kind, name string, object, old proto.Message,
+	revision int64) (int64, error) {
 	resource.Canonicalize(object)
 	if _, err := resource.Check(object); err != nil {
-		return fmt.Errorf("%s %s: %w", kind, name, err)
+		return 0, fmt.Errorf("%s %s: %w", kind, name, err)
 	}
 	next := resource.Successor(object, old)
 	if old != nil && resource.SameStored(old, next) {
-		return nil
+		return revision, nil
 	}
 	value, err := resource.Encode(next)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	key := store.ResourceKey(string(kind), "", name)
-	_, err = n.store.Txn(ctx, []store.Compare{{Key: key, ModRevision: revision}}, []store.Op{{Key: key, Value: value}})
+	revision, err = n.store.Txn(ctx, []store.Compare{{Key: key, ModRevision: revision}}, []store.Op{{Key: key, Value: value}})
 	if err != nil {
-		return fmt.Errorf("write %s %s: %w", kind, name, err)
+		return 0, fmt.Errorf("write %s %s: %w", kind, name, err)
 	}
-	return nil
+	return revision, nil
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"net/netip"
 	"slices"
 	"sync"
@@ -169,4 +170,14 @@ func routerID(own *resource.Node) netip.Addr {
 		return own.RouteReflectorClusterID
 	}
 	return hashedRouterID(own.Name)
+}
+
+// hashedRouterID makes a BGP identifier of a name (FNV-1a), for nodes without
+// an IPv4 address. It is never zero, and outside class E and multicast, which
+// some routers refuse.
+func hashedRouterID(name string) netip.Addr {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name)) // never fails
+	sum := h.Sum32()
+	return netip.AddrFrom4([4]byte{byte(1 + sum>>24%223), byte(sum >> 16), byte(sum >> 8), byte(sum)})
 }
