@@ -39,6 +39,16 @@ func stored(t *testing.T, h *lab.Host, endpoints []string, under string) map[str
 	return values
 }
 
+// storedValue returns the value of a key.
+func storedValue(t *testing.T, h *lab.Host, endpoints []string, key string) []byte {
+	t.Helper()
+	value, ok := stored(t, h, endpoints, key)[""]
+	if !ok {
+		t.Fatalf("%s is not stored", key)
+	}
+	return []byte(value)
+}
+
 // storeValue writes a value byte by byte, which no argument of a program can
 // hold.
 func storeValue(t *testing.T, h *lab.Host, endpoint, key string, value []byte) {

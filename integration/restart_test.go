@@ -84,6 +84,7 @@ func TestRestartWhileEtcdIsAway(t *testing.T) {
 	const restartTime = 12 * time.Second
 	p := newPair(t, "away", fmt.Sprintf("  gracefulRestartTime: %s\n  advertiseDelay: 5s\n", restartTime))
 	d := p.Hosts[0]
+	waitCopy(t, d, 1)
 	f := p.startTraffic(t)
 	p.Etcd[0].Kill()
 	d.Kill()
