@@ -69,7 +69,6 @@ type Agent struct {
 	feed      *feed
 	node      *node
 	stages    *stages
-	origins   *origins
 	workloads *workloads // nil on a reflector
 	learned   *learned   // nil on a reflector
 	sessions  *sessions
@@ -96,9 +95,9 @@ func New(opts Options) *Agent {
 		view: a.view, speaker: opts.Speaker, log: log.Named("sessions"), applied: make(chan struct{}),
 	}
 	if opts.Table != nil {
-		a.origins = newOrigins(opts.Speaker)
-		a.workloads = newWorkloads(a.view, opts.Table, opts.Interfaces, a.origins, a.stages, log.Named("workloads"))
 		a.learned = newLearned(opts.Speaker, opts.Table, log.Named("learned"))
+		a.workloads = newWorkloads(a.view, opts.Table, opts.Interfaces, newOrigins(opts.Speaker, a.learned), a.stages,
+			log.Named("workloads"))
 	}
 	return a
 }

@@ -19,12 +19,19 @@ type learned struct {
 	table   *fib.Table
 	log     hclog.Logger
 
-	mu     sync.Mutex // guards the rest
-	routes *bgp.Routes
+	// rivals is signalled when a path to a watched prefix came or went.
+	rivals chan struct{}
+
+	mu      sync.Mutex // guards the rest
+	routes  *bgp.Routes
+	watched map[netip.Prefix]struct{}
 }
 
 func newLearned(s bgp.Speaker, t *fib.Table, log hclog.Logger) *learned {
-	return &learned{speaker: s, table: t, log: log, routes: bgp.NewRoutes(ways{t})}
+	return &learned{
+		speaker: s, table: t, log: log, rivals: make(chan struct{}, 1),
+		routes: bgp.NewRoutes(ways{t}), watched: make(map[netip.Prefix]struct{}),
+	}
 }
 
 // Run carries learned paths to the table until ctx ends.
@@ -51,6 +58,9 @@ func (l *learned) flush(refresh bool) {
 	defer l.mu.Unlock()
 	for _, set := range l.speaker.Drain() {
 		l.routes.Put(set)
+		if _, ok := l.watched[set.Prefix]; ok {
+			signal(l.rivals)
+		}
 	}
 	if refresh {
 		l.routes.Refresh()
@@ -73,6 +83,23 @@ func (l *learned) flush(refresh bool) {
 	for _, key := range changes.Gone {
 		l.table.DeleteGroup(fib.GroupKey(key))
 	}
+}
+
+// watch reports whether another host has a path to p, and asks for a signal of
+// rivals when that changes.
+func (l *learned) watch(p netip.Prefix) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watched[p] = struct{}{}
+	_, ok := l.routes.Group(p)
+	return ok
+}
+
+// unwatch ends what watch asked for.
+func (l *learned) unwatch(p netip.Prefix) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.watched, p)
 }
 
 // nextHopsOf returns where a learned route is sent now.

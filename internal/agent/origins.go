@@ -1,0 +1,94 @@
+package agent
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/projectvrouter/vrouter/bgp"
+)
+
+// elevatedLocalPref is what Calico gives a route of elevated priority: 2³¹−1
+// less the priority, 512.
+const elevatedLocalPref = 1<<31 - 1 - 512
+
+// origins originates prefixes, as the better path while another host still has
+// one: so the new home of a workload that moved wins at once. It has one user
+// at a time, the edge that holds it.
+type origins struct {
+	speaker bgp.Speaker
+	rivals  *learned
+	all     map[netip.Prefix]bool // value: as the better path
+	better  int
+}
+
+func newOrigins(s bgp.Speaker, r *learned) *origins {
+	return &origins{speaker: s, rivals: r, all: make(map[netip.Prefix]bool)}
+}
+
+func (o *origins) originate(p netip.Prefix) error {
+	if _, ok := o.all[p]; ok {
+		return nil
+	}
+	return o.announce(p, o.rivals.watch(p))
+}
+
+func (o *origins) announce(p netip.Prefix, better bool) error {
+	var a bgp.Attributes
+	if better {
+		a.LocalPref = elevatedLocalPref
+	}
+	if err := o.speaker.Originate(p, a); err != nil {
+		o.rivals.unwatch(p)
+		return fmt.Errorf("originate: %w", err)
+	}
+	o.count(p, -1)
+	o.all[p] = better
+	o.count(p, +1)
+	if !better {
+		o.rivals.unwatch(p)
+	}
+	return nil
+}
+
+func (o *origins) withdraw(p netip.Prefix) {
+	if _, ok := o.all[p]; !ok {
+		return
+	}
+	o.count(p, -1)
+	delete(o.all, p)
+	o.rivals.unwatch(p)
+	_ = o.speaker.Withdraw(p) // fails only when the speaker has stopped
+}
+
+// settle announces as plain what is no longer contested.
+func (o *origins) settle() {
+	if o.better == 0 {
+		return
+	}
+	for p, better := range o.all {
+		if better && !o.contested(p) {
+			_ = o.announce(p, false) // tried again at the next settle
+		}
+	}
+}
+
+// contested reports whether a peer still has a path to p of its own. A Speaker
+// need not tell of the paths of others to what we originate, but it has them.
+func (o *origins) contested(p netip.Prefix) bool {
+	if o.rivals.watch(p) {
+		return true
+	}
+	for e := range o.speaker.Routes(bgp.Filter{Within: p}) {
+		if !e.Own && e.Prefix == p && e.Refused == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// count keeps the number of prefixes that are announced as the better path.
+func (o *origins) count(p netip.Prefix, delta int) {
+	if o.all[p] {
+		o.better += delta
+	}
+}

@@ -1,0 +1,52 @@
+package agent
+
+import (
+	"context"
+	"net/netip"
+	"time"
+)
+
+// forgetFlows deletes the flows of an address that an endpoint here has left,
+// once the kernel sends nothing to where it was: before, the next packet would
+// bring them back.
+func (w *workloads) forgetFlows(ctx context.Context, prefix netip.Prefix) {
+	if _, ok := w.leaving[prefix]; !ok {
+		return
+	}
+	if s := w.table.Get(prefix); s.Kernel != nil && !(s.Wanted && s.Programmed) {
+		return
+	}
+	delete(w.leaving, prefix)
+	if err := w.ifs.Forget(ctx, prefix.Addr()); err != nil {
+		w.log.Warn("flows of an address that left were not forgotten", "prefix", prefix, "error", err)
+	}
+}
+
+// soonPause is the pause before finish where only the kernel is to be waited
+// for, which does not always say when a route is gone.
+const soonPause = 100 * time.Millisecond
+
+// unfinished returns in what time finish has something to do, because no event
+// may come for it; zero: there is nothing.
+func (w *workloads) unfinished() time.Duration {
+	switch {
+	case len(w.leaving) > 0:
+		return soonPause
+	case len(w.troubled) > 0 || w.origins.better > 0:
+		return longPause
+	}
+	return 0
+}
+
+// finish tries again what was refused, or went by without news.
+func (w *workloads) finish(ctx context.Context) {
+	for prefix := range w.leaving {
+		w.forgetFlows(ctx, prefix)
+	}
+	for id := range w.troubled {
+		l := w.byID[id]
+		l.trouble = w.ifs.Prepare(ctx, l.spec.Interface, l.spec.InterfaceType)
+		w.advance(id, l)
+	}
+	w.origins.settle()
+}
