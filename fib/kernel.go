@@ -50,6 +50,7 @@ type Observer interface {
 // Presence says how an observed thing came about.
 type Presence uint8
 
+// The ways in which a thing comes to be observed.
 const (
 	Present   Presence = iota // it is there, beside others
 	Replacing                 // it is there, in place of the first in its slot
@@ -59,6 +60,7 @@ const (
 // Kind is the type of an Entry.
 type Kind uint8
 
+// The kinds of entries.
 const (
 	KindUnicast   Kind = iota // forwards to its next hops
 	KindBlackhole             // drops silently

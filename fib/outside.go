@@ -26,15 +26,14 @@ func newOutside() outside {
 	}
 }
 
-// setLink takes what is known of a link, and returns what was known before.
-func (o *outside) setLink(l Link) (old Link) {
-	old = o.links[l.Index]
+// setLink takes what is known of a link.
+func (o *outside) setLink(l Link) {
+	old := o.links[l.Index]
 	if old.Name != "" && old.Name != l.Name && o.byName[old.Name] == l.Index {
 		delete(o.byName, old.Name)
 	}
 	o.links[l.Index] = l
 	o.byName[l.Name] = l.Index
-	return old
 }
 
 func (o *outside) dropLink(index int32) (old Link) {

@@ -10,6 +10,7 @@ import (
 // be realised wins.
 type Source uint8
 
+// The sources, the strongest first.
 const (
 	Workload   Source = iota // a local endpoint
 	Overlay                  // a tunnel to another host
@@ -31,6 +32,7 @@ func (s Source) String() string {
 // Family is an address family.
 type Family uint8
 
+// The address families.
 const (
 	IPv4 Family = iota
 	IPv6

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 
 	"github.com/projectvrouter/vrouter/internal/reconcile"
 )
@@ -17,15 +18,15 @@ const batch = 8192
 // everything in place. It is called once.
 func (t *Table) Run(ctx context.Context) error {
 	watching := make(chan struct{})
-	done := make(chan error, 1)
-	go func() { done <- t.watch(ctx, watching) }()
+	var watch sync.WaitGroup
+	watch.Go(func() { t.watch(ctx, watching) })
+	defer watch.Wait()
 	select {
 	case <-watching:
 	case <-ctx.Done():
-		return <-done
+		return nil
 	}
-	err := t.loop.Run(ctx)
-	return errors.Join(err, <-done)
+	return t.loop.Run(ctx)
 }
 
 // Sync makes the kernel equal to what is wanted, as far as that can be; with

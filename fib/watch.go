@@ -2,6 +2,7 @@ package fib
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"sync"
@@ -14,7 +15,7 @@ const resubscribe = time.Second
 
 // watch hears of what others change until ctx is done; started is closed when
 // it hears, or when it cannot.
-func (t *Table) watch(ctx context.Context, started chan struct{}) error {
+func (t *Table) watch(ctx context.Context, started chan struct{}) {
 	once := sync.OnceFunc(func() { close(started) })
 	ready := func() {
 		once()
@@ -31,7 +32,7 @@ func (t *Table) watch(ctx context.Context, started chan struct{}) error {
 		}
 		once()
 		t.log.Warn("kernel events interrupted", "error", err, "retry_in", resubscribe)
-		if err == ErrOverrun {
+		if errors.Is(err, ErrOverrun) {
 			continue
 		}
 		select {
@@ -39,7 +40,6 @@ func (t *Table) watch(ctx context.Context, started chan struct{}) error {
 		case <-time.After(resubscribe):
 		}
 	}
-	return nil
 }
 
 // watcher is the Observer of events.

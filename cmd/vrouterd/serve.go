@@ -248,8 +248,7 @@ func hasAddress(a netip.Addr) bool {
 
 // apiAddress is where other nodes may call this one; empty: nowhere.
 func apiAddress(cfg config.Config, id agent.Identity) string {
-	switch {
-	case cfg.API.Advertise != "" || cfg.API.Listen == "":
+	if cfg.API.Advertise != "" || cfg.API.Listen == "" {
 		return cfg.API.Advertise
 	}
 	host, port, err := net.SplitHostPort(cfg.API.Listen)

@@ -63,7 +63,7 @@ func newFixture(t *testing.T, newHost func(*testing.T) Host, plain bool) *fixtur
 }
 
 // start runs a new table over the host: at first, and as a restart does.
-func (f *fixture) start() *fib.Table {
+func (f *fixture) start() {
 	f.t.Helper()
 	if f.stop != nil {
 		f.stop()
@@ -85,7 +85,6 @@ func (f *fixture) start() *fib.Table {
 	case <-time.After(patience):
 		f.t.Fatal("the table never became ready")
 	}
-	return f.table
 }
 
 // done opens the sweeps of all sources.
