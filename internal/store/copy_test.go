@@ -24,7 +24,7 @@ func someCopy(n int) Copy {
 }
 
 // sameValues compares copies; no value and an empty one are the same.
-var sameValues = cmp.Comparer(func(a, b []byte) bool { return bytes.Equal(a, b) })
+var sameValues = cmp.Comparer(bytes.Equal)
 
 func TestCopy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "copy")

@@ -97,7 +97,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if server.Shutdown(closing) != nil {
 		_ = server.Close() // a profile that runs for longer is cut
 	}
-	_ = <-served // http.ErrServerClosed, or too late to matter
+	<-served // http.ErrServerClosed, or too late to matter
 	return nil
 }
 

@@ -162,7 +162,7 @@ func (w *watch) snapshot(ctx context.Context) error {
 				return err
 			}
 			revision = page.Revision
-			w.Feed.Snapshot(page.KVs)
+			w.Snapshot(page.KVs)
 			if page.Next == "" {
 				break
 			}
