@@ -5,6 +5,7 @@
 package fabric
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -58,12 +59,15 @@ func Program(t lab.T, name string) string {
 // and its store are.
 type Settings struct {
 	Role      string // "agent" (default) or "reflector"
+	Node      string // name of the node; the host's if empty
 	IPv4      string // with prefix length
 	IPv6      string
 	ASNumber  uint32
 	ClusterID string
 	Labels    map[string]string
 	Endpoints []string // of etcd; none: the embedded store
+	Store     string   // YAML lines below store:
+	API       string   // YAML lines below api:
 	BGP       string   // YAML lines below bgp:
 	Extra     string   // YAML lines at the top level
 	Quiet     bool     // log at level info, for measuring
@@ -108,7 +112,7 @@ func (d *Daemon) Configure(s Settings) {
 	d.Settings = s
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("node:\n  name: %s", d.Name())
+	line("node:\n  name: %s", cmp.Or(s.Node, d.Name()))
 	if s.IPv4 != "" {
 		line("  ipv4Address: %s", s.IPv4)
 	}
@@ -134,7 +138,9 @@ func (d *Daemon) Configure(s Settings) {
 			line("  - %s", e)
 		}
 	}
+	b.WriteString(s.Store)
 	line("api:\n  socket: %s", d.Socket())
+	b.WriteString(s.API)
 	line("metrics:\n  listen: 127.0.0.1:9091\n  pprof: true")
 	line("log:\n  level: %s", map[bool]string{false: "debug", true: "info"}[s.Quiet])
 	if s.BGP != "" {
