@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,6 +40,7 @@ type rig struct {
 	agent   *Agent
 	table   *fib.Table
 	speaker *bgptest.Fake
+	hears   *recorder // the speaker as the agent has it
 	ifs     *fakeInterfaces
 	health  *telemetry.Health
 	stop    func() error
@@ -46,7 +48,7 @@ type rig struct {
 
 // withRig runs f with a rig whose host has an uplink, in a cluster of two
 // nodes with a pool of each family. No agent runs yet.
-func withRig(t *testing.T, f func(*rig)) {
+func withRig(t *testing.T, f func(*testing.T, *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{t: t, store: store.NewMemory(), kernel: fibtest.New(), network: bgptest.NewNetwork(), calls: new(calls)}
@@ -58,7 +60,7 @@ func withRig(t *testing.T, f func(*rig)) {
 		r.put(poolObject("six", "fd10::/64"))
 		defer r.store.Close()
 		defer r.end()
-		f(r)
+		f(t, r)
 	})
 }
 
@@ -72,9 +74,10 @@ func (r *rig) start(change ...func(*Options)) {
 	r.health = telemetry.NewHealth(Conditions()...)
 	log := hclog.New(&hclog.LoggerOptions{Output: r.t.Output(), Level: hclog.Info, DisableTime: true})
 	r.table = fib.New(watched{r.kernel, r.calls}, fib.Options{Report: []fib.Source{fib.Workload}, Logger: log.Named("fib")})
+	r.hears = &recorder{Speaker: r.speaker, calls: r.calls}
 	opts := Options{
 		Identity: identity1(), Store: r.client, LeaseTTL: 15 * time.Second,
-		Speaker: &recorder{Speaker: r.speaker, calls: r.calls}, Table: r.table, Interfaces: r.ifs,
+		Speaker: r.hears, Table: r.table, Interfaces: r.ifs,
 		Health: r.health, Logger: log,
 	}
 	for _, c := range change {
@@ -263,10 +266,58 @@ func (c *calls) take() []string {
 	return list
 }
 
+// left puts routes into the kernel as an earlier run left them: of a workload on
+// up0 and learned from host2.
+func (r *rig) left() {
+	r.t.Helper()
+	up0 := r.kernel.Index("up0")
+	for prefix, e := range map[string]fib.Entry{
+		leftWorkload: {Protocol: fib.DefaultProtocol, Hops: []fib.Hop{{Index: up0}}},
+		leftLearned:  {Protocol: fib.DefaultProtocol + 2, Hops: []fib.Hop{{Index: up0, Gateway: netip.MustParseAddr(addr2)}}},
+	} {
+		e.Prefix, e.Table, e.Metric = pfx(prefix), fib.DefaultTable, fib.DefaultMetric
+		if errs := r.kernel.Interfere(fib.Change{Op: fib.Create, Entry: e}); errs != nil {
+			r.t.Fatal(errs)
+		}
+	}
+}
+
+const (
+	leftWorkload = "10.0.8.8/32"
+	leftLearned  = "10.0.9.9/32"
+
+	leftWorkloadLine = "10.0.8.8/32 dev up0 proto 118 metric 118"
+	leftLearnedLine  = "10.0.9.9/32 via 192.0.2.2 dev up0 proto 120 metric 118"
+)
+
+// copy is a local copy of the store as it is.
+func (r *rig) copy() store.Copy {
+	r.t.Helper()
+	cluster, revision, err := store.EnsureIdentity(r.t.Context(), r.store)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	page, err := r.store.List(r.t.Context(), store.ResourcePrefix, store.ListOptions{})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return store.Copy{GUID: cluster.GUID, Epoch: cluster.Epoch, Revision: revision, SavedAt: time.Now(), KVs: page.KVs}
+}
+
 // recorder notes what is said to a Speaker.
 type recorder struct {
 	bgp.Speaker
 	calls *calls
+	// silent makes peers appear as if they had sent no End-of-RIB.
+	silent atomic.Bool
+}
+
+func (r *recorder) Peers() []bgp.PeerState {
+	list := r.Speaker.Peers()
+	for i := range list {
+		list[i].EndOfRIB = list[i].EndOfRIB && !r.silent.Load()
+	}
+	return list
 }
 
 func (r *recorder) Start(ctx context.Context, s bgp.Settings) error {
