@@ -130,6 +130,20 @@ func (r *rig) put(msg proto.Message) int64 {
 	return r.write(store.Op{Key: keyOf(msg), Value: value})
 }
 
+// putAll writes objects in one transaction.
+func (r *rig) putAll(objects ...proto.Message) {
+	r.t.Helper()
+	var ops []store.Op
+	for _, msg := range objects {
+		value, err := resource.Encode(msg)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		ops = append(ops, store.Op{Key: keyOf(msg), Value: value})
+	}
+	r.write(ops...)
+}
+
 func (r *rig) delete(msg proto.Message) {
 	r.t.Helper()
 	r.write(store.Op{Key: keyOf(msg), Delete: true})
