@@ -47,18 +47,24 @@ type wiredHost struct {
 const (
 	racks        = 2
 	hostsPerRack = 2
-	spineAS      = 65000
-	sharedAS     = 65500
+	// SpineAS is the AS of the spine.
+	SpineAS  = 65000
+	sharedAS = 65500
 )
 
-func torAS(rack int) int { return 65100 + rack }
+// ToRAS is the AS of a rack's top-of-rack switch. Racks count from 1.
+func (r *Racks) ToRAS(rack int) uint32 { return uint32(65100 + rack) }
 
-func (r *Racks) hostAS(rack int) uint32 {
+// HostAS is the AS of the hosts of a rack.
+func (r *Racks) HostAS(rack int) uint32 {
 	if r.as == Shared {
 		return sharedAS
 	}
 	return uint32(65200 + rack)
 }
+
+// Rack is the rack that a host of Hosts stands in.
+func (r *Racks) Rack(host int) int { return r.wired[host].rack }
 
 // NewRacks builds the fabric and waits for nothing but etcd and the routers.
 func NewRacks(t lab.T, name string, as RackAS) *Racks {
@@ -73,13 +79,13 @@ func NewRacks(t lab.T, name string, as RackAS) *Racks {
 		r.wire(rack)
 	}
 	r.Etcd = r.Lab.Etcd(lab.EtcdMember{Host: etcdHost, Addr: netip.MustParseAddr("10.9.0.2")})[0]
-	r.Spine = r.spineHost.BIRD(spineConfig())
+	r.Spine = r.spineHost.BIRD(r.spineConfig())
 	for rack, h := range r.torHosts {
-		r.ToRs = append(r.ToRs, h.FRR(r.torConfig(rack+1)))
+		r.ToRs = append(r.ToRs, StartFRR(t, h, r.torConfig(rack+1)))
 	}
 	for _, h := range r.wired {
 		settings := Settings{
-			IPv4: h.v4, IPv6: h.v6, ASNumber: r.hostAS(h.rack), Endpoints: []string{r.Etcd.Endpoint},
+			IPv4: h.v4, IPv6: h.v6, ASNumber: r.HostAS(h.rack), Endpoints: []string{r.Etcd.Endpoint},
 			Labels: map[string]string{"rack": fmt.Sprintf("rack%d", h.rack)},
 		}
 		r.Hosts = append(r.Hosts, New(t, h.host, settings))
@@ -136,7 +142,7 @@ apiVersion: projectcalico.org/v3
 kind: BGPPeer
 metadata: {name: tor%d-%s}
 spec: {peerIP: "%s", asNumber: %d, nodeSelector: rack == 'rack%d'}
-`, rack, family, ip, torAS(rack), rack)
+`, rack, family, ip, r.ToRAS(rack), rack)
 		}
 	}
 	return b.String()
@@ -147,23 +153,23 @@ spec: {peerIP: "%s", asNumber: %d, nodeSelector: rack == 'rack%d'}
 func (r *Racks) torConfig(rack int) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("frr defaults datacenter")
 	line("ip prefix-list POOL seq 5 permit %s ge 32", PoolIPv4)
 	line("ipv6 prefix-list POOL6 seq 5 permit %s ge 128", PoolIPv6)
 	line("route-map POOL permit 10\n match ip address prefix-list POOL")
 	line("route-map POOL6 permit 10\n match ipv6 address prefix-list POOL6")
-	line("router bgp %d", torAS(rack))
+	line("router bgp %d", r.ToRAS(rack))
 	line(" bgp router-id 10.255.0.%d\n bgp graceful-restart\n bgp graceful-restart preserve-fw-state", rack)
 	line(" bgp bestpath as-path multipath-relax\n no bgp default ipv4-unicast")
 	for _, f := range []struct{ group, af, listen, spine, filter string }{
 		{"HOSTS", "ipv4", fmt.Sprintf("10.1.%d.0/24", rack), fmt.Sprintf("10.8.%d.1", rack), "POOL"},
 		{"HOSTS6", "ipv6", fmt.Sprintf("fd00:1:%d::/64", rack), fmt.Sprintf("fd00:8:%d::1", rack), "POOL6"},
 	} {
-		line(" neighbor %s peer-group\n neighbor %s remote-as %d", f.group, f.group, r.hostAS(rack))
+		line(" neighbor %s peer-group\n neighbor %s remote-as %d", f.group, f.group, r.HostAS(rack))
 		line(" bgp listen range %s peer-group %s", f.listen, f.group)
-		line(" neighbor %s remote-as %d\n neighbor %s timers connect 1", f.spine, spineAS, f.spine)
+		line(" neighbor %s remote-as %d\n neighbor %s timers connect 1", f.spine, SpineAS, f.spine)
 		line(" address-family %s unicast", f.af)
 		line("  neighbor %s activate\n  neighbor %s route-map %s in", f.group, f.group, f.filter)
+		line("  neighbor %s soft-reconfiguration inbound", f.group) // keeps what the filter refuses, to be seen
 		if r.as == Shared {
 			line("  neighbor %s as-override", f.group)
 		}
@@ -174,7 +180,7 @@ func (r *Racks) torConfig(rack int) string {
 	return b.String()
 }
 
-func spineConfig() string {
+func (r *Racks) spineConfig() string {
 	var b strings.Builder
 	b.WriteString(`
 router id 10.255.0.100;
@@ -194,7 +200,7 @@ protocol bgp tor%[1]dv6 {
   connect retry time 1; connect delay time 1; error wait time 1, 2;
   ipv6 { import all; export all; };
 }
-`, rack, spineAS, torAS(rack))
+`, rack, SpineAS, r.ToRAS(rack))
 	}
 	return b.String()
 }
