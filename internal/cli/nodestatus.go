@@ -57,8 +57,9 @@ func (a *app) writeConditions(s *vrouterv1.GetStatusResponse, wide bool) error {
 	} else {
 		a.painted("not ready", bad)
 	}
-	failing := slices.ContainsFunc(s.GetConditions(), func(c *vrouterv1.Condition) bool { return !c.GetOk() })
-	if len(s.GetConditions()) == 0 || !wide && !failing {
+	// A condition that holds may carry a remark, such as that the store is away.
+	telling := slices.ContainsFunc(s.GetConditions(), func(c *vrouterv1.Condition) bool { return !c.GetOk() || c.GetReason() != "" })
+	if len(s.GetConditions()) == 0 || !wide && !telling {
 		return nil
 	}
 	a.line("")
