@@ -74,6 +74,20 @@ func (s *swapped) requireHeld(t *testing.T, words string) {
 	requireAllPairs(t, s.workloads)
 }
 
+// restartHeld kills a daemon while the store is foreign: it works from its
+// copy, and refuses the store as its predecessor did.
+func (s *swapped) restartHeld(t *testing.T, d *fabric.Daemon) {
+	t.Helper()
+	s.begin(t)
+	d.Kill()
+	d.Start()
+	d.WaitCondition("synced", "local copy")
+	for _, d := range s.Hosts {
+		d.WaitEstablished(2)
+	}
+	s.requireHeld(t, "empty")
+}
+
 // adopt has one host adopt the store, and waits until all go on.
 func (s *swapped) adopt(t *testing.T) {
 	t.Helper()
@@ -134,6 +148,7 @@ func (s *swapped) emptied(t *testing.T) {
 		}
 	})
 	s.requireHeld(t, "empty")
+	s.restartHeld(t, s.Hosts[1])
 	requireCode(t, registerOn(t.Context(), s.Hosts[0], "h1", "newer", "calinewer", "10.65.1.77"), codes.InvalidArgument, "IPPool")
 	s.adopt(t)
 	s.requireRoutes(t, 0)

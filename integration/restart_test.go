@@ -61,8 +61,8 @@ func (p *pair) etcdAway(t *testing.T) {
 		requireCode(t, err, codes.Unavailable, "")
 	}
 	for _, d := range p.Hosts {
-		if !d.Process().Running() {
-			t.Fatalf("host %s: vrouterd has ended: %v", d.Name(), d.Process().Wait())
+		if out, err := d.Ctl("node", "status"); err != nil || !strings.Contains(out, "changes wait, forwarding goes on") {
+			t.Errorf("host %s: its status does not say that the store is away: %v\n%s", d.Name(), err, out)
 		}
 	}
 	p.Etcd[0].Start()
