@@ -88,6 +88,13 @@ func (f *feed) Ours(ctx context.Context) (guid string, ok bool) {
 	}
 }
 
+// Turned is closed when the store becomes ours, or foreign.
+func (f *feed) Turned() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.turned
+}
+
 // Foreign says why the store is not the one that this node knew; empty when
 // it is, or was not reached.
 func (f *feed) Foreign() string {

@@ -11,9 +11,12 @@ import (
 // Descriptions of the metrics. They are read when somebody asks, from the
 // engines themselves, so that they cannot drift from what these do.
 type descriptions struct {
-	build, revision, endpoints, reached                      *prometheus.Desc
-	peerUp, peerTransitions, received, accepted, advertised  *prometheus.Desc
-	routesWanted, routesProgrammed, undecodable, fibNextHops *prometheus.Desc
+	build, revision, lag, reachable, undecodable            *prometheus.Desc
+	endpoints, reached                                      *prometheus.Desc
+	peerUp, peerTransitions, received, accepted, advertised *prometheus.Desc
+	endOfRIB, stale                                         *prometheus.Desc
+	wanted, programmed, nextHopSets                         *prometheus.Desc
+	writes, refused, foreign, readBacks, lastReadBack       *prometheus.Desc
 }
 
 func newDescriptions() descriptions {
@@ -22,61 +25,117 @@ func newDescriptions() descriptions {
 	}
 	peer := []string{"peer", "address", "family"}
 	return descriptions{
-		build:            desc("build_info", "Always 1; the label is the version.", "version"),
-		revision:         desc("store_revision", "Revision of the store up to which this node has seen everything."),
-		undecodable:      desc("store_objects_undecodable", "Stored objects that this version cannot use."),
-		endpoints:        desc("endpoints", "Endpoints of this node."),
-		reached:          desc("endpoints_reached", "Endpoints of this node that have reached a stage, or a later one.", "stage"),
-		peerUp:           desc("bgp_peer_established", "Whether the session is Established (1) or not (0).", peer...),
-		peerTransitions:  desc("bgp_peer_established_total", "How often the session came up.", peer...),
-		received:         desc("bgp_peer_prefixes_received", "Prefixes that the peer told.", peer...),
-		accepted:         desc("bgp_peer_prefixes_accepted", "Prefixes that passed the import policy.", peer...),
-		advertised:       desc("bgp_peer_prefixes_advertised", "Prefixes that were told to the peer.", peer...),
-		routesWanted:     desc("fib_routes_wanted", "Routes that a source wants.", "source"),
-		routesProgrammed: desc("fib_routes_programmed", "Routes of a source that the kernel holds.", "source"),
-		fibNextHops:      desc("fib_next_hop_sets", "Sets of BGP next hops in use."),
+		build:           desc("build_info", "Always 1; the label is the version.", "version"),
+		revision:        desc("store_revision", "Revision of the store up to which this node has seen everything."),
+		lag:             desc("store_revision_lag", "Revisions that the store is ahead of this node, as far as it has said."),
+		reachable:       desc("store_reachable", "Whether the store was followed and answered last (1) or not (0)."),
+		undecodable:     desc("store_objects_undecodable", "Stored objects that this version cannot use."),
+		endpoints:       desc("endpoints", "Endpoints of this node."),
+		reached:         desc("endpoints_reached", "Endpoints of this node that have reached a stage, or a later one.", "stage"),
+		peerUp:          desc("bgp_peer_established", "Whether the session is Established (1) or not (0).", peer...),
+		peerTransitions: desc("bgp_peer_established_total", "How often the session came up.", peer...),
+		received:        desc("bgp_peer_prefixes_received", "Prefixes that the peer told.", peer...),
+		accepted:        desc("bgp_peer_prefixes_accepted", "Prefixes that passed the import policy.", peer...),
+		advertised:      desc("bgp_peer_prefixes_advertised", "Prefixes that were told to the peer.", peer...),
+		endOfRIB:        desc("bgp_peer_end_of_rib", "Whether the peer has told everything (1) or not (0) since the session came up.", peer...),
+		stale:           desc("bgp_peer_prefixes_stale", "Prefixes of the peer kept over its restart.", peer...),
+		wanted:          desc("fib_routes_wanted", "Routes that a source wants.", "source"),
+		programmed:      desc("fib_routes_programmed", "Routes of a source that the kernel holds.", "source"),
+		nextHopSets:     desc("fib_next_hop_sets", "Sets of BGP next hops in use."),
+		writes:          desc("fib_writes_total", "Changes asked of the kernel."),
+		refused:         desc("fib_writes_refused_total", "Changes that the kernel refused."),
+		foreign:         desc("fib_foreign_changes_total", "Changes of our routes and objects by others, which are repaired."),
+		readBacks:       desc("fib_read_backs_total", "Complete reads of the kernel's routes."),
+		lastReadBack:    desc("fib_read_back_seconds", "How long the last read took."),
 	}
 }
 
+// all lists the descriptions that a node of the role has.
+func (d descriptions) all(dataplane bool) []*prometheus.Desc {
+	list := []*prometheus.Desc{
+		d.build, d.revision, d.lag, d.reachable, d.undecodable,
+		d.peerUp, d.peerTransitions, d.received, d.accepted, d.advertised, d.endOfRIB, d.stale,
+	}
+	if dataplane {
+		list = append(list, d.endpoints, d.reached, d.wanted, d.programmed, d.nextHopSets,
+			d.writes, d.refused, d.foreign, d.readBacks, d.lastReadBack)
+	}
+	return list
+}
+
 // Describe implements prometheus.Collector.
-func (a *Agent) Describe(ch chan<- *prometheus.Desc) { ch <- newDescriptions().build }
+func (a *Agent) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range newDescriptions().all(a.opts.Table != nil) {
+		ch <- d
+	}
+}
 
 // Collect implements prometheus.Collector.
 func (a *Agent) Collect(ch chan<- prometheus.Metric) {
 	d := newDescriptions()
-	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
-	}
-	gauge(d.build, 1, version.String())
-	gauge(d.revision, float64(a.view.Revision()))
+	c := collector(ch)
+	c.gauge(d.build, 1, version.String())
+	c.gauge(d.revision, float64(a.view.Revision()))
+	lag, answers := a.feed.Lag()
+	c.gauge(d.lag, float64(lag))
+	c.gauge(d.reachable, one(answers))
 	bad := 0
 	for range a.view.Problems() {
 		bad++
 	}
-	gauge(d.undecodable, float64(bad))
+	c.gauge(d.undecodable, float64(bad))
 	for _, p := range a.opts.Speaker.Peers() {
-		labels := []string{p.Session.Name, p.Session.Peer.String(), p.Session.Family.String()}
-		up := 0.0
-		if p.State == bgp.Established {
-			up = 1
-		}
-		gauge(d.peerUp, up, labels...)
-		ch <- prometheus.MustNewConstMetric(d.peerTransitions, prometheus.CounterValue, float64(p.Established), labels...)
-		gauge(d.received, float64(p.Received), labels...)
-		gauge(d.accepted, float64(p.Accepted), labels...)
-		gauge(d.advertised, float64(p.Advertised), labels...)
+		c.peer(d, p)
 	}
-	if a.opts.Table == nil {
-		return
+	if a.opts.Table != nil {
+		a.collectDataplane(c, d)
 	}
+}
+
+func (a *Agent) collectDataplane(c collector, d descriptions) {
 	for _, source := range fib.Sources() {
 		programmed, wanted := a.opts.Table.Count(source)
-		gauge(d.routesWanted, float64(wanted), source.String())
-		gauge(d.routesProgrammed, float64(programmed), source.String())
+		c.gauge(d.wanted, float64(wanted), source.String())
+		c.gauge(d.programmed, float64(programmed), source.String())
 	}
+	stats := a.opts.Table.Stats()
+	c.counter(d.writes, float64(stats.Writes))
+	c.counter(d.refused, float64(stats.Refused))
+	c.counter(d.foreign, float64(stats.Foreign))
+	c.counter(d.readBacks, float64(stats.ReadBacks))
+	c.gauge(d.lastReadBack, stats.LastReadBack.Seconds())
 	all, programmed, advertised := a.stages.count()
-	gauge(d.endpoints, float64(all))
-	gauge(d.reached, float64(programmed), "programmed")
-	gauge(d.reached, float64(advertised), "advertised")
-	gauge(d.fibNextHops, float64(a.learned.groupCount()))
+	c.gauge(d.endpoints, float64(all))
+	c.gauge(d.reached, float64(programmed), "programmed")
+	c.gauge(d.reached, float64(advertised), "advertised")
+	c.gauge(d.nextHopSets, float64(a.learned.groupCount()))
+}
+
+// collector takes the metrics of one Collect.
+type collector chan<- prometheus.Metric
+
+func (c collector) gauge(d *prometheus.Desc, value float64, labels ...string) {
+	c <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+}
+
+func (c collector) counter(d *prometheus.Desc, value float64, labels ...string) {
+	c <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, labels...)
+}
+
+func (c collector) peer(d descriptions, p bgp.PeerState) {
+	labels := []string{p.Session.Name, p.Session.Peer.String(), p.Session.Family.String()}
+	c.gauge(d.peerUp, one(p.State == bgp.Established), labels...)
+	c.counter(d.peerTransitions, float64(p.Established), labels...)
+	c.gauge(d.received, float64(p.Received), labels...)
+	c.gauge(d.accepted, float64(p.Accepted), labels...)
+	c.gauge(d.advertised, float64(p.Advertised), labels...)
+	c.gauge(d.endOfRIB, one(p.EndOfRIB), labels...)
+	c.gauge(d.stale, float64(p.GracefulRestart.Stale), labels...)
+}
+
+func one(holds bool) float64 {
+	if holds {
+		return 1
+	}
+	return 0
 }

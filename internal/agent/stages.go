@@ -85,6 +85,15 @@ func (s *stages) touchLocked(id resource.EndpointID) {
 	delete(s.waiters, id)
 }
 
+// touchAll makes drain tell of every endpoint.
+func (s *stages) touchAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id := range s.of {
+		s.dirty[id] = struct{}{}
+	}
+}
+
 // drain returns the endpoints whose progress changed; nil progress: gone.
 func (s *stages) drain() map[resource.EndpointID]*Progress {
 	s.mu.Lock()

@@ -39,7 +39,7 @@ func TestStatusNamesTheRevision(t *testing.T) {
 	withRig(t, func(t *testing.T, r *rig) {
 		r.start()
 		revision := fmt.Sprint(r.put(endpointObject("a", "host1", "10.0.0.1/32")))
-		r.pass(time.Second)
+		r.pass(100 * time.Millisecond)
 		if s := r.status("a"); s == nil || s.ProgrammedRevision != nil || s.GetNode() != "host1" || s.GetPolicy() != "none" || len(s.Problems) != 1 {
 			t.Fatalf("registered: %v", s)
 		}
@@ -58,7 +58,10 @@ func TestStatusIsRateLimited(t *testing.T) {
 		r.kernel.AddLink("w-a")
 		r.put(endpointObject("a", "host1", "10.0.0.1/32"))
 		r.start()
-		r.pass(2 * time.Second)
+		r.pass(500 * time.Millisecond)
+		if first := r.status("a"); first.GetAdvertisedRevision() == "" {
+			t.Errorf("the first status was not that at rest: %v", first)
+		}
 		seen := map[int64]bool{}
 		for range 50 { // up and down for 5 s
 			r.kernel.SetUp("w-a", false)
@@ -155,6 +158,29 @@ func TestStatusStoreIsFull(t *testing.T) {
 		r.pass(time.Minute)
 		if s := r.status("a"); s.GetAdvertisedRevision() != "" {
 			t.Errorf("the status was not made up for: %v", s)
+		}
+	})
+}
+
+// After an adoption nothing is known of what stands in the store.
+func TestStatusAfterAdoption(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		r.kernel.AddLink("w-a")
+		r.start()
+		r.put(endpointObject("a", "host1", "10.0.0.1/32"))
+		backup := r.store.Backup() // the spec without its status
+		if s := r.status("a"); s != nil {
+			t.Fatalf("published before it came to rest: %v", s)
+		}
+		r.pass(time.Minute)
+		r.store.Restore(backup)
+		r.pass(time.Minute)
+		if s := r.status("a"); s != nil {
+			t.Fatalf("a foreign store was given %v", s)
+		}
+		r.adopt()
+		if s := r.status("a"); s.GetAdvertisedRevision() == "" {
+			t.Errorf("status %v after the adoption", s)
 		}
 	})
 }
