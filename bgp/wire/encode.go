@@ -1,0 +1,108 @@
+package wire
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/projectvrouter/vrouter/bgp"
+)
+
+// Append appends a in canonical form. Of a what ParseAttributes gives is
+// encoded to the same bytes. Lists that are empty are left out, as is a NEXT_HOP
+// without address.
+func (a *Attributes) Append(b []byte) []byte {
+	b = append(b, wellKnown, byte(AttrOrigin), 1, byte(a.Origin))
+	b = appendAttribute(b, wellKnown, AttrASPath, a.ASPath.append(nil))
+	if a.NextHop.Addr.IsValid() {
+		b = appendAttribute(b, wellKnown, AttrNextHop, a.NextHop.append(nil))
+	}
+	if a.HasMED {
+		b = appendUint32(b, optionalNonTransitive, AttrMED, a.MED)
+	}
+	if a.HasLocalPref {
+		b = appendUint32(b, wellKnown, AttrLocalPref, a.LocalPref)
+	}
+	if a.AtomicAggregate {
+		b = appendHeader(b, wellKnown, AttrAtomicAggregate, 0)
+	}
+	if a.Aggregator.Addr.IsValid() {
+		b = binary.BigEndian.AppendUint32(appendHeader(b, optionalTransitive, AttrAggregator, 8), a.Aggregator.AS)
+		b = appendAddr4(b, a.Aggregator.Addr)
+	}
+	if n := len(a.Communities); n > 0 {
+		b = appendHeader(b, optionalTransitive, AttrCommunities, 4*n)
+		for _, c := range a.Communities {
+			b = binary.BigEndian.AppendUint32(b, uint32(c))
+		}
+	}
+	if a.OriginatorID.IsValid() {
+		b = appendAddr4(appendHeader(b, optionalNonTransitive, AttrOriginatorID, 4), a.OriginatorID)
+	}
+	if n := len(a.ClusterList); n > 0 {
+		b = appendHeader(b, optionalNonTransitive, AttrClusterList, 4*n)
+		for _, id := range a.ClusterList {
+			b = appendAddr4(b, id)
+		}
+	}
+	return a.appendLate(b)
+}
+
+// appendLate appends the attributes beyond CLUSTER_LIST, among which unknown
+// ones may stand.
+func (a *Attributes) appendLate(b []byte) []byte {
+	unknown := a.Unknown
+	before := func(t AttributeType) {
+		for ; len(unknown) > 0 && unknown[0].Type < t; unknown = unknown[1:] {
+			u := unknown[0]
+			b = appendAttribute(b, optionalTransitive|bit(u.Partial, flagPartial), u.Type, u.Value)
+		}
+	}
+	before(AttrExtended)
+	if n := len(a.Extended); n > 0 {
+		b = appendHeader(b, optionalTransitive, AttrExtended, 8*n)
+		for _, c := range a.Extended {
+			b = append(b, c[:]...)
+		}
+	}
+	before(AttrLargeCommunities)
+	if n := len(a.Large); n > 0 {
+		b = appendHeader(b, optionalTransitive, AttrLargeCommunities, 12*n)
+		for _, c := range a.Large {
+			b = binary.BigEndian.AppendUint32(b, c.Global)
+			b = binary.BigEndian.AppendUint32(b, c.Local1)
+			b = binary.BigEndian.AppendUint32(b, c.Local2)
+		}
+	}
+	before(AttrOnlyToCustomer)
+	if a.OnlyToCustomer != 0 {
+		b = appendUint32(b, optionalTransitive, AttrOnlyToCustomer, a.OnlyToCustomer)
+	}
+	before(255)
+	if len(unknown) > 0 { // the type 255 itself
+		b = appendAttribute(b, optionalTransitive|bit(unknown[0].Partial, flagPartial), unknown[0].Type, unknown[0].Value)
+	}
+	return b
+}
+
+// Originated is the attributes of a route of our own, for internal and external
+// sessions alike: AppendExternal makes the latter. A next hop that is not set is
+// left to the caller.
+func Originated(a bgp.Attributes) Attributes {
+	pref := a.LocalPref
+	if pref == 0 {
+		pref = bgp.DefaultLocalPref
+	}
+	return Attributes{
+		NextHop: NextHop{Addr: a.NextHop}, MED: a.MED, HasMED: a.MED != 0, LocalPref: pref, HasLocalPref: true,
+		Communities: a.Communities, Large: a.LargeCommunities,
+	}
+}
+
+func appendUint32(b []byte, flags uint8, t AttributeType, v uint32) []byte {
+	return binary.BigEndian.AppendUint32(appendHeader(b, flags, t, 4), v)
+}
+
+func appendAddr4(b []byte, a netip.Addr) []byte {
+	four := a.As4()
+	return append(b, four[:]...)
+}
