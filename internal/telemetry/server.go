@@ -85,11 +85,15 @@ func (s *Server) Run(ctx context.Context) error {
 		ReadTimeout: requestTime, WriteTimeout: answerTime, IdleTimeout: answerTime,
 		ErrorLog: s.opts.Logger.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	var failed error // set once served is closed
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		failed = server.Serve(listener)
+	}()
 	select {
-	case err := <-served:
-		return fmt.Errorf("serve metrics on %s: %w", s.addr, err)
+	case <-served:
+		return fmt.Errorf("serve metrics on %s: %w", s.addr, failed)
 	case <-ctx.Done():
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
