@@ -1,0 +1,192 @@
+package reflectorbench
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// scenario is one thing that is measured. All of them run in order on the same
+// target, and each leaves it with all clients up and all routes reflected.
+type scenario struct {
+	name, title string
+	run         func(context.Context, *turn) ([]Metric, error)
+}
+
+// turn is a target that is being measured.
+type turn struct {
+	*generator
+	rate     int           // updates a second, in churn
+	duration time.Duration // of churn and of sustained updates
+}
+
+var scenarios = [...]scenario{
+	{"converge", "initial convergence", converge},
+	{"late", "late joiner", lateJoiner},
+	{"death", "client death", clientDeath}, // before the floor has much to look through
+	{"churn", "churn at a rate", churn},
+	{"sustained", "maximum sustained updates", sustained},
+	{"slow", "slow client", slowClient},
+}
+
+// Scenarios are the names of all that can be measured, in order.
+func Scenarios() []string {
+	var names []string
+	for _, s := range scenarios {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+// Units of metrics.
+const (
+	unitSeconds = "s"
+	unitMillis  = "ms"
+	unitRate    = "1/s"
+	unitMiB     = "MiB"
+	unitBytes   = "B"
+	unitCount   = ""
+)
+
+// Metric is one figure of a scenario.
+type Metric struct {
+	Name  string  `json:"name"`
+	Unit  string  `json:"unit"`
+	Value float64 `json:"value"`
+}
+
+func seconds(name string, d time.Duration) Metric { return Metric{name, unitSeconds, d.Seconds()} }
+
+// converge measures from the first announcement, with all sessions up, until
+// the last client holds all.
+func converge(ctx context.Context, t *turn) ([]Metric, error) {
+	messages := make([][]byte, len(t.clients))
+	for i := range messages {
+		messages[i] = t.plan.appendEndOfRIB(t.plan.appendTable(nil, i, noMED))
+	}
+	w := expect(t.clients, holdsAll(nobody))
+	start := time.Now()
+	last, err := w.lastAfter(ctx, t.sendAll(messages))
+	if err != nil {
+		return nil, err
+	}
+	metrics := []Metric{seconds("time", last.Sub(start)), seconds("first route", t.first)}
+	return metrics, verify(t.clients, nobody)
+}
+
+// lateJoiner measures from the first connection attempt of one more client,
+// and from its session being up, until it holds all.
+func lateJoiner(ctx context.Context, t *turn) ([]Metric, error) {
+	all := newGoal(holdsAll(nobody))
+	start := time.Now()
+	late, err := connect(ctx, t.host, t.newTable(t.plan.Clients), all)
+	if err != nil {
+		return nil, err
+	}
+	defer late.close()
+	up := time.Now()
+	last, err := wait{[]*client{late}, []<-chan time.Time{all.at}}.last(ctx)
+	if err != nil {
+		return nil, err
+	}
+	metrics := []Metric{
+		seconds("time", last.Sub(start)),
+		seconds("once up", max(last.Sub(up), 0)),
+	}
+	return metrics, verify([]*client{late}, nobody)
+}
+
+// churn measures how long single updates take to each client.
+func churn(ctx context.Context, t *turn) ([]Metric, error) {
+	metrics, err := t.churn(ctx, t.clients)
+	if err != nil {
+		return nil, err
+	}
+	return metrics, verify(t.clients, nobody)
+}
+
+// slowBytes is what a client that stopped reading is sent at least: twice what
+// the kernel holds for one socket at most (tcp_wmem).
+const slowBytes = 8 << 20
+
+// slowClient measures churn among the others while one client does not read,
+// and how long that one takes to catch up when it does again.
+func slowClient(ctx context.Context, t *turn) ([]Metric, error) {
+	slow, others := t.clients[0], t.clients[1:]
+	if err := slow.pause(); err != nil {
+		return nil, err
+	}
+	if err := t.fill(ctx, others, slowBytes); err != nil {
+		return nil, err
+	}
+	metrics, err := t.churn(ctx, others)
+	if err != nil {
+		return nil, err
+	}
+	w := expect(t.clients[:1], t.hasVersions())
+	start := time.Now()
+	if err := slow.resume(); err != nil {
+		return nil, err
+	}
+	last, err := w.last(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return append(metrics, seconds("catch up", last.Sub(start))), verify(t.clients, nobody)
+}
+
+// clientDeath measures from the end of a client's connection until all others
+// have withdrawn its routes. Then it comes back, which is measured from its
+// announcement until everybody has all again.
+func clientDeath(ctx context.Context, t *turn) ([]Metric, error) {
+	last := len(t.clients) - 1
+	others := t.clients[:last]
+	w := expect(others, holdsAll(last))
+	start := time.Now()
+	t.clients[last].close()
+	gone, err := w.last(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := verify(others, last); err != nil {
+		return nil, err
+	}
+	metrics := []Metric{seconds("time", gone.Sub(start))}
+	if t.clients[last], err = connect(ctx, t.host, t.newTable(last), nil); err != nil {
+		return nil, err
+	}
+	w = expect(t.clients, holdsAll(nobody))
+	start = time.Now()
+	if err := t.clients[last].send(t.plan.appendEndOfRIB(t.plan.appendTable(nil, last, noMED))); err != nil {
+		return nil, err
+	}
+	back, err := w.last(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return append(metrics, seconds("back", back.Sub(start))), verify(t.clients, nobody)
+}
+
+// quantiles are p50, p99 and the greatest of latencies, in milliseconds.
+func quantiles(latency []time.Duration) []Metric {
+	if len(latency) == 0 {
+		return nil
+	}
+	slices.Sort(latency)
+	at := func(name string, permille int) Metric {
+		i := min(len(latency)*permille/1000, len(latency)-1)
+		return Metric{name, unitMillis, float64(latency[i].Nanoseconds()) / 1e6}
+	}
+	return []Metric{at("p50", 500), at("p99", 990), at("max", 1000)}
+}
+
+// unknownScenario reports a name that is none.
+func unknownScenario(names []string) error {
+	for _, name := range names {
+		if !slices.Contains(Scenarios(), name) {
+			return fmt.Errorf("scenario %q is not known", name)
+		}
+	}
+	return nil
+}
