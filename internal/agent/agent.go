@@ -92,7 +92,7 @@ func New(opts Options) *Agent {
 	a.node = newNode(opts.Identity, opts.LeaseTTL, opts.Store, a.feed, opts.Health, log.Named("node"))
 	a.sessions = &sessions{
 		node: opts.Identity.Name, own: opts.Identity.own(), options: opts.BGP,
-		view: a.view, speaker: opts.Speaker, log: log.Named("sessions"), applied: make(chan struct{}),
+		view: a.view, speaker: opts.Speaker, levels: opts.Levels, log: log.Named("sessions"), applied: make(chan struct{}),
 	}
 	if opts.Table != nil {
 		a.learned = newLearned(opts.Speaker, opts.Table, log.Named("learned"))

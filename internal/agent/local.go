@@ -72,7 +72,10 @@ func (a *Agent) Adopt(ctx context.Context) (*vrouterv1.AdoptClusterResponse, err
 
 // SetLogLevel sets the level of a subsystem, or of all when it is empty.
 func (a *Agent) SetLogLevel(subsystem, level string) error {
-	return a.opts.Levels.Set(subsystem, level)
+	if err := a.opts.Levels.Set(subsystem, level); err != nil {
+		return &resource.Invalid{Problems: []resource.Problem{{Path: "subsystem", Reason: err.Error()}}}
+	}
+	return nil
 }
 
 // WaitStage returns once the endpoint has reached stage for that revision.

@@ -20,6 +20,9 @@ type BGPOptions struct {
 	Settings bgp.Settings // ASN, RouterID and Restarting are filled in at the start
 	Peers    []*resource.BGPPeer
 	Timers   bgp.Timers
+	// Accept are prefixes outside the pools whose routes are accepted and never
+	// sent on.
+	Accept []netip.Prefix
 	// MeshWarning is the number of nodes from which a mesh is reported as too
 	// large; zero: never.
 	MeshWarning int
@@ -32,8 +35,11 @@ type sessions struct {
 	options BGPOptions
 	view    *view.View
 	speaker bgp.Speaker
+	levels  Levels
 	log     hclog.Logger
 	applied chan struct{} // closed once the sessions of a store in sync were handed over
+
+	level string // of the log, as set last; belongs to Run
 
 	mu       sync.Mutex // guards the rest
 	wanted   []bgp.Session
@@ -79,12 +85,16 @@ func (s *sessions) pools() {
 	for _, p := range s.view.Fabric().Pools {
 		pools = append(pools, bgp.Pool{Prefix: p.CIDR, DisableExport: p.DisableBGPExport})
 	}
+	for _, p := range s.options.Accept {
+		pools = append(pools, bgp.Pool{Prefix: p, DisableExport: true})
+	}
 	s.speaker.SetPools(pools)
 }
 
 func (s *sessions) apply() {
 	synced := s.view.IsSynced() // asked first: what is applied then is no older
 	f := s.fabric()
+	s.logLevel(f)
 	wanted, found := bgp.Sessions(bgp.Input{
 		Node: s.node, Nodes: f.Nodes, Peers: f.Peers, Configurations: f.Configurations,
 		ConfigPeers: s.options.Peers, Timers: s.options.Timers,
@@ -121,6 +131,27 @@ func (s *sessions) apply() {
 		close(s.applied)
 	}
 }
+
+// logLevel follows the level that the settings of the node, else those of the
+// cluster, give to what BGP logs. Without one it stays as it is.
+func (s *sessions) logLevel(f view.Fabric) {
+	level := ""
+	for _, c := range f.Configurations {
+		if c.LogLevel != "" && (c.Name == "node."+s.node || c.Name == resource.DefaultName && level == "") {
+			level = c.LogLevel
+		}
+	}
+	if level == "" || level == s.level {
+		return
+	}
+	s.level = level
+	if err := s.levels.Set(bgpSubsystem, level); err != nil {
+		s.log.Warn("log level was not set", "level", level, "error", err)
+	}
+}
+
+// bgpSubsystem is the name under which the speaker logs.
+const bgpSubsystem = "bgp"
 
 // await returns true once the sessions of a store in sync were handed over.
 func (s *sessions) await(ctx context.Context) bool { return wait(ctx, s.applied) }

@@ -13,7 +13,7 @@ func (w *workloads) forgetFlows(ctx context.Context, prefix netip.Prefix) {
 	if _, ok := w.leaving[prefix]; !ok {
 		return
 	}
-	if s := w.table.Get(prefix); s.Kernel != nil && !(s.Wanted && s.Programmed) {
+	if s := w.table.Get(prefix); s.Kernel != nil && (!s.Wanted || !s.Programmed) {
 		return
 	}
 	delete(w.leaving, prefix)
