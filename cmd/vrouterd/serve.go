@@ -273,6 +273,7 @@ func bgpOptions(cfg config.Config) agent.BGPOptions {
 			RestartTime: cfg.BGP.GracefulRestartTime, Deferral: cfg.BGP.AdvertiseDelay,
 		},
 		Timers:      bgp.Timers{Hold: cfg.BGP.HoldTime, ConnectRetry: cfg.BGP.ConnectRetry},
+		Accept:      cfg.BGP.Accept,
 		MeshWarning: cfg.BGP.MeshMaxNodes,
 	}
 	for _, p := range cfg.BGP.Peers {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -13,6 +14,7 @@ func (c *checker) bgp(raw *rawBGP) BGP {
 		ListenPort:      uint16(c.integer("bgp.listenPort", raw.ListenPort, bgpPort, 1, 65535)),
 		ListenAddresses: c.listenAddresses("bgp.listenAddresses", raw.ListenAddresses),
 		Peers:           c.peers("bgp.peers", raw.Peers),
+		Accept:          c.prefixes("bgp.accept", raw.Accept),
 		// RFC 4724, section 3: the restart time has 12 bits.
 		GracefulRestartTime: c.seconds("bgp.gracefulRestartTime", raw.GracefulRestartTime, 120*time.Second, time.Second, 4095*time.Second),
 		AdvertiseDelay:      c.duration("bgp.advertiseDelay", raw.AdvertiseDelay, 20*time.Second, 0, 4095*time.Second),
@@ -48,6 +50,23 @@ func (c *checker) listenAddresses(path string, raw []string) []netip.Addr {
 		addrs = append(addrs, a)
 	}
 	return addrs
+}
+
+func (c *checker) prefixes(path string, raw []string) []netip.Prefix {
+	var prefixes []netip.Prefix
+	for i, s := range raw {
+		p, err := netip.ParsePrefix(s)
+		switch {
+		case err != nil || p.Addr().Is4In6():
+			c.problem(index(path, i), "%q is not a prefix such as 192.0.2.0/24", s)
+		case p != p.Masked():
+			c.problem(index(path, i), "%s has bits beyond its length: is it %s?", p, p.Masked())
+		case slices.Contains(prefixes, p):
+			c.problem(index(path, i), "%s stands here twice", p)
+		}
+		prefixes = append(prefixes, p)
+	}
+	return prefixes
 }
 
 func (c *checker) peers(path string, raw []rawPeer) []Peer {

@@ -98,7 +98,8 @@ type BGP struct {
 	ListenPort          uint16
 	ListenAddresses     []netip.Addr // empty: all
 	Peers               []Peer
-	GracefulRestartTime time.Duration // whole seconds, RFC 4724
+	Accept              []netip.Prefix // outside the pools, and never sent on
+	GracefulRestartTime time.Duration  // whole seconds, RFC 4724
 	AdvertiseDelay      time.Duration
 	ConnectRetry        time.Duration // whole seconds
 	HoldTime            time.Duration // whole seconds, RFC 4271

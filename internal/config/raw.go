@@ -110,6 +110,10 @@ type rawBGP struct {
 	// Peers are sessions beside those of the API, for fabrics where the store
 	// itself is reached over BGP.
 	Peers []rawPeer `yaml:"peers"`
+	// Accept are prefixes outside the pools whose routes, and those inside
+	// them, are accepted from any peer and never sent on: those of the store,
+	// where it lies behind them. Default: none.
+	Accept []string `yaml:"accept"`
 	// GracefulRestartTime is how long peers are asked to keep our routes while
 	// we restart (RFC 4724), and when stale routes are swept after a start: 1s
 	// to 4095s. Default: 120s.
