@@ -24,12 +24,16 @@ func newLogger(to hclog.Logger) *logger {
 	return &logger{to: to, reasons: make(map[netip.Addr]string)}
 }
 
-// What GoBGP says for each path that a policy refused, and for each peer when
-// policies change, is for debugging.
-const (
-	noPath    = "No matching path for withdraw found, may be path was not installed into table"
-	setPolicy = "call set policy"
-)
+// quiet is what GoBGP says louder than an operator needs to hear it.
+var quiet = map[string]bool{
+	// For each path that a policy refused, and for each peer when policies change.
+	"No matching path for withdraw found, may be path was not installed into table": true,
+	"call set policy": true,
+	// Whenever two ends dial each other, or one dials while the other pauses.
+	"Closed an accepted connection": true,
+	// A peer that restarted with several sessions has the flag in the first only.
+	"restart flag is not set": true,
+}
 
 func (l *logger) Panic(msg string, f log.Fields) {
 	l.to.Error(strings.ToLower(msg), pairs(f)...)
@@ -42,7 +46,7 @@ func (l *logger) Error(msg string, f log.Fields) { l.to.Error(strings.ToLower(ms
 
 func (l *logger) Warn(msg string, f log.Fields) {
 	l.note(msg, f)
-	if msg == noPath {
+	if quiet[msg] {
 		l.Debug(msg, f)
 		return
 	}
@@ -51,7 +55,7 @@ func (l *logger) Warn(msg string, f log.Fields) {
 
 func (l *logger) Info(msg string, f log.Fields) {
 	l.note(msg, f)
-	if msg == setPolicy {
+	if quiet[msg] {
 		l.Debug(msg, f)
 		return
 	}

@@ -21,7 +21,9 @@ func (s *Speaker) shutdownSockets() error {
 	wanted := make(map[connection]bool)
 	s.mu.Lock()
 	for _, e := range s.sessions {
-		wanted[e.connection] = true
+		if e.connection != (connection{}) { // else every socket without addresses were meant
+			wanted[e.connection] = true
+		}
 	}
 	s.mu.Unlock()
 	entries, err := os.ReadDir("/proc/self/fd")
