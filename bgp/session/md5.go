@@ -1,0 +1,63 @@
+package session
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// md5Errors are the kernel's counters of segments that were dropped because of
+// their TCP MD5 signature, for all connections of the network namespace.
+type md5Errors struct {
+	missing    int // TCPMD5NotFound: a key is set, and there was no signature
+	unexpected int // TCPMD5Unexpected: a signature, and no key is set
+	wrong      int // TCPMD5Failure
+}
+
+// readMD5Errors reads the counters; where they cannot be read they are zero,
+// since they only help to explain.
+func readMD5Errors() md5Errors {
+	// Not /proc/net, which shows the namespace of the process's first thread.
+	data, err := os.ReadFile("/proc/thread-self/net/netstat")
+	if err != nil {
+		return md5Errors{}
+	}
+	return parseMD5Errors(string(data))
+}
+
+// parseMD5Errors finds the counters in pairs of lines, names above numbers.
+func parseMD5Errors(netstat string) md5Errors {
+	counters := make(map[string]int)
+	lines := strings.Split(netstat, "\n")
+	for i := 0; i+1 < len(lines); i += 2 {
+		names, values := strings.Fields(lines[i]), strings.Fields(lines[i+1])
+		for j := 1; j < min(len(names), len(values)); j++ {
+			if strings.HasPrefix(names[j], "TCPMD5") {
+				counters[names[j]], _ = strconv.Atoi(values[j]) // no number: as if it was not there
+			}
+		}
+	}
+	return md5Errors{
+		missing:    counters["TCPMD5NotFound"],
+		unexpected: counters["TCPMD5Unexpected"],
+		wrong:      counters["TCPMD5Failure"],
+	}
+}
+
+// since says in words what was counted from e to now; empty: nothing.
+func (e md5Errors) since(now md5Errors) string {
+	var words []string
+	add := func(n int, what string) {
+		if n > 0 {
+			words = append(words, fmt.Sprintf("%d segments %s", n, what))
+		}
+	}
+	add(now.wrong-e.wrong, "with a wrong TCP MD5 signature")
+	add(now.missing-e.missing, "without the TCP MD5 signature that was expected")
+	add(now.unexpected-e.unexpected, "with a TCP MD5 signature that was not expected")
+	if len(words) == 0 {
+		return ""
+	}
+	return "this host has dropped " + strings.Join(words, ", ") + ": check the password at both ends"
+}

@@ -1,0 +1,156 @@
+package session
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/projectvrouter/vrouter/bgp/wire"
+)
+
+// Peer is one session that is wanted, from its Start to its Stop.
+type Peer struct {
+	transport *Transport
+	config    Config
+	handler   Handler
+	log       hclog.Logger
+
+	requests chan request
+	ctx      context.Context // ends when the loop does
+	cancel   context.CancelFunc
+	begin    sync.Once
+	done     chan struct{}  // closed when no goroutine is left
+	running  sync.WaitGroup // connections, dials
+
+	in, out counters
+
+	// Owned by the loop.
+	machine     machine
+	conns       [slots]*Conn
+	retry       *time.Timer
+	cancelDial  context.CancelFunc // of the dial under way
+	dials       int                // numbers them, so that a late result is known
+	upSince     time.Time          // of conns[current]
+	predecessor *Conn              // the last one established
+	md5         md5Errors          // of the host, when the first dial began
+
+	mu     sync.Mutex // guards the rest; never held across a call
+	status Status
+}
+
+// request is an event on its way to the loop.
+type request struct {
+	event event
+	conn  *Conn       // of the events of a connection
+	sock  net.Conn    // connected, incoming
+	dial  int         // connected, dialFailed
+	err   error       // dialFailed, lost
+	up    *Negotiated // openOK
+	// reply receives what the connection's own reader is to do; nil: nobody
+	// waits for it.
+	reply chan answer
+}
+
+// answer is what a reader is to do after its event.
+type answer struct {
+	confirm   bool
+	establish bool
+	after     <-chan struct{} // the end of the connection before; nil: there was none
+}
+
+// New makes a session; nothing happens before Start. The error says what is
+// wrong with c.
+func (t *Transport) New(c Config, h Handler) (*Peer, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	c = c.withDefaults()
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &Peer{
+		transport: t, config: c, handler: h,
+		log:      t.log.With("peer", c.Peer.String(), "session", c.Name),
+		requests: make(chan request),
+		ctx:      ctx, cancel: cancel, done: make(chan struct{}),
+		machine: machine{passive: c.Passive, localID: idNumber(c.RouterID.As4()), localAS: c.LocalAS},
+	}
+	p.status.Since = time.Now()
+	return p, nil
+}
+
+// Config is what the session was made from, with defaults filled in.
+func (p *Peer) Config() Config { return p.config }
+
+// Start lets the session begin. It does not wait.
+func (p *Peer) Start() {
+	p.begin.Do(func() { go p.run() })
+}
+
+// Stop ends the session for good, telling the peer n: a Cease, best made with
+// wire.NewShutdown, and within a Hard Reset if it shall drop our paths whatever
+// was negotiated (a peer that does not know Hard Reset is told what is in it).
+// Without n the connection is closed in silence, so that the peer keeps our
+// paths for the restart time (RFC 4724 §4.2). Stop does not wait; Done closes
+// when everything has ended. What a Stop after another says is not heeded.
+func (p *Peer) Stop(n *wire.Notification) {
+	p.Start() // so that there is somebody to end
+	go p.post(request{event: event{kind: stop, notice: n}})
+}
+
+// Reset closes the connection, telling the peer n as Stop does, and lets the
+// session begin anew.
+func (p *Peer) Reset(n *wire.Notification) {
+	go p.post(request{event: event{kind: reset, notice: n}})
+}
+
+// Done is closed when the session was stopped, its Handler has heard the last,
+// and no goroutine is left.
+func (p *Peer) Done() <-chan struct{} { return p.done }
+
+// Accept takes a connection that the peer has made, and closes it if the
+// session is not to have it.
+func (p *Peer) Accept(sock net.Conn) {
+	if !p.post(request{event: event{kind: incoming}, sock: sock}) {
+		sock.Close()
+	}
+}
+
+// post hands r to the loop; false when that has ended.
+func (p *Peer) post(r request) bool {
+	select {
+	case p.requests <- r:
+		return true
+	case <-p.ctx.Done():
+		return false
+	}
+}
+
+// ask is post for a connection's reader, which waits for what it is to do.
+func (p *Peer) ask(r request) answer {
+	r.reply = make(chan answer, 1)
+	if !p.post(r) {
+		return answer{}
+	}
+	return <-r.reply
+}
+
+// run is the loop: it owns the machine, decides, and never waits for a peer.
+func (p *Peer) run() {
+	defer close(p.done)
+	defer p.running.Wait()
+	defer p.cancel()
+	p.retry = time.NewTimer(0)
+	p.retry.Stop()
+	defer p.retry.Stop()
+	p.take(request{event: event{kind: start}})
+	for p.machine.started {
+		select {
+		case r := <-p.requests:
+			p.take(r)
+		case <-p.retry.C:
+			p.take(request{event: event{kind: retryExpired}})
+		}
+	}
+}

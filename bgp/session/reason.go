@@ -1,0 +1,78 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+
+	"github.com/projectvrouter/vrouter/bgp/wire"
+)
+
+// Reason says why a connection ended. At most one of Sent and Received is set.
+type Reason struct {
+	Sent     *wire.Notification // by us; perhaps it did not get through
+	Received *wire.Notification
+	// Err is what the transport said, if it was the transport.
+	Err error
+	// Retain says that the peer's paths are to be kept as stale for its
+	// restart time (RFC 4724 §4.2, RFC 8538 §4).
+	Retain bool
+	// Returned says that the peer has come back on another connection before
+	// this one was known to be dead.
+	Returned bool
+
+	words string // for ends that have none of the above
+}
+
+// String is the reason in words for an operator.
+func (r Reason) String() string {
+	switch {
+	case r.Received != nil:
+		return "received notification " + r.Received.Error()
+	case r.Sent != nil && r.words != "":
+		return fmt.Sprintf("sent notification %s (%s)", r.Sent.Error(), r.words)
+	case r.Sent != nil:
+		return "sent notification " + r.Sent.Error()
+	case r.Err != nil:
+		return transportWords(r.Err)
+	}
+	return r.words
+}
+
+func transportWords(err error) string {
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the peer closed the connection"
+	case errors.Is(err, syscall.ECONNRESET):
+		return "the peer reset the connection"
+	}
+	return err.Error()
+}
+
+// retain reports whether a connection that ends with r leaves paths to keep.
+// Without a NOTIFICATION graceful restart is enough; with one, both ends must
+// have said that it does not matter, and it must be no Hard Reset (RFC 8538
+// §4).
+func retain(n wire.Negotiated, r Reason) bool {
+	notice := r.Received
+	if notice == nil {
+		notice = r.Sent
+	}
+	if notice == nil {
+		return n.GracefulRestart
+	}
+	return n.Notification && (notice.Code != wire.Cease || notice.Subcode != wire.HardReset)
+}
+
+// sendable is n as the peer may be sent it: a Hard Reset is for those who know
+// it (RFC 8538 §3.1).
+func sendable(n *wire.Notification, known bool) *wire.Notification {
+	if n == nil || known {
+		return n
+	}
+	if inner, ok := n.Encapsulated(); ok {
+		return inner
+	}
+	return n
+}

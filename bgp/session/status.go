@@ -1,0 +1,96 @@
+package session
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/projectvrouter/vrouter/bgp"
+	"github.com/projectvrouter/vrouter/bgp/wire"
+)
+
+// Status is what is known of a session at one time.
+type Status struct {
+	State bgp.State
+	Since time.Time // of State
+	// Established counts how often the session came up.
+	Established int
+	// LastError says why the session went down, or could not come up, last;
+	// empty: neither happened. It stays when the session comes up.
+	LastError   string
+	LastErrorAt time.Time
+	// Negotiated is of the present or the last connection; nil: none yet.
+	Negotiated *Negotiated
+	In, Out    Counters
+}
+
+// Counters count messages and octets over all connections of a session.
+type Counters struct {
+	Opens, Updates, Notifications, Keepalives, Refreshes uint64
+	Octets                                               uint64
+}
+
+// counters are Counters that goroutines of a session add to.
+type counters struct {
+	messages [wire.TypeRouteRefresh + 1]atomic.Uint64
+	octets   atomic.Uint64
+}
+
+func (c *counters) add(t wire.MessageType, messages, octets int) {
+	c.messages[t].Add(uint64(messages))
+	c.octets.Add(uint64(octets))
+}
+
+func (c *counters) read() Counters {
+	return Counters{
+		Opens:         c.messages[wire.TypeOpen].Load(),
+		Updates:       c.messages[wire.TypeUpdate].Load(),
+		Notifications: c.messages[wire.TypeNotification].Load(),
+		Keepalives:    c.messages[wire.TypeKeepalive].Load(),
+		Refreshes:     c.messages[wire.TypeRouteRefresh].Load(),
+		Octets:        c.octets.Load(),
+	}
+}
+
+// Status is the state of the session now.
+func (p *Peer) Status() Status {
+	p.mu.Lock()
+	s := p.status
+	p.mu.Unlock()
+	s.In, s.Out = p.in.read(), p.out.read()
+	return s
+}
+
+// publish brings the status up to the machine's state.
+func (p *Peer) publish() {
+	state := p.machine.state()
+	p.mu.Lock()
+	was := p.status.State
+	if state != was {
+		p.status.State, p.status.Since = state, time.Now()
+	}
+	p.mu.Unlock()
+	if state == was {
+		return
+	}
+	p.log.Debug("session changed state", "state", state.String(), "before", was.String())
+	p.transport.signal()
+}
+
+// failed records why the session is not up.
+func (p *Peer) failed(why string) {
+	p.mu.Lock()
+	same := p.status.LastError == why
+	p.status.LastError, p.status.LastErrorAt = why, time.Now()
+	p.mu.Unlock()
+	if !same {
+		p.transport.signal()
+	}
+}
+
+// came records that the session has come up.
+func (p *Peer) came(n *Negotiated) {
+	p.mu.Lock()
+	p.status.Established++
+	p.status.Negotiated = n
+	p.mu.Unlock()
+}
