@@ -1,3 +1,8 @@
+// Listeners are plain TCP: one of MPTCP, which Go opens where it can, refuses
+// the options that BGP needs, TTL (RFC 5082) and MD5 (RFC 2385).
+
+//go:debug multipathtcp=0
+
 // Vrouterd is the daemon of a host: it puts a route for every local workload
 // into the kernel, advertises it over BGP, and installs what it learns. As
 // `vrouterd reflector` it is a route reflector that touches no kernel route.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/hashicorp/go-hclog"
@@ -87,14 +88,14 @@ func serve(ctx context.Context, cfg config.Config, role string) (err error) {
 		return err
 	}
 	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(health, a, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics.MustRegister(health, a, storeMetrics{db.Stats}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	web := telemetry.NewServer(telemetry.ServerOptions{
 		Listen: cfg.Metrics.Listen, Pprof: cfg.Metrics.Pprof, Gatherer: metrics, Health: health, Logger: log.Named("telemetry"),
 	})
 	tasks = append(tasks,
 		task{"agent", a.Run}, task{"api", api.Run}, task{"telemetry", web.Run},
 		task{"systemd", telemetry.NewNotifier(health, log.Named("systemd")).Run},
-		task{"health", func(ctx context.Context) error { return followHealth(ctx, health, api) }})
+		task{"health", func(ctx context.Context) error { return followHealth(ctx, health, api, log) }})
 	return errors.Join(runAll(ctx, tasks), opts.Speaker.Stop(context.WithoutCancel(ctx), true))
 }
 
@@ -112,18 +113,38 @@ func runAll(ctx context.Context, tasks []task) error {
 	return group.Wait()
 }
 
-// followHealth tells the API's health service whether the node is ready.
-func followHealth(ctx context.Context, health *telemetry.Health, api *server.Server) error {
+// followHealth tells the API's health service, and the log, whether the node is
+// ready.
+func followHealth(ctx context.Context, health *telemetry.Health, api *server.Server, log hclog.Logger) error {
+	was := false
 	for {
 		changed := health.Changed()
-		ready, _ := health.Ready()
+		ready, conditions := health.Ready()
 		api.SetReady(ready)
+		switch {
+		case ready && !was:
+			log.Info("node is ready")
+		case was && !ready:
+			log.Warn("node is not ready", "error", unready(conditions))
+		}
+		was = ready
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
 		}
 	}
+}
+
+// unready says what a node lacks to be ready.
+func unready(conditions []telemetry.Condition) string {
+	var missing []string
+	for _, c := range conditions {
+		if !c.Ready {
+			missing = append(missing, c.Name+": "+c.Reason)
+		}
+	}
+	return strings.Join(missing, "; ")
 }
 
 // loadCopy reads the local copy. A damaged one is worth less than none: it is
@@ -144,7 +165,7 @@ func loadCopy(cfg config.Config, log hclog.Logger) (store.Copy, error) {
 
 // openStore connects to etcd, or starts the embedded one where nothing says
 // that this host belongs to another store.
-func openStore(ctx context.Context, cfg config.Config, known store.Copy, log hclog.Logger) (store.Store, error) {
+func openStore(ctx context.Context, cfg config.Config, known store.Copy, log hclog.Logger) (*etcd.Store, error) {
 	if cfg.Store.Mode == config.Etcd {
 		return etcd.New(etcd.Config{
 			Endpoints: cfg.Store.Endpoints,
