@@ -139,6 +139,36 @@ func TestPrepareInterface(t *testing.T) {
 	}
 }
 
+func TestPrepareInterfaceLeavesTheHostsOwn(t *testing.T) {
+	testenv.Need(t, "root", "program:ip")
+	l := lab.New(t, "own")
+	a, b := l.Host("a"), l.Host("b")
+	mac := "02:00:00:00:00:01"
+	for i, addr := range []string{"192.0.2.1/24", "2001:db8::1/64"} {
+		up := fmt.Sprintf("up%d", i)
+		l.Link(lab.Port{Host: a, Name: up, MAC: mac}, b.Port(up))
+		a.MustRun("ip", "address", "add", addr, "dev", up)
+	}
+	in(t, a, func(host *hostnet.Host) error {
+		for _, i := range []hostnet.Interface{
+			{Name: "lo", Kind: hostnet.Physical}, {Name: "up0", Kind: hostnet.Veth}, {Name: "up1", Kind: hostnet.Tap},
+		} {
+			if err := host.PrepareInterface(i); err == nil || !strings.Contains(err.Error(), "interface "+i.Name+" ") {
+				t.Errorf("%s: got error %v", i.Name, err)
+			}
+		}
+		return nil
+	})
+	for _, name := range []string{"up0", "up1"} {
+		if out := a.MustRun("ip", "link", "show", name); !strings.Contains(out, mac) {
+			t.Errorf("MAC of %s is not %s: %s", name, mac, out)
+		}
+	}
+	if got := a.Sysctl("net.ipv4.conf.lo.proxy_arp"); got != "0" {
+		t.Errorf("conf.lo.proxy_arp is %s", got)
+	}
+}
+
 func TestPrepareInterfaceWhereIPv6IsOff(t *testing.T) {
 	testenv.Need(t, "root", "program:ip")
 	l := lab.New(t, "nov6")

@@ -56,8 +56,9 @@ var interfaceIPv6 = []setting{
 
 // PrepareInterface makes a workload interface serve as its workload's gateway.
 // It can be repeated, and must be when the interface has come back or up. An
-// interface that is absent or vanishes meanwhile is no error. The error joins
-// what could not be set; all else is set.
+// interface that is absent or vanishes meanwhile is no error. One that the host
+// needs for itself is refused and left as it is; otherwise the error joins what
+// could not be set, and all else is set.
 func (h *Host) PrepareInterface(i Interface) error {
 	// The look-up also keeps "all" and "default" from being taken for names:
 	// no link can be called so.
@@ -68,6 +69,9 @@ func (h *Host) PrepareInterface(i Interface) error {
 	if err != nil {
 		return fmt.Errorf("find interface %s: %w", i.Name, err)
 	}
+	if err := h.refuseOwn(link, i.Kind); err != nil {
+		return err
+	}
 	problems := []error{h.applyTo(link, interfaceIPv4)}
 	if i.Kind != Physical {
 		problems = append(problems, h.setGatewayMAC(link))
@@ -76,6 +80,35 @@ func (h *Host) PrepareInterface(i Interface) error {
 		problems = append(problems, h.applyTo(link, interfaceIPv6), h.addGatewayIPv6(link))
 	}
 	return errors.Join(problems...)
+}
+
+// refuseOwn returns an error for an interface that the host needs for itself: a
+// slip of the name in a registration must not take the MAC of an uplink. The
+// host end of a veth pair or tap has no address of the host; a port to a
+// machine may have one.
+func (h *Host) refuseOwn(link netlink.Link, kind Kind) error {
+	name := link.Attrs().Name
+	if link.Attrs().Flags&net.FlagLoopback != 0 {
+		return fmt.Errorf("interface %s is the host's loopback, not a workload's", name)
+	}
+	if kind == Physical {
+		return nil
+	}
+	addrs, err := h.nl.AddrList(link, netlink.FAMILY_ALL)
+	if vanished(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("list addresses of %s: %w", name, err)
+	}
+	for _, a := range addrs {
+		// Others than permanent ones may come from the workload's own router
+		// advertisements.
+		if a.Scope == unix.RT_SCOPE_UNIVERSE && a.Flags&unix.IFA_F_PERMANENT != 0 {
+			return fmt.Errorf("interface %s has address %s of the host: it is no workload's", name, a.IPNet)
+		}
+	}
+	return nil
 }
 
 // applyTo writes the settings that differ. One that does not exist is skipped:
