@@ -44,9 +44,13 @@ func instead(a []byte) [][]byte {
 	return all
 }
 
-func TestRFC7606Section7(t *testing.T) {
+func TestRFC7606Section7(t *testing.T) { runVerdicts(t, section7()) }
+
+func TestRFC7606Rules(t *testing.T) { runVerdicts(t, rules()) }
+
+func section7() []verdictCase {
 	two := Options{Families: both}
-	runVerdicts(t, []verdictCase{
+	return []verdictCase{
 		{name: "7.1 ORIGIN of 0", attrs: instead(attr(0x40, 1)), action: TreatAsWithdraw, about: AttrOrigin, subcode: AttributeLengthError},
 		{name: "7.1 ORIGIN of 2", attrs: instead(attr(0x40, 1, 0, 0)), action: TreatAsWithdraw, about: AttrOrigin, subcode: AttributeLengthError},
 		{name: "7.1 ORIGIN undefined", attrs: instead(attr(0x40, 1, 3)), action: TreatAsWithdraw, about: AttrOrigin, subcode: InvalidOrigin, data: attr(0x40, 1, 3)},
@@ -100,12 +104,12 @@ func TestRFC7606Section7(t *testing.T) {
 		{name: "RFC 6793 AS4_PATH malformed", opts: two, attrs: [][]byte{origin, attr(0x40, 2), nextHop, attr(0xc0, 17, 9, 1, 0, 0, 0, 1)}, action: AttributeDiscard, about: AttrAS4Path},
 		{name: "RFC 6793 AS4_AGGREGATOR of 6", opts: two, attrs: [][]byte{origin, attr(0x40, 2), nextHop, attr(0xc0, 18, 0, 1, 1, 2, 3, 4)}, action: AttributeDiscard, about: AttrAS4Aggregator},
 		{name: "RFC 6793 AS4_PATH before AS_PATH", opts: two, attrs: [][]byte{attr(0xc0, 17, 2, 1, 0, 1, 0, 0), origin, attr(0x40, 2, 2, 1, 0x5b, 0xa0), nextHop}, action: OK},
-	})
+	}
 }
 
-func TestRFC7606Rules(t *testing.T) {
+func rules() []verdictCase {
 	wrong := attr(0x40, 1, 9)
-	runVerdicts(t, []verdictCase{
+	return []verdictCase{
 		{name: "good", attrs: with(pref), action: OK},
 		{name: "3a withdrawn length", body: []byte{0, 9, 0, 0}, action: SessionReset, subcode: MalformedAttributeList, data: []byte{}},
 		{name: "3a attribute length", body: []byte{0, 0, 0, 1}, action: SessionReset, subcode: MalformedAttributeList},
@@ -161,21 +165,26 @@ func TestRFC7606Rules(t *testing.T) {
 		{name: "unknown, partial", attrs: with(attr(0xe0, 99, 1)), action: OK},
 		{name: "add-path, id cut off", body: update(nil, with(), 0, 0, 1), opts: Options{FourByteAS: true, Families: both, AddPath: both}, action: SessionReset, subcode: InvalidNetworkField},
 		{name: "not even lengths", body: []byte{0, 0, 0}, action: SessionReset, subcode: MalformedAttributeList},
-	})
+	}
+}
+
+// message is the body and the options of c.
+func (c verdictCase) message() ([]byte, Options) {
+	if c.opts == (Options{}) {
+		c.opts = internal
+	}
+	if c.body == nil {
+		return update(nil, c.attrs, nlri...), c.opts
+	}
+	return c.body, c.opts
 }
 
 func runVerdicts(t *testing.T, cases []verdictCase) {
 	t.Helper()
 	var u Update // one for all: nothing may be left of the case before
 	for _, c := range cases {
-		body := c.body
-		if body == nil {
-			body = update(nil, c.attrs, nlri...)
-		}
-		if c.opts == (Options{}) {
-			c.opts = internal
-		}
-		v := u.Parse(body, c.opts)
+		body, opts := c.message()
+		v := u.Parse(body, opts)
 		if v.Action != c.action || v.Attribute != c.about {
 			t.Errorf("%s: %s (%s), want %s (%s)", c.name, v, v.Attribute, c.action, c.about)
 			continue
