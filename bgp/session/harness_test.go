@@ -171,8 +171,8 @@ func (n *node) routerID() netip.Addr {
 	if n.addr.Is4() {
 		return n.addr
 	}
-	a := n.addr.As16()
-	return netip.AddrFrom4([4]byte{10, 0, 0, a[15]})
+	port := n.listener.Addr().Port() // tells nodes of one address apart
+	return netip.AddrFrom4([4]byte{10, 0, byte(port >> 8), byte(port)})
 }
 
 // peer starts a session and stops it with the test.

@@ -18,31 +18,36 @@ type md5Errors struct {
 // readMD5Errors reads the counters; where they cannot be read they are zero,
 // since they only help to explain.
 func readMD5Errors() md5Errors {
-	// Not /proc/net, which shows the namespace of the process's first thread.
-	data, err := os.ReadFile("/proc/thread-self/net/netstat")
+	c, err := readNetstat("TCPMD5")
 	if err != nil {
 		return md5Errors{}
 	}
-	return parseMD5Errors(string(data))
+	return md5Errors{missing: c["TCPMD5NotFound"], unexpected: c["TCPMD5Unexpected"], wrong: c["TCPMD5Failure"]}
 }
 
-// parseMD5Errors finds the counters in pairs of lines, names above numbers.
-func parseMD5Errors(netstat string) md5Errors {
+// readNetstat reads the counters of TCP whose names begin with prefix.
+func readNetstat(prefix string) (map[string]int, error) {
+	// Not /proc/net, which shows the namespace of the process's first thread.
+	data, err := os.ReadFile("/proc/thread-self/net/netstat")
+	if err != nil {
+		return nil, err
+	}
+	return parseNetstat(string(data), prefix), nil
+}
+
+// parseNetstat reads pairs of lines, names above numbers.
+func parseNetstat(netstat, prefix string) map[string]int {
 	counters := make(map[string]int)
 	lines := strings.Split(netstat, "\n")
 	for i := 0; i+1 < len(lines); i += 2 {
 		names, values := strings.Fields(lines[i]), strings.Fields(lines[i+1])
 		for j := 1; j < min(len(names), len(values)); j++ {
-			if strings.HasPrefix(names[j], "TCPMD5") {
+			if strings.HasPrefix(names[j], prefix) {
 				counters[names[j]], _ = strconv.Atoi(values[j]) // no number: as if it was not there
 			}
 		}
 	}
-	return md5Errors{
-		missing:    counters["TCPMD5NotFound"],
-		unexpected: counters["TCPMD5Unexpected"],
-		wrong:      counters["TCPMD5Failure"],
-	}
+	return counters
 }
 
 // since says in words what was counted from e to now; empty: nothing.
