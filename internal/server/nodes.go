@@ -88,7 +88,10 @@ func (s *nodes) SetLogLevel(ctx context.Context, req *vrouterv1.SetLogLevelReque
 		return nil, invalid("level", "%q is none of trace, debug, info, warn, error", req.GetLevel())
 	}
 	if s.own(req.GetNode()) {
-		return &vrouterv1.SetLogLevelResponse{}, s.local.SetLogLevel(req.GetSubsystem(), req.GetLevel())
+		if err := s.local.SetLogLevel(req.GetSubsystem(), req.GetLevel()); err != nil {
+			return nil, invalid("subsystem", "%v", err) // the level is a good one
+		}
+		return &vrouterv1.SetLogLevelResponse{}, nil
 	}
 	return proxied(ctx, s, req.GetNode(), func(ctx context.Context, c vrouterv1.NodeServiceClient) (*vrouterv1.SetLogLevelResponse, error) {
 		return c.SetLogLevel(ctx, req)
@@ -97,6 +100,9 @@ func (s *nodes) SetLogLevel(ctx context.Context, req *vrouterv1.SetLogLevelReque
 
 func (s *nodes) own(node string) bool { return node == "" || node == s.node }
 
+// roles returns those under which a daemon publishes that it lives.
+func roles() []string { return []string{"agent", "reflector"} }
+
 // live is what a daemon publishes about itself, as far as it matters here.
 type live struct {
 	APIAddress string `json:"apiAddress"` // host:port; empty: it serves no TCP
@@ -104,7 +110,7 @@ type live struct {
 
 // apiAddress returns where another node serves its API.
 func (s *nodes) apiAddress(ctx context.Context, node string) (string, error) {
-	for _, role := range []string{"agent", "reflector"} {
+	for _, role := range roles() {
 		kv, _, err := s.store.Get(ctx, store.LiveKey(role, node))
 		if errors.Is(err, store.ErrNotFound) {
 			continue

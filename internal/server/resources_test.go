@@ -290,6 +290,24 @@ func (r *rig) rawBytes(id resource.ID, value []byte) {
 	}
 }
 
+func TestLivingNodeStays(t *testing.T) {
+	r := newRig(t)
+	r.must(apply, node("alive", "192.0.2.1/24"))
+	r.publish("alive", "")
+	remove := &vrouterv1.DeleteRequest{Kind: "Node", Name: "alive"}
+	_, err := r.resources.Delete(t.Context(), remove)
+	if f := detail[*errdetails.PreconditionFailure](t, wantCode(t, err, codes.FailedPrecondition)); f.Violations[0].Type != "IN_USE" {
+		t.Errorf("details: %v", f)
+	}
+	gone := store.Op{Key: store.LiveKey("agent", "alive"), Delete: true}
+	if _, err := r.store.Txn(t.Context(), nil, []store.Op{gone}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.resources.Delete(t.Context(), remove); err != nil {
+		t.Errorf("its daemon has stopped: %v", err)
+	}
+}
+
 // What does not convert holds up nothing else, can be seen, and removed.
 func TestObjectsThatDoNotConvert(t *testing.T) {
 	r := newRig(t)

@@ -171,13 +171,35 @@ func (w *writer) tryRemove(ctx context.Context, id resource.ID, version string) 
 	if err := w.unlocked(ctx, &t, id.Kind); err != nil {
 		return stored{}, err
 	}
-	if id.Kind == resource.KindWorkloadEndpoint {
-		if err := w.release(ctx, &t, old); err != nil {
-			return stored{}, err
-		}
+	switch id.Kind {
+	case resource.KindWorkloadEndpoint:
+		err = w.release(ctx, &t, old)
+	case resource.KindNode:
+		err = w.stopped(ctx, &t, id)
+	}
+	if err != nil {
+		return stored{}, err
 	}
 	_, err = w.commit(ctx, t, false)
 	return old, err
+}
+
+// stopped refuses to delete a node whose daemon lives, and makes the transaction
+// depend on that: without its Node the other hosts would close their sessions
+// with it, and what runs there could not be reached.
+func (w *writer) stopped(ctx context.Context, t *txn, id resource.ID) error {
+	for _, role := range roles() {
+		key := store.LiveKey(role, id.Name)
+		_, _, err := w.store.Get(ctx, key)
+		switch {
+		case err == nil:
+			return &stateError{"IN_USE", id.String(), fmt.Sprintf("node %s is alive as %s: stop its vrouterd first", id.Name, role)}
+		case !errors.Is(err, store.ErrNotFound):
+			return fmt.Errorf("look whether node %s lives: %w", id.Name, err)
+		}
+		t.compare(key, 0)
+	}
+	return nil
 }
 
 // stored reads an object. One that cannot be read has a revision and no msg.
