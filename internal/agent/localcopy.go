@@ -49,13 +49,15 @@ func (c *localCopy) Run(ctx context.Context) error {
 	}
 }
 
-// save writes what the store has told, if that is whole and the store is ours.
-// A state is of the identity that held before and after it was taken.
+// save writes what the store has told, if that is whole. A state is of the
+// identity that held before and after it was taken. A foreign store tells the
+// view nothing: what ours told last before it went is written also then, or
+// the host would remember an identity that nobody else does.
 func (c *localCopy) save() error {
 	guid, epoch := c.feed.Identity()
 	kvs, revision, synced := c.view.Copy()
 	nowGUID, nowEpoch := c.feed.Identity()
-	if !synced || c.feed.Foreign() != "" || guid != nowGUID || epoch != nowEpoch {
+	if !synced || guid != nowGUID || epoch != nowEpoch {
 		return nil // there is news when this has changed
 	}
 	return store.SaveCopy(c.path, store.Copy{
