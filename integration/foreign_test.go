@@ -10,6 +10,7 @@ import (
 
 	"github.com/projectvrouter/vrouter/integration/fabric"
 	"github.com/projectvrouter/vrouter/internal/lab"
+	"github.com/projectvrouter/vrouter/internal/store"
 )
 
 // swapped is a cluster of two hosts whose store is exchanged below them.
@@ -45,6 +46,7 @@ func TestForeignStore(t *testing.T) {
 	}
 	requireAllPairs(t, s.workloads)
 	t.Run("restored from a backup", func(t *testing.T) { s.restored(t, backup) })
+	t.Run("empty, and filled again", s.refilled)
 	t.Run("empty", s.emptied)
 }
 
@@ -61,9 +63,18 @@ func (s *swapped) begin(t *testing.T) {
 // requireHeld fails unless every host refuses the store, and no route went.
 func (s *swapped) requireHeld(t *testing.T, words string) {
 	t.Helper()
-	for i, d := range s.Hosts {
+	for _, d := range s.Hosts {
 		d.WaitCondition("store", words)
 		d.WaitCondition("store", "vrouterctl cluster adopt")
+	}
+	s.requireKept(t)
+	requireAllPairs(t, s.workloads)
+}
+
+// requireKept fails unless all routes are there, and were all the time.
+func (s *swapped) requireKept(t *testing.T) {
+	t.Helper()
+	for i, d := range s.Hosts {
 		if removed := s.monitors[i].Stop(); len(removed) > 0 {
 			t.Errorf("%s: routes were removed:\n%s", d.Name(), strings.Join(removed, "\n"))
 		}
@@ -71,13 +82,22 @@ func (s *swapped) requireHeld(t *testing.T, words string) {
 			t.Errorf("%s: routes were\n%s\nand are\n%s", d.Name(), s.before[i], after)
 		}
 	}
-	requireAllPairs(t, s.workloads)
 }
 
 // restartHeld kills a daemon while the store is foreign: it works from its
 // copy, and refuses the store as its predecessor did.
 func (s *swapped) restartHeld(t *testing.T, d *fabric.Daemon) {
 	t.Helper()
+	lab.Eventually(t, fabric.Limit, d.Name()+" has a copy of the store that went", func() error {
+		r, err := d.Status()
+		if err != nil {
+			return err
+		}
+		if c, err := store.LoadCopy(copyFile(d)); err != nil || c.GUID != r.ClusterGuid {
+			return fmt.Errorf("its copy is of cluster %s, not %s: %w", c.GUID, r.ClusterGuid, err)
+		}
+		return nil
+	})
 	s.begin(t)
 	d.Kill()
 	d.Start()
@@ -137,6 +157,48 @@ func (s *swapped) restored(t *testing.T, backup string) {
 	s.requireRoutes(t, 4)
 	s.Hosts[1].Register("h1", "newer", s.workloads[2].IfName, "10.65.1.77", "fd00:65::77")
 	requireAllPairs(t, s.workloads)
+}
+
+// refilled takes all data away from the store and applies what was saved of it
+// as manifests, through a host that refuses the store still: when that is
+// adopted then, nobody notices.
+func (s *swapped) refilled(t *testing.T) {
+	var saved strings.Builder
+	for _, kind := range []string{"ippools", "bgpconfigurations", "nodes", "workloadendpoints"} {
+		out, err := s.Hosts[0].Ctl("get", kind, "-A", "-o", "yaml")
+		if err != nil {
+			t.Fatalf("get %s: %v\n%s", kind, err, out)
+		}
+		saved.WriteString("---\n" + withoutVersions(out))
+	}
+	s.begin(t)
+	swapData(t, s.Etcd[0], func() {
+		if err := os.RemoveAll(dataDir(s.member)); err != nil {
+			t.Fatal(err)
+		}
+	})
+	s.requireHeld(t, "empty")
+	s.begin(t)
+	ping := s.workloads[0].StartPing(s.workloads[1].Addr(true), lab.PingOptions{})
+	s.Hosts[0].Apply(saved.String())
+	s.adopt(t)
+	if r := ping.Stop(); r.Missing() > 0 {
+		t.Errorf("ping: %s", r)
+	}
+	s.requireKept(t)
+}
+
+// withoutVersions takes out of manifests by which a store knows its objects.
+func withoutVersions(manifests string) string {
+	var b strings.Builder
+	for line := range strings.Lines(manifests) {
+		switch name, _, _ := strings.Cut(strings.TrimSpace(line), ":"); name {
+		case "resourceVersion", "uid", "creationTimestamp", "generation":
+		default:
+			b.WriteString(line)
+		}
+	}
+	return b.String()
 }
 
 // emptied takes all data away from the store.
