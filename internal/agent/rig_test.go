@@ -34,6 +34,8 @@ type rig struct {
 	store   *store.Memory
 	client  *store.Memory // of the agent
 	kernel  *fibtest.Kernel
+	host    fib.Kernel // kernel, or a real one
+	real    bool       // time is not virtual: nothing is waited for by pass
 	network *bgptest.Network
 	calls   *calls
 
@@ -51,8 +53,9 @@ type rig struct {
 func withRig(t *testing.T, f func(*testing.T, *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{t: t, store: store.NewMemory(), kernel: fibtest.New(), network: bgptest.NewNetwork(), calls: new(calls)}
-		r.client = r.store.Open()
+		r := newRig(t)
+		r.kernel = fibtest.New()
+		r.host = r.kernel
 		r.kernel.AddLink("up0")
 		r.kernel.AddAddress("up0", pfx("192.0.2.1/24"))
 		r.kernel.AddAddress("up0", pfx("2001:db8::1/64"))
@@ -64,6 +67,12 @@ func withRig(t *testing.T, f func(*testing.T, *rig)) {
 	})
 }
 
+func newRig(t *testing.T) *rig {
+	r := &rig{t: t, store: store.NewMemory(), network: bgptest.NewNetwork(), calls: new(calls)}
+	r.client = r.store.Open()
+	return r
+}
+
 // start runs a new agent, as a daemon that starts does, and lets it come to
 // rest.
 func (r *rig) start(change ...func(*Options)) {
@@ -73,7 +82,7 @@ func (r *rig) start(change ...func(*Options)) {
 	r.ifs = &fakeInterfaces{calls: r.calls, changed: make(chan struct{}, 1), broken: make(map[string]error)}
 	r.health = telemetry.NewHealth(Conditions()...)
 	log := hclog.New(&hclog.LoggerOptions{Output: r.t.Output(), Level: hclog.Info, DisableTime: true})
-	r.table = fib.New(watched{r.kernel, r.calls}, fib.Options{Report: []fib.Source{fib.Workload}, Logger: log.Named("fib")})
+	r.table = fib.New(watched{r.host, r.calls}, fib.Options{Report: []fib.Source{fib.Workload}, Logger: log.Named("fib")})
 	r.hears = &recorder{Speaker: r.speaker, calls: r.calls}
 	opts := Options{
 		Identity: identity1(), Store: r.client, LeaseTTL: 15 * time.Second,
@@ -108,6 +117,9 @@ func (r *rig) end() {
 
 // pass lets d pass, and everything come to rest.
 func (r *rig) pass(d time.Duration) {
+	if r.real {
+		return
+	}
 	time.Sleep(d)
 	synctest.Wait()
 }
@@ -187,7 +199,7 @@ func (r *rig) wantRoutes(lines ...string) {
 
 func (r *rig) routes() string {
 	r.t.Helper()
-	text, err := fibtest.Text(r.t.Context(), r.kernel, fib.DefaultTable)
+	text, err := fibtest.Text(r.t.Context(), r.host, fib.DefaultTable)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -84,11 +84,12 @@ func (s *sweep) missing(family bgp.Family) int {
 	return n
 }
 
-// complete reports whether a peer counts as having told everything.
+// complete reports whether a peer counts as having told everything. One that
+// restarts itself is no exception: RFC 4724 §4.1 lets nobody wait for it with
+// what is advertised, but what it gave must not go before it could tell it
+// again. FRR says so of itself for two minutes after each start.
 func complete(p bgp.PeerState, now time.Time) bool {
 	switch {
-	case p.GracefulRestart.Restarting && p.State == bgp.Established:
-		return true // it restarts itself: two that wait for each other wait in vain
 	case p.State != bgp.Established:
 		return false
 	case p.EndOfRIB:

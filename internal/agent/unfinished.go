@@ -45,7 +45,12 @@ func (w *workloads) finish(ctx context.Context) {
 	}
 	for id := range w.troubled {
 		l := w.byID[id]
-		l.trouble = w.ifs.Prepare(ctx, l.spec.Interface, l.spec.InterfaceType)
+		if l.trouble != nil {
+			l.trouble = w.ifs.Prepare(ctx, l.spec.Interface, l.spec.InterfaceType)
+		}
+		for _, prefix := range l.prefixes() {
+			w.claims[prefix].status = w.table.Get(prefix).Status
+		}
 		w.advance(id, l)
 	}
 	w.origins.settle()

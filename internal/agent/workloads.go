@@ -42,8 +42,8 @@ type workloads struct {
 	byID    map[resource.EndpointID]*local
 	claims  map[netip.Prefix]*claim
 	leaving map[netip.Prefix]struct{} // their endpoint left; flows are to be forgotten with the route
-	// troubled endpoints have an interface that could not be prepared, or a
-	// prefix that could not be originated.
+	// troubled endpoints have an interface that could not be prepared, a prefix
+	// that could not be originated, or a route that is still to be written.
 	troubled map[resource.EndpointID]struct{}
 }
 
@@ -78,11 +78,12 @@ func (w *workloads) Run(ctx context.Context, known <-chan struct{}) error {
 	}
 	synced := w.view.Synced()
 	w.endpoints(ctx)
-	var again <-chan time.Time
+	var again <-chan time.Time // wakes for finish
+	var due time.Time          // when it does
 	for {
 		w.closeTried()
-		if pause := w.unfinished(); again == nil && pause > 0 {
-			again = time.After(pause)
+		if pause := w.unfinished(); pause > 0 && (again == nil || time.Until(due) > pause) {
+			again, due = time.After(pause), time.Now().Add(pause)
 		}
 		select {
 		case <-ctx.Done():
@@ -210,6 +211,7 @@ func (w *workloads) advance(id resource.EndpointID, l *local) {
 			w.origins.withdraw(prefix)
 			problem = s.Err.Error()
 		case !s.Programmed || s.Source != fib.Workload:
+			w.troubled[id] = struct{}{}
 			problem = "its route is not in the kernel yet"
 		default:
 			if err := w.origins.originate(prefix); err != nil {
