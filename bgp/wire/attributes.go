@@ -62,21 +62,21 @@ func ParseAttributes(raw []byte) (attrs Attributes, err error) {
 			attrs, err = Attributes{}, bug("parse attributes", r)
 		}
 	}()
-	var last AttributeType
+	last := -1
 	for len(raw) > 0 {
 		a, rest, ok := nextAttribute(raw)
 		switch {
 		case !ok:
 			return Attributes{}, errors.New("parse attributes: cut off")
-		case a.code <= last:
-			return Attributes{}, fmt.Errorf("parse attributes: %s after %s", a.code, last)
+		case int(a.code) <= last:
+			return Attributes{}, fmt.Errorf("parse attributes: %s not in order of type", a.code)
 		case !a.canonical():
 			return Attributes{}, fmt.Errorf("parse attributes: %s has no canonical header", a.code)
 		}
 		if err := attrs.set(a); err != nil {
 			return Attributes{}, fmt.Errorf("parse attributes: %s: %w", a.code, err)
 		}
-		last, raw = a.code, rest
+		last, raw = int(a.code), rest
 	}
 	return attrs, nil
 }
