@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/projectvrouter/vrouter/internal/resource"
 )
 
 // bgpPort is where BGP listens (RFC 4271, section 8.2.1).
@@ -82,8 +84,8 @@ func (c *checker) peers(path string, raw []rawPeer) []Peer {
 			Addr:     c.peerAddr(at+".peerIP", text(r.PeerIP, "")),
 			ASNumber: c.asNumber(at+".asNumber", r.ASNumber),
 		}
-		if !subdomain(p.Name) {
-			c.problem(at+".name", "%q is not a DNS subdomain in lower case", p.Name)
+		if err := resource.CheckName(p.Name); err != nil {
+			c.refused(at+".name", err)
 		} else if first, ok := names[p.Name]; ok {
 			c.problem(at+".name", "%s is the name of %s, too", p.Name, first)
 		} else {

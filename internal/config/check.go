@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/projectvrouter/vrouter/internal/resource"
 )
 
 // checker turns the raw form into the checked one and collects problems. A
@@ -64,6 +66,13 @@ func (c *checker) problem(path, format string, args ...any) {
 		at = at[:max(strings.LastIndexAny(at, ".["), 0)]
 	}
 	c.note(path, line, format, args...)
+}
+
+// refused notes what the value at path was refused for; nil: it was not.
+func (c *checker) refused(path string, err error) {
+	if err != nil {
+		c.problem(path, "%v", err)
+	}
 }
 
 // note notes a problem in a line, beside what the value of path has.
@@ -213,40 +222,7 @@ func (c *checker) asNumber(path string, raw *asNumber) uint32 {
 		c.problem(path, "%s without quotes is a fraction to YAML: write \"%s\" for a dotted AS number", raw.text, raw.text)
 		return 0
 	}
-	n, ok := parseASNumber(raw.text)
-	switch {
-	case !ok || n == 0:
-		c.problem(path, "%s is not an AS number", raw.text)
-	case n == 23456:
-		c.problem(path, "23456 is AS_TRANS, which nobody may have (RFC 6793)")
-	default:
-		return n
-	}
-	return 0
-}
-
-func parseASNumber(s string) (uint32, bool) {
-	high, low, dotted := strings.Cut(s, ".")
-	if !dotted {
-		n, err := strconv.ParseUint(s, 10, 32)
-		return uint32(n), err == nil
-	}
-	h, err := strconv.ParseUint(high, 10, 16)
-	l, err2 := strconv.ParseUint(low, 10, 16)
-	return uint32(h<<16 | l), err == nil && err2 == nil
-}
-
-// subdomain tells whether s is a DNS subdomain as names of resources are (RFC
-// 1123, lower case): labels of letters, digits and inner hyphens.
-func subdomain(s string) bool {
-	if len(s) > 253 {
-		return false
-	}
-	for label := range strings.SplitSeq(s, ".") {
-		bad := func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' }
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || strings.ContainsFunc(label, bad) {
-			return false
-		}
-	}
-	return true
+	n, err := resource.ParseASNumber(raw.text)
+	c.refused(path, err)
+	return n
 }

@@ -207,7 +207,7 @@ fib:
 `))
 	want := `vrouterd.yaml has 3 problems:
   line 3: node.ipv4address: unknown field; it is spelled ipv4Address
-  line 7: bgp.peers[1].asNumber: 0 is not an AS number
+  line 7: bgp.peers[1].asNumber: 0 is not an AS number (RFC 7607)
   line 9: fib.readBack: "60" is not a time with its unit, such as 500ms, 15s or 2m`
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)

@@ -1,14 +1,13 @@
 package config
 
 import (
-	"errors"
 	"maps"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
 
-	"github.com/projectvrouter/vrouter/internal/selector"
+	"github.com/projectvrouter/vrouter/internal/resource"
 )
 
 func (c *checker) node(raw *rawNode) Node {
@@ -20,16 +19,11 @@ func (c *checker) node(raw *rawNode) Node {
 		Labels:   raw.Labels,
 	}
 	for _, key := range slices.Sorted(maps.Keys(raw.Labels)) {
-		// What a selector can ask for is what a label may be called.
-		if _, err := selector.Parse("has(" + key + ")"); err != nil {
-			c.problem(join("node.labels", key), "is not the name of a label: letters, digits and _ . / - only, at most 512")
-		}
+		c.refused(join("node.labels", key), resource.CheckLabel(key, raw.Labels[key]))
 	}
 	if raw.RouteReflectorClusterID != nil {
-		id, err := netip.ParseAddr(*raw.RouteReflectorClusterID)
-		if err != nil || !id.Is4() || id.IsUnspecified() {
-			c.problem("node.routeReflectorClusterID", "%q is not a cluster id, which looks like an IPv4 address", *raw.RouteReflectorClusterID)
-		}
+		id, err := resource.ParseClusterID(*raw.RouteReflectorClusterID)
+		c.refused("node.routeReflectorClusterID", err)
 		n.RouteReflectorClusterID = id
 	}
 	return n
@@ -37,19 +31,17 @@ func (c *checker) node(raw *rawNode) Node {
 
 func (c *checker) nodeName(path string, raw *string) string {
 	if raw != nil {
-		name := text(raw, "")
-		if !subdomain(name) {
-			c.problem(path, "%q is not a DNS subdomain in lower case", name)
-		}
-		return name
+		c.refused(path, resource.CheckName(*raw))
+		return *raw
 	}
 	host, err := os.Hostname()
-	name := strings.ToLower(host)
-	switch {
-	case err != nil:
+	if err != nil {
 		c.problem(path, "is needed, because the host's name is unknown: %v", err)
-	case !subdomain(name):
-		c.problem(path, "is needed, because the host's name %q is not a DNS subdomain", name)
+		return ""
+	}
+	name := strings.ToLower(host)
+	if err := resource.CheckName(name); err != nil {
+		c.problem(path, "is needed, because the host's name will not do: %v", err)
 	}
 	return name
 }
@@ -59,64 +51,7 @@ func (c *checker) nodeAddress(path string, raw *string, v4 bool) netip.Prefix {
 	if raw == nil {
 		return netip.Prefix{}
 	}
-	p, err := parseAddressPrefix(*raw)
-	if err != nil {
-		c.problem(path, "%q is not an address, with or without the length of its subnet", *raw)
-		return netip.Prefix{}
-	}
-	if why := unfitForNode(p, v4); why != "" {
-		c.problem(path, "%s %s", *raw, why)
-		return netip.Prefix{}
-	}
+	p, err := resource.ParseNodeAddress(*raw, v4)
+	c.refused(path, err)
 	return p
-}
-
-// parseAddressPrefix reads ADDRESS or ADDRESS/LENGTH and keeps the host bits.
-func parseAddressPrefix(s string) (netip.Prefix, error) {
-	if strings.Contains(s, "/") {
-		return netip.ParsePrefix(s)
-	}
-	a, err := netip.ParseAddr(s)
-	if err != nil {
-		return netip.Prefix{}, err
-	}
-	if a.Zone() != "" {
-		return netip.Prefix{}, errors.New("a node's address has no zone")
-	}
-	return netip.PrefixFrom(a, a.BitLen()), nil
-}
-
-// unfitForNode says why other hosts cannot reach a host by p; empty when they
-// can.
-func unfitForNode(p netip.Prefix, v4 bool) string {
-	a := p.Addr()
-	switch {
-	case v4 && !a.Is4():
-		return "is not an IPv4 address"
-	case !v4 && (a.Is4() || a.Is4In6()):
-		return "is not an IPv6 address"
-	case a.IsUnspecified():
-		return "is the unspecified address"
-	case a.IsLoopback():
-		return "is a loopback address"
-	case a.IsMulticast():
-		return "is a multicast address"
-	case a.IsLinkLocalUnicast():
-		return "is a link-local address"
-	case p.Bits() == 0:
-		return "has a subnet of length 0"
-	case v4 && (a.As4()[0] == 0 || a.As4()[0] >= 240):
-		return "is a reserved address"
-	}
-	// The ends of a subnet, unless it has only two addresses (RFC 3021, 6164).
-	if a.BitLen()-p.Bits() < 2 {
-		return ""
-	}
-	if a == p.Masked().Addr() {
-		return "is the subnet itself, not a host in it"
-	}
-	if next := a.Next(); v4 && !p.Contains(next) {
-		return "is the broadcast address of its subnet"
-	}
-	return ""
 }

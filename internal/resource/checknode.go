@@ -2,7 +2,6 @@ package resource
 
 import (
 	"encoding/binary"
-	"fmt"
 	"net/netip"
 
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
@@ -49,26 +48,12 @@ func (p *problems) node(meta Meta, spec *vrouterv1.NodeSpec) *Node {
 	return n
 }
 
-// nodeAddress checks an address of a node, which BGP sessions are made from
-// and next hops point to. A bare address is a subnet of its own, as in Calico.
+// nodeAddress checks an address of a node, where there is one.
 func (p *problems) nodeAddress(path string, text *string, v4 bool) netip.Prefix {
 	if text == nil || *text == "" {
 		return netip.Prefix{}
 	}
-	prefix, err := parsePrefix(*text)
-	switch {
-	case err != nil:
-	case prefix.Addr().Is4() != v4:
-		err = fmt.Errorf("%s is not an address of this family", prefix.Addr())
-	case checkUnicast(prefix.Addr()) != nil:
-		err = checkUnicast(prefix.Addr())
-	case prefix.Bits() == 0:
-		err = fmt.Errorf("%s: a prefix length of 0 says nothing about the subnet", prefix)
-	case v4 && prefix.Bits() < 31 && prefix == prefix.Masked():
-		err = fmt.Errorf("%s is the subnet itself, not the node's address in it", prefix)
-	case v4 && prefix.Bits() < 31 && prefix.Addr() == broadcast(prefix):
-		err = fmt.Errorf("%s is the broadcast address of its subnet", prefix)
-	}
+	prefix, err := ParseNodeAddress(*text, v4)
 	p.err(path, err)
 	return prefix
 }
@@ -85,12 +70,7 @@ func (p *problems) clusterID(text *string) netip.Addr {
 	if text == nil || *text == "" {
 		return netip.Addr{}
 	}
-	const path = "spec.bgp.routeReflectorClusterID"
-	id, err := netip.ParseAddr(*text)
-	if err != nil || !id.Is4() {
-		p.addf(path, "%q is not a cluster id in IPv4 notation, such as 244.0.0.1", *text)
-	} else if id.IsUnspecified() {
-		p.addf(path, "0.0.0.0 is not a cluster id")
-	}
+	id, err := ParseClusterID(*text)
+	p.err("spec.bgp.routeReflectorClusterID", err)
 	return id
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/projectvrouter/vrouter/internal/selector"
 )
 
-// AS numbers that no speaker may have.
+// AS numbers that no speaker may have, beside 0 (RFC 7607).
 const (
 	asTrans  = 23456      // RFC 6793 §9: stands for a four-octet AS towards old speakers
 	asLast16 = 65535      // RFC 7300
@@ -40,6 +40,11 @@ func parseAS(v *structpb.Value) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
+	return usableAS(as)
+}
+
+// usableAS refuses numbers that no speaker may have.
+func usableAS(as uint64) (uint32, error) {
 	switch as {
 	case 0:
 		return 0, errors.New("0 is not an AS number (RFC 7607)")
