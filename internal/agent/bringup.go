@@ -37,9 +37,10 @@ func (a *Agent) bringUp(ctx context.Context) error {
 }
 
 // awaitNews returns once there is something to start with: all of the store,
-// our own Node in it as we have just written it, and a name that is ours, or, after some patience, the local copy, or a
-// configuration file that says enough to speak BGP: etcd itself may be behind
-// a route that only BGP brings.
+// our own Node in it as we have just written it, and a name that is ours; or,
+// after some patience, all of a store that takes no changes, such as a full
+// one, the local copy, or a configuration file that says enough to speak BGP:
+// etcd itself may be behind a route that only BGP brings.
 func (a *Agent) awaitNews(ctx context.Context) bool {
 	a.opts.Health.Set(conditionSynced, false, "waiting for the store")
 	patience := time.NewTimer(a.opts.Patience)
@@ -59,6 +60,10 @@ func (a *Agent) awaitNews(ctx context.Context) bool {
 			if a.node.Taken() { // starting would take that host's routes
 				patience.Reset(a.opts.Patience)
 				continue
+			}
+			if a.node.Free() && a.view.IsSynced() {
+				a.log.Warn("store takes no changes: starting with what it has told")
+				return true
 			}
 			if a.opts.Copy.GUID != "" {
 				age := time.Since(a.opts.Copy.SavedAt).Round(time.Second)

@@ -29,8 +29,9 @@ type node struct {
 	claimed  chan struct{} // closed once the name was known to be ours, and our Node written
 	written  int64         // revision of our Node then
 
-	mu    sync.Mutex // guards taken
-	taken bool       // another live host has the name
+	mu    sync.Mutex // guards the rest
+	asked bool       // the store has said who has the name
+	taken bool       // another live host has it
 }
 
 func newNode(id Identity, ttl time.Duration, s store.Store, f *feed, health *telemetry.Health, log hclog.Logger) *node {
@@ -153,7 +154,15 @@ func (n *node) heldBy(value []byte) (held Live, other bool) {
 func (n *node) setTaken(taken bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.taken = taken
+	n.asked, n.taken = true, taken
+}
+
+// Free reports whether the store said last that no other live host has our
+// name, whether or not it took our claim.
+func (n *node) Free() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.asked && !n.taken
 }
 
 // Taken reports whether the store said last that another live host has our
