@@ -89,12 +89,16 @@ func (o Options) measure(ctx context.Context, target Target, round int) []Result
 	}
 	for _, s := range o.chosen()[len(results):] {
 		if failed == nil {
-			failed = errors.New("not measured after a failure")
+			failed = errNotMeasured
 		}
 		add(s.name, nil, failed)
+		failed = nil
 	}
 	return results
 }
+
+// errNotMeasured says that an earlier failure has been told.
+var errNotMeasured = errors.New("not measured after a failure")
 
 // chosen are the scenarios to run.
 func (o Options) chosen() []scenario {
@@ -147,6 +151,7 @@ func (o Options) site(l *lab.Lab) (reflector, clients *lab.Host) {
 		clients.MustRun("ip", "route", "add", "local", s.prefix, "dev", "lo")
 		reflector.AddRoute(s.prefix, s.gateway)
 	}
+	clients.SetSysctl("net.ipv6.ip_nonlocal_bind", "1") // a local route lets IPv4 bind, IPv6 looks at interfaces alone
 	return reflector, clients
 }
 

@@ -93,6 +93,7 @@ func startFRR(_ lab.T, h *lab.Host, p Plan) []*lab.Process {
 	if p.IPv6 {
 		family, clients = "ipv6", clientsIPv6
 	}
+	const spare = 10 // the late client, and sessions that end while others begin
 	conf := h.Lab().File(filepath.Join(h.Name(), "bgpd.conf"), fmt.Sprintf(`
 frr defaults traditional
 router bgp %[1]d
@@ -107,7 +108,7 @@ router bgp %[1]d
   neighbor clients activate
   neighbor clients route-reflector-client
  exit-address-family
-`, asNumber, targetIPv4, p.Clients+1, clients, family))
+`, asNumber, targetIPv4, p.Clients+spare, clients, family))
 	argv := []string{
 		testenv.Program("bgpd"), "-u", "root", "-g", "frrvty", "-n", "-Z", "-P", "0",
 		"--vty_socket", h.Dir(), "-i", filepath.Join(h.Dir(), "bgpd.pid"), "-f", conf, "--log", "stdout",

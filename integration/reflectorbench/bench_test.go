@@ -1,0 +1,139 @@
+package reflectorbench_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/projectvrouter/vrouter/integration/reflectorbench"
+	"github.com/projectvrouter/vrouter/internal/testenv"
+)
+
+// floorCommand makes the test binary the floor, as it makes the program.
+const floorCommand = "floor"
+
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == floorCommand {
+		if err := serveFloor(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func serveFloor(address string) error {
+	l, err := net.Listen("tcp", net.JoinHostPort(address, "179"))
+	if err != nil {
+		return err
+	}
+	return reflectorbench.Floor(context.Background(), l)
+}
+
+// small is a run that takes seconds: five clients with twenty routes each.
+func small(t *testing.T, targets ...string) reflectorbench.Options {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	chosen, err := reflectorbench.Select(reflectorbench.Targets(self, floorCommand), targets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reflectorbench.Options{
+		Plan: reflectorbench.Plan{Clients: 5, Routes: 20}, Targets: chosen,
+		Scenarios: reflectorbench.Scenarios(), Rounds: 1, Rate: 200, Duration: 500 * time.Millisecond,
+		Timeout: time.Minute, Logf: t.Logf,
+	}
+}
+
+func TestFloorAndBIRD(t *testing.T) {
+	testenv.Need(t, "root", "program:ip", "program:bird", "program:birdc")
+	for _, ipv6 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("IPv6=%t", ipv6), func(t *testing.T) {
+			o := small(t, "floor", "bird")
+			o.IPv6 = ipv6
+			requireAll(t, o)
+		})
+	}
+}
+
+func TestFRR(t *testing.T) {
+	testenv.Need(t, "root", "program:ip", "program:bgpd")
+	requireAll(t, small(t, "frr"))
+}
+
+func TestVrouter(t *testing.T) {
+	testenv.Need(t, "root", "program:ip")
+	requireAll(t, small(t, "vrouter"))
+}
+
+// requireAll runs all scenarios; each must give its metrics.
+func requireAll(t *testing.T, o reflectorbench.Options) {
+	t.Helper()
+	results, err := reflectorbench.Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := len(o.Targets) * len(reflectorbench.Scenarios()); len(results) != want {
+		t.Errorf("%d results, want %d", len(results), want)
+	}
+	for _, r := range results {
+		if r.Error != "" || len(r.Metrics) == 0 {
+			t.Errorf("%s: %s: %s", r.Target, r.Scenario, r.Error)
+		}
+	}
+}
+
+// TestCopiesAreNoReflection: what the floor passes on must be found wanting
+// when it is held to what a reflector does.
+func TestCopiesAreNoReflection(t *testing.T) {
+	testenv.Need(t, "root", "program:ip")
+	o := small(t, "floor")
+	o.Targets[0].Relaxed = false
+	results, err := reflectorbench.Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(results) == 0 || !strings.Contains(results[0].Error, "ORIGINATOR_ID is") {
+		t.Errorf("results %+v, want a route without ORIGINATOR_ID", results)
+	}
+}
+
+func TestMissingProgramIsSaid(t *testing.T) {
+	o := small(t, "floor")
+	o.Targets[0].Programs = []string{"no-such-program"}
+	results, err := reflectorbench.Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(results) != len(reflectorbench.Scenarios()) || !strings.Contains(results[0].Error, "lacks no-such-program") {
+		t.Errorf("results %+v", results)
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	for want, change := range map[string]func(*reflectorbench.Options){
+		"clients: 1":             func(o *reflectorbench.Options) { o.Clients = 1 },
+		"routes: 5 clients with": func(o *reflectorbench.Options) { o.Routes = 1 << 24 },
+		"rounds: 0":              func(o *reflectorbench.Options) { o.Rounds = 0 },
+		"rate: 0":                func(o *reflectorbench.Options) { o.Rate = 0 },
+		"targets: there are":     func(o *reflectorbench.Options) { o.Targets = nil },
+		`scenario "x" is not`:    func(o *reflectorbench.Options) { o.Scenarios = []string{"x"} },
+	} {
+		o := small(t, "floor")
+		change(&o)
+		if _, err := reflectorbench.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	if _, err := reflectorbench.Select(nil, []string{"x"}); err == nil {
+		t.Error("an unknown target is accepted")
+	}
+}
