@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,10 +38,19 @@ func TestFullEtcd(t *testing.T) {
 	d.WaitReady()
 	monitor := fabric.NewMonitor(t, d.Host)
 	waitCopy(t, d, 2)
-	d.Kill()
-	d.Start()
-	d.WaitCondition("node", "space exceeded")
-	requireAllPairs(t, workloads)
+	for _, prepare := range []func() error{
+		func() error { return nil },
+		func() error { return os.Remove(copyFile(d)) }, // what the store tells is enough
+	} {
+		d.Kill()
+		if err := prepare(); err != nil {
+			t.Fatal(err)
+		}
+		d.Start()
+		d.WaitCondition("node", "space exceeded")
+		d.WaitSwept()
+		requireAllPairs(t, workloads)
+	}
 
 	emptyEtcd(t, d.Host, s.Etcd[0].Endpoint)
 	d.WaitSettled(0)

@@ -36,11 +36,22 @@ func (d *Daemon) WaitSettled(n int) {
 		if told != n {
 			return fmt.Errorf("%d of %d sessions have told everything: %v", told, n, r.Peers)
 		}
-		if swept := strings.Count(d.process.Output(), "learned routes are complete"); swept != 2 {
-			return fmt.Errorf("%d of 2 families swept", swept)
-		}
-		return nil
+		return d.swept()
 	})
+}
+
+// WaitSwept waits until what an earlier run left was swept.
+func (d *Daemon) WaitSwept() {
+	d.t.Helper()
+	lab.Eventually(d.t, Limit, d.Name()+" has swept", d.swept)
+}
+
+// swept goes by the log: status has no word for it.
+func (d *Daemon) swept() error {
+	if n := strings.Count(d.process.Output(), "learned routes are complete"); n != 2 {
+		return fmt.Errorf("%d of 2 families swept", n)
+	}
+	return nil
 }
 
 // WaitCondition waits until a condition does not hold, for a reason that has
