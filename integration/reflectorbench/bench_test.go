@@ -69,6 +69,11 @@ func TestFRR(t *testing.T) {
 	requireAll(t, small(t, "frr"))
 }
 
+func TestGoBGP(t *testing.T) {
+	testenv.Need(t, "root", "program:ip", "program:gobgpd")
+	requireAll(t, small(t, "gobgp"))
+}
+
 func TestVrouter(t *testing.T) {
 	testenv.Need(t, "root", "program:ip")
 	requireAll(t, small(t, "vrouter"))

@@ -35,6 +35,7 @@ func Targets(floor ...string) []Target {
 		{Name: "vrouter", Programs: []string{"ip"}, Start: startVrouter},
 		{Name: nameBIRD, Programs: []string{"ip", "bird", "birdc"}, Start: startBIRD},
 		{Name: nameFRR, Programs: []string{"ip", "bgpd"}, Start: startFRR},
+		{Name: "gobgp", Programs: []string{"ip", "gobgpd"}, Start: startGoBGP},
 		{Name: nameFloor, Programs: []string{"ip"}, Relaxed: true, Start: floorStarter(floor)},
 	}
 }
@@ -114,6 +115,39 @@ router bgp %[1]d
 		"--vty_socket", h.Dir(), "-i", filepath.Join(h.Dir(), "bgpd.pid"), "-f", conf, "--log", "stdout",
 	}
 	return []*lab.Process{h.Start("bgpd", argv, lab.ProcessOptions{})}
+}
+
+// startGoBGP runs GoBGP's own daemon with one dynamic neighbour range.
+func startGoBGP(_ lab.T, h *lab.Host, p Plan) []*lab.Process {
+	family, clients := "ipv4", clientsIPv4
+	if p.IPv6 {
+		family, clients = "ipv6", clientsIPv6
+	}
+	conf := h.Lab().File(filepath.Join(h.Name(), "gobgpd.toml"), fmt.Sprintf(`
+[global.config]
+as = %[1]d
+router-id = %[2]q
+
+[[peer-groups]]
+[peer-groups.config]
+peer-group-name = "clients"
+peer-as = %[1]d
+[peer-groups.route-reflector.config]
+route-reflector-client = true
+route-reflector-cluster-id = %[2]q
+[[peer-groups.afi-safis]]
+[peer-groups.afi-safis.config]
+afi-safi-name = "%[3]s-unicast"
+
+[[dynamic-neighbors]]
+[dynamic-neighbors.config]
+prefix = %[4]q
+peer-group = "clients"
+`, asNumber, targetIPv4, family, clients))
+	argv := []string{
+		testenv.Program("gobgpd"), "-f", conf, "-l", "warn", "-p", "--api-hosts", "127.0.0.1:50051", "--pprof-disable",
+	}
+	return []*lab.Process{h.Start("gobgpd", argv, lab.ProcessOptions{})}
 }
 
 func floorStarter(command []string) func(lab.T, *lab.Host, Plan) []*lab.Process {
