@@ -130,13 +130,22 @@ func nextAttribute(b []byte) (a attribute, rest []byte, ok bool) {
 
 // canonical reports whether the header of a is as appendHeader writes it.
 func (a attribute) canonical() bool {
-	return a.flags&0x0f == 0 && (a.flags&flagExtended != 0) == (len(a.value) > 255)
+	return a.flags&^flagExtended == cleanFlags(a.flags) && (a.flags&flagExtended != 0) == (len(a.value) > 255)
 }
 
-// appendHeader appends the header of an attribute of n octets: the unused
-// flags zero, the extended length only where it is needed.
+// cleanFlags is flags as they are to be sent: the unused ones zero, and the
+// partial bit only where it means something (RFC 4271 §4.3).
+func cleanFlags(flags uint8) uint8 {
+	if flags&optionalTransitive == optionalTransitive {
+		return flags & (optionalTransitive | flagPartial)
+	}
+	return flags & optionalTransitive
+}
+
+// appendHeader appends the header of an attribute of n octets, with the
+// extended length only where it is needed.
 func appendHeader(b []byte, flags uint8, t AttributeType, n int) []byte {
-	flags &= flagOptional | flagTransitive | flagPartial
+	flags = cleanFlags(flags)
 	if n > 255 {
 		return append(b, flags|flagExtended, byte(t), byte(n>>8), byte(n))
 	}

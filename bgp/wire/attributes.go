@@ -81,6 +81,21 @@ func ParseAttributes(raw []byte) (attrs Attributes, err error) {
 	return attrs, nil
 }
 
+// Path is a as a path to p, without who gave it. The next hop of the path is
+// the global one.
+func (attrs *Attributes) Path(p netip.Prefix) bgp.Path {
+	path := bgp.Path{
+		Prefix: p, NextHop: attrs.NextHop.Addr, Origin: attrs.Origin,
+		ASPath: attrs.ASPath.Flat(), ASPathLen: attrs.ASPath.Len(), LocalPref: bgp.DefaultLocalPref, MED: attrs.MED,
+		Communities: attrs.Communities, LargeCommunities: attrs.Large,
+		OriginatorID: attrs.OriginatorID, ClusterList: attrs.ClusterList,
+	}
+	if attrs.HasLocalPref {
+		path.LocalPref = attrs.LocalPref
+	}
+	return path
+}
+
 // set takes the value of a, checked here.
 func (attrs *Attributes) set(a attribute) error {
 	v := a.value

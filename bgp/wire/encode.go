@@ -7,50 +7,49 @@ import (
 	"github.com/projectvrouter/vrouter/bgp"
 )
 
-// Append appends a in canonical form. Of a what ParseAttributes gives is
-// encoded to the same bytes. Lists that are empty are left out, as is a NEXT_HOP
-// without address.
-func (a *Attributes) Append(b []byte) []byte {
-	b = append(b, wellKnown, byte(AttrOrigin), 1, byte(a.Origin))
-	b = appendAttribute(b, wellKnown, AttrASPath, a.ASPath.append(nil))
-	if a.NextHop.Addr.IsValid() {
-		b = appendAttribute(b, wellKnown, AttrNextHop, a.NextHop.append(nil))
+// Append appends attrs in canonical form: what Update handed out comes back to
+// the octet. Lists that are empty are left out, and a NEXT_HOP without address.
+func (attrs *Attributes) Append(b []byte) []byte {
+	b = append(b, wellKnown, byte(AttrOrigin), 1, byte(attrs.Origin))
+	b = appendAttribute(b, wellKnown, AttrASPath, attrs.ASPath.append(nil))
+	if attrs.NextHop.Addr.IsValid() {
+		b = appendAttribute(b, wellKnown, AttrNextHop, attrs.NextHop.append(nil))
 	}
-	if a.HasMED {
-		b = appendUint32(b, optionalNonTransitive, AttrMED, a.MED)
+	if attrs.HasMED {
+		b = appendUint32(b, optionalNonTransitive, AttrMED, attrs.MED)
 	}
-	if a.HasLocalPref {
-		b = appendUint32(b, wellKnown, AttrLocalPref, a.LocalPref)
+	if attrs.HasLocalPref {
+		b = appendUint32(b, wellKnown, AttrLocalPref, attrs.LocalPref)
 	}
-	if a.AtomicAggregate {
+	if attrs.AtomicAggregate {
 		b = appendHeader(b, wellKnown, AttrAtomicAggregate, 0)
 	}
-	if a.Aggregator.Addr.IsValid() {
-		b = binary.BigEndian.AppendUint32(appendHeader(b, optionalTransitive, AttrAggregator, 8), a.Aggregator.AS)
-		b = appendAddr4(b, a.Aggregator.Addr)
+	if attrs.Aggregator.Addr.IsValid() {
+		b = binary.BigEndian.AppendUint32(appendHeader(b, optionalTransitive, AttrAggregator, 8), attrs.Aggregator.AS)
+		b = appendAddr4(b, attrs.Aggregator.Addr)
 	}
-	if n := len(a.Communities); n > 0 {
+	if n := len(attrs.Communities); n > 0 {
 		b = appendHeader(b, optionalTransitive, AttrCommunities, 4*n)
-		for _, c := range a.Communities {
+		for _, c := range attrs.Communities {
 			b = binary.BigEndian.AppendUint32(b, uint32(c))
 		}
 	}
-	if a.OriginatorID.IsValid() {
-		b = appendAddr4(appendHeader(b, optionalNonTransitive, AttrOriginatorID, 4), a.OriginatorID)
+	if attrs.OriginatorID.IsValid() {
+		b = appendAddr4(appendHeader(b, optionalNonTransitive, AttrOriginatorID, 4), attrs.OriginatorID)
 	}
-	if n := len(a.ClusterList); n > 0 {
+	if n := len(attrs.ClusterList); n > 0 {
 		b = appendHeader(b, optionalNonTransitive, AttrClusterList, 4*n)
-		for _, id := range a.ClusterList {
+		for _, id := range attrs.ClusterList {
 			b = appendAddr4(b, id)
 		}
 	}
-	return a.appendLate(b)
+	return attrs.appendLate(b)
 }
 
 // appendLate appends the attributes beyond CLUSTER_LIST, among which unknown
 // ones may stand.
-func (a *Attributes) appendLate(b []byte) []byte {
-	unknown := a.Unknown
+func (attrs *Attributes) appendLate(b []byte) []byte {
+	unknown := attrs.Unknown
 	before := func(t AttributeType) {
 		for ; len(unknown) > 0 && unknown[0].Type < t; unknown = unknown[1:] {
 			u := unknown[0]
@@ -58,24 +57,24 @@ func (a *Attributes) appendLate(b []byte) []byte {
 		}
 	}
 	before(AttrExtended)
-	if n := len(a.Extended); n > 0 {
+	if n := len(attrs.Extended); n > 0 {
 		b = appendHeader(b, optionalTransitive, AttrExtended, 8*n)
-		for _, c := range a.Extended {
+		for _, c := range attrs.Extended {
 			b = append(b, c[:]...)
 		}
 	}
 	before(AttrLargeCommunities)
-	if n := len(a.Large); n > 0 {
+	if n := len(attrs.Large); n > 0 {
 		b = appendHeader(b, optionalTransitive, AttrLargeCommunities, 12*n)
-		for _, c := range a.Large {
+		for _, c := range attrs.Large {
 			b = binary.BigEndian.AppendUint32(b, c.Global)
 			b = binary.BigEndian.AppendUint32(b, c.Local1)
 			b = binary.BigEndian.AppendUint32(b, c.Local2)
 		}
 	}
 	before(AttrOnlyToCustomer)
-	if a.OnlyToCustomer != 0 {
-		b = appendUint32(b, optionalTransitive, AttrOnlyToCustomer, a.OnlyToCustomer)
+	if attrs.OnlyToCustomer != 0 {
+		b = appendUint32(b, optionalTransitive, AttrOnlyToCustomer, attrs.OnlyToCustomer)
 	}
 	before(255)
 	if len(unknown) > 0 { // the type 255 itself

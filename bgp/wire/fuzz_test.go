@@ -40,7 +40,7 @@ func FuzzReader(f *testing.F) {
 		if !bytes.Equal(whole, halves) || end.Error() != end2.Error() {
 			t.Errorf("other messages from a slower stream: %v, %v", end, end2)
 		}
-		if end == io.EOF && len(whole) != len(stream) {
+		if errors.Is(end, io.EOF) && len(whole) != len(stream) {
 			t.Errorf("%d octets of %d, and no error", len(whole), len(stream))
 		}
 	})
@@ -168,7 +168,7 @@ func repack(a Announcement, o Options) error {
 	var u Update
 	r := NewReader(bytes.NewReader(b), 0)
 	r.AllowExtended()
-	for m, err := r.Next(); err != io.EOF; m, err = r.Next() {
+	for m, err := r.Next(); !errors.Is(err, io.EOF); m, err = r.Next() {
 		if err != nil {
 			return err
 		}

@@ -82,16 +82,19 @@ func (n NLRI) head() int {
 // mean nothing (RFC 4271 §4.3) and are cleared.
 func makePrefix(f bgp.Family, b []byte, bits int) netip.Prefix {
 	if f == bgp.IPv4Unicast {
-		var a [4]byte
+		var v uint32
 		if len(b) == 4 {
-			a = [4]byte(b)
+			v = binary.BigEndian.Uint32(b)
 		} else {
-			copy(a[:], b)
+			for i, octet := range b {
+				v |= uint32(octet) << (24 - 8*i)
+			}
 		}
-		if bits%8 != 0 {
-			a[bits/8] &= 0xff << (8 - bits%8)
-		}
-		return netip.PrefixFrom(netip.AddrFrom4(a), bits)
+		v &= ^uint32(0) << (32 - bits)
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)}), bits)
+	}
+	if len(b) == 16 && bits == 128 {
+		return netip.PrefixFrom(netip.AddrFrom16([16]byte(b)), bits)
 	}
 	var a [16]byte
 	copy(a[:], b)

@@ -146,7 +146,7 @@ func TestReader(t *testing.T) {
 		for {
 			m, err := r.Next()
 			if err != nil {
-				if err != io.EOF {
+				if !errors.Is(err, io.EOF) {
 					t.Errorf("%s: %v", name, err)
 				}
 				break
@@ -167,7 +167,7 @@ func TestReader(t *testing.T) {
 		t.Error(err)
 	}
 	for cut, want := range map[int]error{0: io.EOF, 1: io.ErrUnexpectedEOF, 18: io.ErrUnexpectedEOF} {
-		if _, err := NewReader(bytes.NewReader(stream[:cut]), 0).Next(); err != want {
+		if _, err := NewReader(bytes.NewReader(stream[:cut]), 0).Next(); !errors.Is(err, want) {
 			t.Errorf("after %d octets: %v", cut, err)
 		}
 	}

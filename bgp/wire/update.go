@@ -2,7 +2,6 @@ package wire
 
 import (
 	"encoding/binary"
-	"slices"
 
 	"github.com/projectvrouter/vrouter/bgp"
 )
@@ -172,7 +171,7 @@ func (u *Update) check(a attribute) fault {
 	return checkValue(a, u.opts.External, !u.opts.FourByteAS)
 }
 
-// keep puts a in its place among those kept. What is not known and not
+// keep puts a in its place among those kept, mostly the last. What is not known and not
 // transitive is dropped in silence (RFC 4271 §5).
 func (u *Update) keep(a attribute, f fault) {
 	_, known := flagsOf(a.code)
@@ -184,14 +183,11 @@ func (u *Update) keep(a attribute, f fault) {
 	case !a.canonical():
 		u.direct = false
 	}
-	at := len(u.attrs)
-	for at > 0 && u.attrs[at-1].code > a.code {
-		at--
-	}
-	if at < len(u.attrs) {
+	u.attrs = append(u.attrs, a)
+	for i := len(u.attrs) - 1; i > 0 && u.attrs[i-1].code > a.code; i-- {
+		u.attrs[i], u.attrs[i-1] = u.attrs[i-1], a
 		u.direct = false
 	}
-	u.attrs = slices.Insert(u.attrs, at, a)
 }
 
 // judge checks what concerns the attributes as a whole.

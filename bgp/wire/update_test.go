@@ -30,7 +30,7 @@ func TestUpdate(t *testing.T) {
 			"- 10.128.0.0/9\n+ 10.1.240.0/20\n  " + hex.EncodeToString(good)},
 		{"out of order, with what is dropped", update(nil, [][]byte{attr(0x80, 99, 1), pref, nextHop, attr(0x40, 6, 1), asPath, origin, origin}, nlri...), internal,
 			"+ 10.0.0.0/24\n  " + hex.EncodeToString(good)},
-		{"needless extended length, unused flags", update(nil, [][]byte{{0x5f, 1, 0, 1, 0}, asPath, nextHop, pref}, nlri...), internal,
+		{"needless extended length, flags that mean nothing", update(nil, [][]byte{{0x7f, 1, 0, 1, 0}, asPath, nextHop, pref}, nlri...), internal,
 			"+ 10.0.0.0/24\n  " + hex.EncodeToString(good)},
 		{"from outside", update(nil, [][]byte{good, attr(0x80, 9, 1, 1, 1, 1), attr(0x80, 10, 1, 1, 1, 1)}, nlri...), external,
 			"+ 10.0.0.0/24\n  " + hex.EncodeToString(join(origin, asPath, nextHop))},
@@ -159,6 +159,30 @@ func TestParseAttributesRefuses(t *testing.T) {
 		if _, err := ParseAttributes(raw); err == nil || strings.Contains(err.Error(), "panic") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestPath(t *testing.T) {
+	a := full()
+	p := a.Path(prefix("10.0.0.1/32"))
+	want := bgp.Path{
+		Prefix: prefix("10.0.0.1/32"), NextHop: addr("192.0.2.1"), Origin: bgp.OriginIncomplete,
+		ASPath: []uint32{65001, 4200000000, 1, 2}, ASPathLen: 3, LocalPref: 0, MED: 7,
+		Communities: a.Communities, LargeCommunities: a.Large, OriginatorID: a.OriginatorID, ClusterList: a.ClusterList,
+	}
+	if !p.Equal(want) {
+		t.Errorf("%+v", p)
+	}
+	if pref := (&Attributes{}).Path(p.Prefix).LocalPref; pref != bgp.DefaultLocalPref {
+		t.Errorf("LOCAL_PREF %d where none was said", pref)
+	}
+}
+
+func TestOriginated(t *testing.T) {
+	a := Originated(bgp.Attributes{NextHop: addr("192.0.2.1"), MED: 3, Communities: []bgp.Community{1}})
+	got, err := ParseAttributes(a.Append(nil))
+	if err != nil || got.LocalPref != bgp.DefaultLocalPref || !got.HasMED || got.ASPath.Len() != 0 || len(got.Communities) != 1 {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
 
