@@ -228,9 +228,6 @@ func identity(cfg config.Config, role string, log hclog.Logger) (agent.Identity,
 			return agent.Identity{}, err
 		}
 	}
-	if role == agent.RoleReflector && !id.Configured.ClusterID.IsValid() && id.Configured.IPv4.IsValid() {
-		id.Configured.ClusterID = id.Configured.IPv4.Addr() // RFC 4456 §7: the router id, where none is given
-	}
 	id.APIAddress = apiAddress(cfg, id)
 	return id, nil
 }

@@ -82,6 +82,7 @@ func New(opts Options) *Agent {
 	if opts.Patience == 0 {
 		opts.Patience = 3 * time.Second
 	}
+	opts.Identity = opts.Identity.withClusterID()
 	log := opts.Logger
 	a := &Agent{
 		opts: opts, log: log, started: time.Now(),

@@ -55,7 +55,19 @@ func (id Identity) own() NodeFields {
 	if !own.IPv6.IsValid() {
 		own.IPv6 = id.Detected.IPv6
 	}
+	if !own.ClusterID.IsValid() {
+		own.ClusterID = id.Detected.ClusterID
+	}
 	return own
+}
+
+// withClusterID gives a reflector that states no cluster id its router id for
+// one (RFC 4456 §7): without any it would reflect nothing.
+func (id Identity) withClusterID() Identity {
+	if id.Role == RoleReflector && !id.Configured.ClusterID.IsValid() {
+		id.Detected.ClusterID = routerID(id.Name, id.own().IPv4)
+	}
+	return id
 }
 
 // fill states what the host says of itself in its Node.
@@ -72,8 +84,11 @@ func (id Identity) fill(object *vrouterv1.Node) {
 	if as := id.Configured.ASNumber; as != 0 {
 		bgp.AsNumber = structpb.NewNumberValue(float64(as))
 	}
-	if id.Configured.ClusterID.IsValid() {
+	switch {
+	case id.Configured.ClusterID.IsValid():
 		bgp.RouteReflectorClusterId = proto.String(id.Configured.ClusterID.String())
+	case id.Detected.ClusterID.IsValid() && bgp.GetRouteReflectorClusterId() == "":
+		bgp.RouteReflectorClusterId = proto.String(id.Detected.ClusterID.String())
 	}
 	for key, value := range id.Configured.Labels {
 		if object.Metadata.Labels == nil {

@@ -191,16 +191,13 @@ func asNumber(f view.Fabric, own *resource.Node) uint32 {
 	return resource.DefaultASNumber
 }
 
-// routerID returns the BGP identifier of a node: its IPv4 address, else the
-// cluster id of a reflector, else a hash of its name.
-func routerID(own *resource.Node) netip.Addr {
-	switch {
-	case own.IPv4.IsValid():
-		return own.IPv4.Addr()
-	case own.RouteReflectorClusterID.IsValid():
-		return own.RouteReflectorClusterID
+// routerID returns the BGP identifier of a node: its IPv4 address, else a hash
+// of its name. A cluster id would not do, which reflectors share.
+func routerID(name string, ipv4 netip.Prefix) netip.Addr {
+	if ipv4.IsValid() {
+		return ipv4.Addr()
 	}
-	return hashedRouterID(own.Name)
+	return hashedRouterID(name)
 }
 
 // hashedRouterID makes a BGP identifier of a name (FNV-1a), for nodes without
