@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/projectvrouter/vrouter/integration/reflectorbench"
+	"github.com/projectvrouter/vrouter/internal/lab"
 	"github.com/projectvrouter/vrouter/internal/testenv"
 )
 
@@ -108,6 +109,22 @@ func TestCopiesAreNoReflection(t *testing.T) {
 	}
 	if len(results) == 0 || !strings.Contains(results[0].Error, "ORIGINATOR_ID is") {
 		t.Errorf("results %+v, want a route without ORIGINATOR_ID", results)
+	}
+}
+
+// TestSilentTargetIsGivenUp: a target that takes no session costs its limit,
+// and the next one has its turn.
+func TestSilentTargetIsGivenUp(t *testing.T) {
+	testenv.Need(t, "root", "program:ip")
+	o := small(t, "floor")
+	o.Timeout = 100 * time.Millisecond
+	o.Targets[0].Start = func(lab.T, *lab.Host, reflectorbench.Plan) []*lab.Process { return nil }
+	results, err := reflectorbench.Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(results) != len(reflectorbench.Scenarios()) || !strings.Contains(results[0].Error, "session with the target") {
+		t.Errorf("results %+v", results)
 	}
 }
 

@@ -100,7 +100,7 @@ func (c *client) handshake(ctx context.Context) error {
 	if err := c.conn.SetDeadline(deadline); err != nil {
 		return err
 	}
-	out := appendOpen(nil, firstRouterID+uint32(c.number), holdTime, c.plan.IPv6)
+	out := openMessage(firstRouterID+uint32(c.number), holdTime, c.plan.IPv6)
 	if _, err := c.conn.Write(out); err != nil {
 		return err
 	}

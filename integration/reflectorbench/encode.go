@@ -62,16 +62,15 @@ func appendKeepalive(dst []byte) []byte {
 	return endMessage(appendHeader(dst, msgKeepalive), len(dst))
 }
 
-// appendOpen writes an OPEN for one unicast family with route refresh (RFC
+// openMessage is an OPEN for one unicast family with route refresh (RFC
 // 2918) and four-octet AS numbers (RFC 6793). Hold is in seconds. There is no
 // graceful restart: a client that dies is withdrawn at once.
-func appendOpen(dst []byte, id uint32, hold uint16, ipv6 bool) []byte {
-	start := len(dst)
+func openMessage(id uint32, hold uint16, ipv6 bool) []byte {
 	afi := byte(afiIPv4)
 	if ipv6 {
 		afi = afiIPv6
 	}
-	dst = append(appendHeader(dst, msgOpen), 4)
+	dst := append(appendHeader(nil, msgOpen), 4)
 	dst = binary.BigEndian.AppendUint16(dst, asNumber)
 	dst = binary.BigEndian.AppendUint16(dst, hold)
 	dst = binary.BigEndian.AppendUint32(dst, id)
@@ -81,14 +80,14 @@ func appendOpen(dst []byte, id uint32, hold uint16, ipv6 bool) []byte {
 		65, 4, 0, 0, asNumber >> 8, asNumber & 0xff,
 	}
 	dst = append(dst, byte(2+len(capabilities)), 2, byte(len(capabilities)))
-	return endMessage(append(dst, capabilities...), start)
+	return endMessage(append(dst, capabilities...), 0)
 }
 
 // noMED leaves the attribute out.
 const noMED = 0
 
-// appendTable announces all routes of client c in as few UPDATEs as they fit.
-func (p Plan) appendTable(dst []byte, c int, med uint32) []byte {
+// announcement is all routes of client c in as few UPDATEs as they fit.
+func (p Plan) announcement(c int, med uint32) (dst []byte) {
 	for from := 0; from < p.Routes; {
 		n := min(p.Routes-from, p.perMessage())
 		dst = p.appendUpdate(dst, c, from, n, med)

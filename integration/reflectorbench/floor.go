@@ -52,7 +52,7 @@ type session struct {
 // serve runs one session. Hold time zero: there are no keepalives.
 func (f *floor) serve(conn net.Conn) {
 	s := &session{conn: conn}
-	out := appendKeepalive(appendOpen(nil, clusterID, 0, conn.LocalAddr().(*net.TCPAddr).IP.To4() == nil))
+	out := appendKeepalive(openMessage(clusterID, 0, conn.LocalAddr().(*net.TCPAddr).IP.To4() == nil))
 	if _, err := conn.Write(out); err != nil {
 		_ = conn.Close()
 		return

@@ -33,7 +33,7 @@ func TestTableIsPackedAndComesBack(t *testing.T) {
 	for name, p := range plans() {
 		t.Run(name, func(t *testing.T) {
 			held := newTable(p, 0, 0, true)
-			list := messages(t, p.appendTable(nil, 3, 7))
+			list := messages(t, p.announcement(3, 7))
 			if want := 1 + (p.Routes-1)/p.perMessage(); len(list) != want {
 				t.Errorf("%d updates, want %d", len(list), want)
 			}
@@ -87,7 +87,7 @@ func TestEndOfRIBChangesNothing(t *testing.T) {
 }
 
 func TestOpen(t *testing.T) {
-	kind, body, n, err := nextMessage(appendOpen(nil, clusterID, 240, false))
+	kind, body, n, err := nextMessage(openMessage(clusterID, 240, false))
 	if err != nil || kind != msgOpen || n == 0 {
 		t.Fatalf("type %d, %d bytes, %v", kind, n, err)
 	}
@@ -153,8 +153,8 @@ func FuzzUpdate(f *testing.F) {
 // FuzzStream feeds bytes as they come from a socket, in two pieces.
 func FuzzStream(f *testing.F) {
 	p := Plan{Clients: 5, Routes: 20}
-	f.Add(appendKeepalive(p.appendTable(nil, 1, 1)), 30)
-	f.Add(appendOpen(nil, clusterID, 90, true), 3)
+	f.Add(appendKeepalive(p.announcement(1, 1)), 30)
+	f.Add(openMessage(clusterID, 90, true), 3)
 	f.Fuzz(func(t *testing.T, stream []byte, cut int) {
 		cut = min(max(cut, 0), len(stream))
 		c := &client{plan: p, table: newTable(p, 0, 0, true), buf: make([]byte, readBuffer)}

@@ -90,10 +90,11 @@ func addRatios(list []Summary) {
 }
 
 func ratios(of, to []Metric) []Ratio {
+	aside := []string{metricArrived, metricBehind, metricGenerator}
 	var list []Ratio
 	for _, m := range of {
 		at := slices.IndexFunc(to, func(b Metric) bool { return b.Name == m.Name })
-		if at >= 0 && to[at].Value > 0 {
+		if at >= 0 && to[at].Value > 0 && !slices.Contains(aside, m.Name) {
 			list = append(list, Ratio{m.Name, m.Value / to[at].Value})
 		}
 	}

@@ -10,13 +10,13 @@ import (
 
 const wantReport = `
 initial convergence: 4 clients x 10 routes, IPv4, median of 3
-           target  time s  peak MiB
-          vrouter  0.2000      20.0
-             bird  4.0000      10.0
-              frr       -         -
-            floor  0.1000       5.0
-   vrouter / bird    0.05         2
-  vrouter / floor       2         4
+           target  time s  peak MiB  generator cpu s
+          vrouter  0.2000      20.0           1.0000
+             bird  4.0000      10.0           1.0000
+              frr       -         -                -
+            floor  0.1000       5.0           1.0000
+   vrouter / bird    0.05         2                -
+  vrouter / floor       2         4                -
 frr: did not finish: client 1 holds 3 routes
 frr: did not finish: client 1 holds 3 routes
 frr: did not finish: client 1 holds 3 routes
@@ -39,7 +39,7 @@ func someResults() (Options, []Result) {
 	for round, factor := range []float64{1, 0.5, 9} {
 		for name, base := range map[string][2]float64{"vrouter": {0.2, 20}, "bird": {4, 10}, "floor": {0.1, 5}} {
 			results = append(results, Result{Target: name, Scenario: "converge", Round: round, Metrics: []Metric{
-				{"time", unitSeconds, base[0] * factor}, {"peak", unitMiB, base[1]},
+				{"time", unitSeconds, base[0] * factor}, {"peak", unitMiB, base[1]}, {metricGenerator, unitSeconds, 1},
 			}})
 		}
 		results = append(results, Result{

@@ -174,10 +174,10 @@ func (o Options) scenario(ctx context.Context, s scenario, g *generator, process
 		return nil, err
 	}
 	metrics = append(metrics,
-		seconds("cpu", after.CPU-before.CPU), seconds("generator cpu", generator),
+		seconds("cpu", after.CPU-before.CPU), seconds(metricGenerator, generator),
 		Metric{"peak", unitMiB, float64(after.Peak) / (1 << 20)})
 	if s.name == scenarios[0].name {
-		perRoute := float64(after.RSS-before.RSS) / float64(o.Plan.total())
+		perRoute := float64(after.RSS-before.RSS) / float64(o.total())
 		metrics = append(metrics, Metric{"per route", unitBytes, max(perRoute, 0)})
 	}
 	return metrics, nil

@@ -46,7 +46,14 @@ const (
 	unitRate    = "1/s"
 	unitMiB     = "MiB"
 	unitBytes   = "B"
-	unitCount   = ""
+	unitPercent = "%"
+)
+
+// Figures that tell whether to believe the others, and are compared with none.
+const (
+	metricArrived   = "arrived"       // updates that were not superseded on their way, in percent
+	metricBehind    = "behind"        // how late the generator sent at worst
+	metricGenerator = "generator cpu" // what the generator took from the target
 )
 
 // Metric is one figure of a scenario.
@@ -63,7 +70,7 @@ func seconds(name string, d time.Duration) Metric { return Metric{name, unitSeco
 func converge(ctx context.Context, t *turn) ([]Metric, error) {
 	messages := make([][]byte, len(t.clients))
 	for i := range messages {
-		messages[i] = t.plan.appendEndOfRIB(t.plan.appendTable(nil, i, noMED))
+		messages[i] = t.plan.appendEndOfRIB(t.plan.announcement(i, noMED))
 	}
 	w := expect(t.clients, holdsAll(nobody))
 	start := time.Now()
@@ -158,7 +165,7 @@ func clientDeath(ctx context.Context, t *turn) ([]Metric, error) {
 	}
 	w = expect(t.clients, holdsAll(nobody))
 	start = time.Now()
-	if err := t.clients[last].send(t.plan.appendEndOfRIB(t.plan.appendTable(nil, last, noMED))); err != nil {
+	if err := t.clients[last].send(t.plan.appendEndOfRIB(t.plan.announcement(last, noMED))); err != nil {
 		return nil, err
 	}
 	back, err := w.last(ctx)

@@ -122,7 +122,7 @@ func TestVersions(t *testing.T) {
 	p := Plan{Clients: 3, Routes: 4}
 	held := newTable(p, 0, 7, true) // slots: routes 0, 1 of each client, and 2 of client 0
 	for owner := 1; owner < p.Clients; owner++ {
-		held.mustTake(t, p.appendTable(nil, owner, noMED))
+		held.mustTake(t, p.announcement(owner, noMED))
 	}
 	held.count(5)
 	held.mustTake(t, p.appendUpdate(nil, 1, 0, 1, 5))
@@ -145,7 +145,7 @@ func TestVersions(t *testing.T) {
 func TestTakeAllocatesNothing(t *testing.T) {
 	for name, p := range plans() {
 		held := newTable(p, 0, 100, true)
-		body := messages(t, p.appendTable(nil, 1, 1))[0]
+		body := messages(t, p.announcement(1, 1))[0]
 		now := time.Now()
 		if n := testing.AllocsPerRun(10, func() { _ = held.take(body, now) }); n != 0 {
 			t.Errorf("%s: %v allocations an update", name, n)
@@ -159,7 +159,7 @@ func TestFloorWithdrawsEachRouteOnce(t *testing.T) {
 			held := newTable(p, 0, 0, true)
 			w := withdrawal{seen: make(map[string]bool)}
 			for _, med := range []uint32{noMED, 1} {
-				table := p.appendTable(nil, 1, med)
+				table := p.announcement(1, med)
 				for _, body := range messages(t, table) {
 					if err := held.take(body, time.Time{}); err != nil {
 						t.Fatal(err)

@@ -14,7 +14,7 @@ const batchRoutes = 20_000
 
 // slots is how many routes the scenarios change.
 func (o Options) slots() int {
-	return min(o.Plan.total(), max(batchRoutes, o.updates()))
+	return min(o.total(), max(batchRoutes, o.updates()))
 }
 
 // updates is how many churn sends.
@@ -59,8 +59,8 @@ func (t *turn) churn(ctx context.Context, clients []*client) ([]Metric, error) {
 		return nil, fmt.Errorf("no update of %d arrived before another took its place", n)
 	}
 	return append(quantiles(latency),
-		Metric{"arrived", "%", 100 * float64(len(latency)) / float64(n*(len(clients)-1))},
-		Metric{"behind", unitMillis, float64(behind.Nanoseconds()) / 1e6}), nil
+		Metric{metricArrived, unitPercent, 100 * float64(len(latency)) / float64(n*(len(clients)-1))},
+		Metric{metricBehind, unitMillis, float64(behind.Nanoseconds()) / 1e6}), nil
 }
 
 // sendChurn sends the updates of a journal, each when it is due, and returns by
