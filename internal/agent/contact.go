@@ -95,6 +95,14 @@ func (f *feed) Turned() <-chan struct{} {
 	return f.turned
 }
 
+// Behind reports whether the store is of our cluster, in an older state, or was
+// when it was seen first.
+func (f *feed) Behind() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.behind
+}
+
 // Foreign says why the store is not the one that this node knew; empty when
 // it is, or was not reached.
 func (f *feed) Foreign() string {

@@ -65,7 +65,7 @@ func (f *feed) follow(ctx context.Context) (told bool, err error) {
 	for {
 		batch, err := watch.Next(ctx)
 		if errors.Is(err, store.ErrForeign) {
-			f.fellBehind()
+			return told, f.turnedForeign(ctx, err)
 		}
 		if err != nil {
 			return told, err
@@ -108,28 +108,36 @@ func (f *feed) judge(ctx context.Context) (store.Cluster, error) {
 	return cluster, nil
 }
 
-// verdict is store.Judge's, but for a store that was behind: only the operator
-// can say that it may be followed again.
+// verdict is store.Judge's, and remembers of a store that is behind that it
+// was: only the operator can say that it may be followed again.
 func (f *feed) verdict(known store.Copy, cluster store.Cluster, found bool, revision int64) store.Verdict {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	verdict := store.Judge(known, cluster, found, revision)
-	switch {
-	case verdict.Kind == store.Foreign:
+	if verdict.Kind == store.Same && f.behind {
+		known.Revision = store.Overtaken
+		verdict = store.Judge(known, cluster, found, revision)
+	}
+	if verdict.Kind == store.Foreign {
 		f.behind = found && cluster.GUID == known.GUID
-	case verdict.Kind == store.Same && f.behind:
-		verdict = store.Verdict{Kind: store.Foreign, Reason: fmt.Sprintf(
-			"the store was restored from an old backup, and has grown to revision %d since", revision)}
 	}
 	return verdict
 }
 
-// fellBehind takes the store for an earlier state of ours, until the next
-// judgement knows better.
-func (f *feed) fellBehind() {
+// turnedForeign returns why the store is not the one that was watched until
+// now. It is taken for an older state of it, unless it is found to be another.
+func (f *feed) turnedForeign(ctx context.Context, watched error) error {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.behind = true
+	f.mu.Unlock()
+	_, err := f.judge(ctx)
+	switch {
+	case err == nil:
+		return errors.New("the store was adopted meanwhile")
+	case errors.Is(err, store.ErrForeign):
+		return err
+	}
+	return watched
 }
 
 // waitAdoption returns when it is worth judging again.

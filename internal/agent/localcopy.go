@@ -27,12 +27,19 @@ type localCopy struct {
 // Run writes the copy after changes, and what changed last when ctx ends.
 func (c *localCopy) Run(ctx context.Context) error {
 	pause, pending := c.delay, false
+	turned := c.feed.Turned()
 	for {
-		if !pending && !wait(ctx, c.view.CopyChanged()) {
+		if !pending {
 			select {
-			case <-c.view.CopyChanged(): // together with the end of ctx
-			default:
-				return nil
+			case <-ctx.Done():
+				select {
+				case <-c.view.CopyChanged(): // together with the end of ctx
+				default:
+					return nil
+				}
+			case <-c.view.CopyChanged():
+			case <-turned:
+				turned = c.feed.Turned()
 			}
 		}
 		goesOn := sleep(ctx, pause)
@@ -52,13 +59,18 @@ func (c *localCopy) Run(ctx context.Context) error {
 // save writes what the store has told, if that is whole. A state is of the
 // identity that held before and after it was taken. A foreign store tells the
 // view nothing: what ours told last before it went is written also then, or
-// the host would remember an identity that nobody else does.
+// the host would remember an identity that nobody else does. Of a store that is
+// behind the copy remembers that, or it would be taken for ours after a restart
+// once it has grown.
 func (c *localCopy) save() error {
 	guid, epoch := c.feed.Identity()
 	kvs, revision, synced := c.view.Copy()
 	nowGUID, nowEpoch := c.feed.Identity()
 	if !synced || guid != nowGUID || epoch != nowEpoch {
 		return nil // there is news when this has changed
+	}
+	if c.feed.Behind() {
+		revision = store.Overtaken
 	}
 	return store.SaveCopy(c.path, store.Copy{
 		GUID: guid, Epoch: epoch, Revision: revision, SavedAt: time.Now().UTC(), KVs: kvs,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/google/uuid"
@@ -77,6 +78,11 @@ func Adopt(ctx context.Context, s Store, copied Copy) (Cluster, int64, error) {
 	}
 }
 
+// Overtaken, as the revision of a copy, says that the store was seen in a state
+// older than the one copied. It may have grown past that since: no revision is
+// the one known until an adoption raises the epoch.
+const Overtaken = math.MaxInt64
+
 // VerdictKind says how a store stands to a copy.
 type VerdictKind int
 
@@ -119,6 +125,8 @@ func Judge(copied Copy, cluster Cluster, found bool, revision int64) Verdict {
 	case cluster.Epoch < copied.Epoch:
 		return foreign("the store was restored from an old backup: it is at epoch %d, this host has seen %d",
 			cluster.Epoch, copied.Epoch)
+	case copied.Revision == Overtaken:
+		return foreign("the store was restored from an old backup, and may have grown since: it is at revision %d", revision)
 	}
 	return foreign("the store was restored from an old backup: it is at revision %d, this host has seen %d",
 		revision, copied.Revision)

@@ -36,6 +36,13 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%s: %s (%s), wanted %s (%s)", c.name, v.Kind, v.Reason, c.want, c.reason)
 		}
 	}
+	copied.Revision = Overtaken
+	if v := Judge(copied, Cluster{GUID: "a", Epoch: 2}, true, 1000); v.Kind != Foreign || !strings.Contains(v.Reason, "may have grown") {
+		t.Errorf("backup that has grown: %s (%s)", v.Kind, v.Reason)
+	}
+	if v := Judge(copied, Cluster{GUID: "a", Epoch: 3, Adopted: []string{"a"}}, true, 1000); v.Kind != Adopted {
+		t.Errorf("backup that has grown, adopted: %s (%s)", v.Kind, v.Reason)
+	}
 }
 
 // TestAdopt walks through the ways to lose a store, each ended by the operator.
