@@ -199,7 +199,7 @@ func (t *Table) Done(source Source, families ...Family) {
 			continue
 		}
 		t.open[source][family] = true
-		t.log.Info("sweep opened", "source", source, "family", family)
+		t.log.Debug("sweep opened", "source", source, "family", family)
 	}
 	for prefix := range t.routes.All() {
 		if _, ok := t.routes.Wanted(prefix); !ok {
