@@ -84,17 +84,18 @@ func (s *swapped) requireKept(t *testing.T) {
 	}
 }
 
-// restartHeld kills a daemon while the store is foreign: it works from its
-// copy, and refuses the store as its predecessor did.
-func (s *swapped) restartHeld(t *testing.T, d *fabric.Daemon) {
+// restartHeld kills a daemon while the store is foreign, when its copy is of the
+// store before, at that revision at least: it works from the copy, and refuses
+// the store as its predecessor did.
+func (s *swapped) restartHeld(t *testing.T, d *fabric.Daemon, words string, least int64) {
 	t.Helper()
 	lab.Eventually(t, fabric.Limit, d.Name()+" has a copy of the store that went", func() error {
 		r, err := d.Status()
 		if err != nil {
 			return err
 		}
-		if c, err := store.LoadCopy(copyFile(d)); err != nil || c.GUID != r.ClusterGuid {
-			return fmt.Errorf("its copy is of cluster %s, not %s: %w", c.GUID, r.ClusterGuid, err)
+		if c, err := store.LoadCopy(copyFile(d)); err != nil || c.GUID != r.ClusterGuid || c.Revision < least {
+			return fmt.Errorf("its copy is of cluster %s at %d, not %s: %w", c.GUID, c.Revision, r.ClusterGuid, err)
 		}
 		return nil
 	})
@@ -105,7 +106,7 @@ func (s *swapped) restartHeld(t *testing.T, d *fabric.Daemon) {
 	for _, d := range s.Hosts {
 		d.WaitEstablished(2)
 	}
-	s.requireHeld(t, "empty")
+	s.requireHeld(t, words)
 }
 
 // adopt has one host adopt the store, and waits until all go on.
@@ -151,7 +152,8 @@ func (s *swapped) restored(t *testing.T, backup string) {
 			t.Fatal(err)
 		}
 	}
-	s.requireHeld(t, "has grown")
+	s.requireHeld(t, "may have grown")
+	s.restartHeld(t, s.Hosts[1], "may have grown", store.Overtaken)
 	s.adopt(t)
 	// What the backup does not know goes, and can be registered again.
 	s.requireRoutes(t, 4)
@@ -210,7 +212,7 @@ func (s *swapped) emptied(t *testing.T) {
 		}
 	})
 	s.requireHeld(t, "empty")
-	s.restartHeld(t, s.Hosts[1])
+	s.restartHeld(t, s.Hosts[1], "empty", 0)
 	requireCode(t, registerOn(t.Context(), s.Hosts[0], "h1", "newer", "calinewer", "10.65.1.77"), codes.InvalidArgument, "IPPool")
 	s.adopt(t)
 	s.requireRoutes(t, 0)
