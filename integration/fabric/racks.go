@@ -105,8 +105,7 @@ func (r *Racks) wire(rack int) {
 		tor.Port("spine", fmt.Sprintf("10.8.%d.2/24", rack), fmt.Sprintf("fd00:8:%d::2/64", rack)))
 	r.spineHost.AddRoute(fmt.Sprintf("10.1.%d.0/24", rack), fmt.Sprintf("10.8.%d.2", rack))
 	r.spineHost.AddRoute(fmt.Sprintf("fd00:1:%d::/64", rack), fmt.Sprintf("fd00:8:%d::2", rack))
-	tor.AddRoute("0.0.0.0/0", fmt.Sprintf("10.8.%d.1", rack))
-	tor.AddRoute("::/0", fmt.Sprintf("fd00:8:%d::1", rack))
+	routeFabric(tor, fmt.Sprintf("10.8.%d.1", rack), fmt.Sprintf("fd00:8:%d::1", rack))
 	segment := r.Lab.Switch(fmt.Sprintf("sw%d", rack),
 		tor.Port("hosts", fmt.Sprintf("10.1.%d.1/24", rack), fmt.Sprintf("fd00:1:%d::1/64", rack)))
 	for i := 1; i <= hostsPerRack; i++ {
@@ -115,9 +114,27 @@ func (r *Racks) wire(rack int) {
 			v4: fmt.Sprintf("10.1.%d.%d/24", rack, 10+i), v6: fmt.Sprintf("fd00:1:%d::%d/64", rack, 10+i),
 		}
 		segment.Connect(h.host.Port("eth0", h.v4, h.v6))
-		h.host.AddRoute("0.0.0.0/0", fmt.Sprintf("10.1.%d.1", rack))
-		h.host.AddRoute("::/0", fmt.Sprintf("fd00:1:%d::1", rack))
+		r.routeHost(h.host, fmt.Sprintf("10.1.%d.1", rack), fmt.Sprintf("fd00:1:%d::1", rack))
 		r.wired = append(r.wired, h)
+	}
+}
+
+// routeFabric routes all fabric addresses, and nothing else: where no default
+// route catches it, a packet to a workload whose route is missing is lost.
+func routeFabric(h *lab.Host, v4, v6 string) {
+	h.AddRoute("10.1.0.0/16", v4)
+	h.AddRoute("10.9.0.0/24", v4)
+	h.AddRoute("fd00:1::/32", v6)
+}
+
+// routeHost gives a host its static routes. Hosts with an AS a rack refuse the
+// routes of the other host of the rack, their AS being in them, and reach it
+// through the ToR by a default route.
+func (r *Racks) routeHost(h *lab.Host, v4, v6 string) {
+	routeFabric(h, v4, v6)
+	if r.as == PerRack {
+		h.AddRoute("0.0.0.0/0", v4)
+		h.AddRoute("::/0", v6)
 	}
 }
 
