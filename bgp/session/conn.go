@@ -123,7 +123,8 @@ func (c *Conn) writeLocked(bufs *net.Buffers) error {
 		return ErrClosed
 	}
 	limit := c.timers.sendHold()
-	if want := time.Now().Add(limit); want.Sub(c.deadline) > time.Second {
+	want := time.Now().Add(limit)
+	if left := want.Sub(c.deadline); left > time.Second || left < 0 {
 		c.deadline = want
 		if err := c.sock.SetWriteDeadline(want); err != nil {
 			return fmt.Errorf("write to %s: %w", c.peer.config.Peer, err)
