@@ -117,14 +117,14 @@ func TestOversizedMessages(t *testing.T) {
 // and has hosts and callers come with certificates of somebody else.
 func TestCertificatesOfTheWrongAuthority(t *testing.T) {
 	needDaemons(t)
-	right, wrong := newAuthority(t), newAuthority(t)
+	right, wrong := testenv.NewAuthority(t, "ca"), testenv.NewAuthority(t, "ca")
 	s := fabric.NewSegment(t, "tls", 0)
 	member, addr := s.Host("etcd")
 	endpoint := secureEtcd(member, addr.String(), right)
-	settings := func(trusted, signer *authority, name string) fabric.Settings {
-		signer.issue(name, net.ParseIP("10.0.0.2"))
+	settings := func(trusted, signer *testenv.Authority, name string) fabric.Settings {
+		signer.Issue(name, net.ParseIP("10.0.0.2"))
 		files := fmt.Sprintf("  caFile: %s\n  certFile: %s\n  keyFile: %s\n",
-			trusted.file("ca.pem"), signer.file(name+".pem"), signer.file(name+".key"))
+			trusted.File("ca.pem"), signer.File(name+".pem"), signer.File(name+".key"))
 		return fabric.Settings{Endpoints: []string{endpoint}, Store: files, API: "  listen: 10.0.0.2:7443\n" + files}
 	}
 	d := s.Daemon("h1", settings(wrong, right, "h1"))
@@ -148,18 +148,18 @@ func TestCertificatesOfTheWrongAuthority(t *testing.T) {
 		}
 		d.WaitCondition("store", c.words)
 	}
-	right.issue("operator", nil)
-	wrong.issue("operator", nil)
+	right.Issue("operator")
+	wrong.Issue("operator")
 	for _, c := range []struct {
-		trusted, signer *authority
+		trusted, signer *testenv.Authority
 		words           string // of the refusal
 	}{
 		{right, right, ""},
 		{wrong, right, "unknown authority"},
 		{right, wrong, "certificate"},
 	} {
-		out, err := d.Host.Run(context.Background(), fabric.Program(t, "vrouterctl"), "--server", "10.0.0.2:7443",
-			"--ca", c.trusted.file("ca.pem"), "--cert", c.signer.file("operator.pem"), "--key", c.signer.file("operator.key"), "node", "status")
+		out, err := d.Run(context.Background(), fabric.Program(t, "vrouterctl"), "--server", "10.0.0.2:7443",
+			"--ca", c.trusted.File("ca.pem"), "--cert", c.signer.File("operator.pem"), "--key", c.signer.File("operator.key"), "node", "status")
 		if c.words == "" && err != nil || c.words != "" && (err == nil || !strings.Contains(err.Error(), c.words)) {
 			t.Errorf("wanted a refusal with %q: %v\n%s", c.words, err, out)
 		}
@@ -167,13 +167,13 @@ func TestCertificatesOfTheWrongAuthority(t *testing.T) {
 }
 
 // secureEtcd starts an etcd that wants certificates, and returns its endpoint.
-func secureEtcd(h *lab.Host, addr string, a *authority) string {
-	a.issue("etcd", net.ParseIP(addr))
+func secureEtcd(h *lab.Host, addr string, a *testenv.Authority) string {
+	a.Issue("etcd", net.ParseIP(addr))
 	endpoint := "https://" + addr + ":2379"
 	h.Start("etcd", []string{
 		testenv.Program("etcd"), "--data-dir", dataDir(h), "--log-level", "warn", "--logger", "zap",
 		"--listen-client-urls", endpoint, "--advertise-client-urls", endpoint, "--listen-peer-urls", "http://127.0.0.1:2380",
-		"--client-cert-auth", "--trusted-ca-file", a.file("ca.pem"), "--cert-file", a.file("etcd.pem"), "--key-file", a.file("etcd.key"),
+		"--client-cert-auth", "--trusted-ca-file", a.File("ca.pem"), "--cert-file", a.File("etcd.pem"), "--key-file", a.File("etcd.key"),
 	}, lab.ProcessOptions{})
 	return endpoint
 }

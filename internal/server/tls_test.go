@@ -1,15 +1,7 @@
 package server
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,96 +13,37 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 
+	"github.com/projectvrouter/vrouter/internal/testenv"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
-// authority is a CA made for a test.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
+// authority signs the certificates of servers and their clients.
+type authority struct{ *testenv.Authority }
 
-func newCA(t *testing.T, name string) *authority {
+func newCA(t *testing.T, name string) authority {
 	t.Helper()
-	a := &authority{key: newKey(t)}
-	template := template(name)
-	template.IsCA, template.BasicConstraintsValid = true, true
-	template.KeyUsage = x509.KeyUsageCertSign
-	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if a.cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-func newKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func template(name string) *x509.Certificate {
-	return &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()),
-		Subject:      pkix.Name{CommonName: name},
-		DNSNames:     []string{name},
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(time.Hour),
-	}
+	return authority{testenv.NewAuthority(t, name)}
 }
 
 // issue writes a certificate for name at 127.0.0.1, its key and the CA into a
 // directory, in place of what was there.
-func (a *authority) issue(t *testing.T, dir, name string) TCP {
-	t.Helper()
-	key := newKey(t)
-	template := template(name)
-	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
-	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := func(name, kind string, der []byte) string {
-		path := filepath.Join(dir, name)
-		data := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
-		if err := os.WriteFile(path+".new", data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(path+".new", path); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	return TCP{
-		Listen: "127.0.0.1:0",
-		CA:     file("ca.pem", "CERTIFICATE", a.cert.Raw),
-		Cert:   file("cert.pem", "CERTIFICATE", der),
-		Key:    file("key.pem", "PRIVATE KEY", private),
-	}
+func (a authority) issue(dir, name string) TCP {
+	a.IssueTo(dir, name)
+	file := func(name string) string { return filepath.Join(dir, name) }
+	return TCP{Listen: "127.0.0.1:0", CA: file("ca.pem"), Cert: file(name + ".pem"), Key: file(name + ".key")}
 }
 
-func (a *authority) tcp(t *testing.T, name string) TCP { return a.issue(t, t.TempDir(), name) }
+func (a authority) tcp(t *testing.T, name string) TCP { return a.issue(t.TempDir(), name) }
 
 // client returns clients with a certificate for name.
-func (a *authority) client(t *testing.T, s *Server, name string) clients {
+func (a authority) client(t *testing.T, s *Server, name string) clients {
 	t.Helper()
-	return dialTLS(t, s, &tls.Config{RootCAs: a.pool(), GetClientCertificate: a.present(t, name)})
+	return dialTLS(t, s, &tls.Config{RootCAs: a.Pool(), GetClientCertificate: a.present(t, name)})
 }
 
 // present shows a certificate for name also to a server that does not want one
 // of this CA; by itself a client in Go would then show none.
-func (a *authority) present(t *testing.T, name string) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+func (a authority) present(t *testing.T, name string) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	t.Helper()
 	files := a.tcp(t, name)
 	cert, err := tls.LoadX509KeyPair(files.Cert, files.Key)
@@ -118,12 +51,6 @@ func (a *authority) present(t *testing.T, name string) func(*tls.CertificateRequ
 		t.Fatal(err)
 	}
 	return func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil }
-}
-
-func (a *authority) pool() *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AddCert(a.cert)
-	return pool
 }
 
 func dialTLS(t *testing.T, s *Server, config *tls.Config) clients {
@@ -165,7 +92,7 @@ func TestMutualTLS(t *testing.T) {
 		t.Error(err)
 	}
 	t.Run("certificate of another CA", func(t *testing.T) {
-		c := dialTLS(t, r.api, &tls.Config{RootCAs: ca.pool(), GetClientCertificate: other.present(t, "cli")})
+		c := dialTLS(t, r.api, &tls.Config{RootCAs: ca.Pool(), GetClientCertificate: other.present(t, "cli")})
 		wantCode(t, c.ask(t), codes.Unavailable)
 		select {
 		case line := <-refused:
@@ -177,7 +104,7 @@ func TestMutualTLS(t *testing.T) {
 		}
 	})
 	t.Run("no certificate", func(t *testing.T) {
-		wantCode(t, dialTLS(t, r.api, &tls.Config{RootCAs: ca.pool()}).ask(t), codes.Unavailable)
+		wantCode(t, dialTLS(t, r.api, &tls.Config{RootCAs: ca.Pool()}).ask(t), codes.Unavailable)
 	})
 	t.Run("server of another CA", func(t *testing.T) {
 		err := other.client(t, r.api, "cli").ask(t)
@@ -190,7 +117,7 @@ func TestMutualTLS(t *testing.T) {
 func TestCertificatesAreReadAgain(t *testing.T) {
 	before, after := newCA(t, "before"), newCA(t, "after")
 	dir := t.TempDir()
-	r := newRig(t, func(o *Options) { o.TCP = before.issue(t, dir, "host1") })
+	r := newRig(t, func(o *Options) { o.TCP = before.issue(dir, "host1") })
 	if err := before.client(t, r.api, "cli").ask(t); err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +127,7 @@ func TestCertificatesAreReadAgain(t *testing.T) {
 	if err := before.client(t, r.api, "cli").ask(t); err != nil {
 		t.Errorf("a broken key must leave the last one in use: %v", err)
 	}
-	after.issue(t, dir, "host1")
+	after.issue(dir, "host1")
 	if err := after.client(t, r.api, "cli").ask(t); err != nil {
 		t.Error(err)
 	}

@@ -3,15 +3,7 @@ package etcd_test
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,87 +17,29 @@ import (
 	"github.com/projectvrouter/vrouter/internal/store"
 	"github.com/projectvrouter/vrouter/internal/store/etcd"
 	"github.com/projectvrouter/vrouter/internal/store/etcd/etcdtest"
+	"github.com/projectvrouter/vrouter/internal/testenv"
 )
 
-// authority is a certificate authority whose files lie in a directory.
+// authority signs the certificates of etcd and its clients.
 type authority struct {
-	t    *testing.T
-	dir  string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+	*testenv.Authority
+	t *testing.T
 }
 
-func newAuthority(t *testing.T) *authority {
-	a := &authority{t: t, dir: t.TempDir()}
-	a.cert, a.key = a.issue("ca", nil, nil)
-	return a
-}
-
-// issue makes a certificate NAME.pem with its key NAME.key, signed by parent or
-// by itself.
-func (a *authority) issue(name string, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber:          serial,
-		Subject:               pkix.Name{CommonName: name},
-		NotBefore:             time.Now().Add(-time.Hour),
-		NotAfter:              time.Now().Add(time.Hour),
-		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
-		BasicConstraintsValid: true,
-		IsCA:                  parent == nil,
-	}
-	if parent == nil {
-		parent, signer = template, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	secret, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	for file, block := range map[string]*pem.Block{
-		a.file(name + ".pem"): {Type: "CERTIFICATE", Bytes: der},
-		a.file(name + ".key"): {Type: "EC PRIVATE KEY", Bytes: secret},
-	} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			a.t.Fatal(err)
-		}
-	}
-	return cert, key
-}
-
-func (a *authority) leaf(name string) { a.issue(name, a.cert, a.key) }
-
-func (a *authority) file(name string) string { return filepath.Join(a.dir, name) }
+func newAuthority(t *testing.T) authority { return authority{testenv.NewAuthority(t, "ca"), t} }
 
 // serve starts an etcd that wants client certificates.
-func (a *authority) serve() *etcdtest.Server {
-	a.leaf("server")
+func (a authority) serve() *etcdtest.Server {
+	a.Issue("server")
 	return etcdtest.Start(a.t, func(c *embed.Config) {
 		c.ListenClientUrls[0].Scheme, c.AdvertiseClientUrls[0].Scheme = "https", "https"
-		c.ClientTLSInfo.CertFile, c.ClientTLSInfo.KeyFile = a.file("server.pem"), a.file("server.key")
-		c.ClientTLSInfo.TrustedCAFile, c.ClientTLSInfo.ClientCertAuth = a.file("ca.pem"), true
+		c.ClientTLSInfo.CertFile, c.ClientTLSInfo.KeyFile = a.File("server.pem"), a.File("server.key")
+		c.ClientTLSInfo.TrustedCAFile, c.ClientTLSInfo.ClientCertAuth = a.File("ca.pem"), true
 	})
 }
 
-func (a *authority) files(client string) etcd.TLSFiles {
-	return etcd.TLSFiles{CA: a.file("ca.pem"), Cert: a.file(client + ".pem"), Key: a.file(client + ".key")}
+func (a authority) files(client string) etcd.TLSFiles {
+	return etcd.TLSFiles{CA: a.File("ca.pem"), Cert: a.File(client + ".pem"), Key: a.File(client + ".key")}
 }
 
 // try makes one call with a configuration, in bounded time.
@@ -125,11 +59,11 @@ func try(t *testing.T, cfg etcd.Config) error {
 // TestTLS has an operator see from the error alone which certificate is wrong.
 func TestTLS(t *testing.T) {
 	ours, strangers := newAuthority(t), newAuthority(t)
-	ours.leaf("host")
-	strangers.leaf("host")
+	ours.Issue("host")
+	strangers.Issue("host")
 	server := ours.serve()
 	wrongCA, wrongCert := ours.files("host"), strangers.files("host")
-	wrongCA.CA, wrongCert.CA = strangers.file("ca.pem"), ours.file("ca.pem")
+	wrongCA.CA, wrongCert.CA = strangers.File("ca.pem"), ours.File("ca.pem")
 	for _, c := range []struct {
 		name     string
 		endpoint string
@@ -140,7 +74,7 @@ func TestTLS(t *testing.T) {
 		{"right, no scheme", server.Addr, ours.files("host"), ""},
 		{"wrong authority", server.Endpoint(), wrongCA, "certificate signed by unknown authority"},
 		{"wrong certificate", server.Endpoint(), wrongCert, "tls: "},
-		{"no certificate", server.Endpoint(), etcd.TLSFiles{CA: ours.file("ca.pem")}, "tls: "},
+		{"no certificate", server.Endpoint(), etcd.TLSFiles{CA: ours.File("ca.pem")}, "tls: "},
 		{"nobody listens", "https://127.0.0.1:1", ours.files("host"), "connection refused"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -161,7 +95,7 @@ func TestTLS(t *testing.T) {
 // TestTLSRenewed replaces the client's certificate on disk, as a renewal does.
 func TestTLSRenewed(t *testing.T) {
 	ours := newAuthority(t)
-	ours.leaf("host")
+	ours.Issue("host")
 	server := ours.serve()
 	s, err := etcd.New(etcd.Config{Endpoints: []string{server.Endpoint()}, TLS: ours.files("host")})
 	if err != nil {
@@ -171,7 +105,7 @@ func TestTLSRenewed(t *testing.T) {
 	if _, err := s.Revision(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	ours.leaf("host")
+	ours.Issue("host")
 	server.Restart(t) // so that it connects again
 	if err := eventually(t, func() error { _, err := s.Revision(t.Context()); return err }); err != nil {
 		t.Fatal(err)
