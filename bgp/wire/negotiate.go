@@ -29,9 +29,10 @@ type Negotiated struct {
 }
 
 // Negotiate compares the OPEN we sent with the one received. The error is a
-// *Notification: no family in common (unsupported capability, with the
-// families that we wanted), or roles that do not fit (RFC 9234 §4.2); with
-// strict a peer that says no role does not fit either.
+// *Notification: an internal peer with our own BGP identifier (RFC 6286 §2.2),
+// no family in common (unsupported capability, with the families that we
+// wanted), or roles that do not fit (RFC 9234 §4.2); with strict a peer that says
+// no role does not fit either.
 func Negotiate(local, peer Open, strict bool) (Negotiated, error) {
 	l, p := local.Capabilities, peer.Capabilities
 	n := Negotiated{
@@ -50,6 +51,9 @@ func Negotiate(local, peer Open, strict bool) (Negotiated, error) {
 	if n.GracefulRestart {
 		n.Notification = l.GracefulRestart.Notification && p.GracefulRestart.Notification
 		n.LongLived = len(l.LongLived) > 0 && len(p.LongLived) > 0
+	}
+	if !n.External && local.RouterID == peer.RouterID {
+		return n, openError(BadBGPIdentifier)
 	}
 	if n.Families == 0 {
 		var wanted []byte

@@ -166,6 +166,7 @@ func TestNegotiate(t *testing.T) {
 	six := fullOpen()
 	six.Capabilities.Families = FamiliesOf(bgp.IPv6Unicast)
 	refuse("no family in common", six, old, false, "2/7 010400020001")
+	refuse("our own identifier", a, a, false, "2/3 ")
 	refuse("no role, strictly", a, old, true, "2/11 ")
 	provider := fullOpen()
 	provider.Capabilities.Role = RoleProvider

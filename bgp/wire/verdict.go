@@ -6,7 +6,9 @@ import (
 	"strings"
 )
 
-// Action is what RFC 7606 §2 makes of an UPDATE, the weakest first.
+// Action is what RFC 7606 §2 makes of an UPDATE, the weakest first. Its "AFI/SAFI
+// disable" is not used: a session that goes on without a family is a fault that
+// nobody sees.
 type Action uint8
 
 // The actions.
