@@ -48,6 +48,48 @@ func testRacks(t *testing.T, as fabric.RackAS) {
 	})
 }
 
+// TestRestartBelowSwitchLosesNothing kills a daemon whose only peer is a ToR
+// that has started just before, and says so: FRR sets the restart flag of its
+// capability for two minutes. No host has a default route that would hide it if
+// routes went until the ToR has told them again.
+func TestRestartBelowSwitchLosesNothing(t *testing.T) {
+	needDaemons(t, "program:bird", "program:birdc", "program:zebra", "program:bgpd", "program:vtysh")
+	r := fabric.NewRacks(t, "rekill", fabric.Shared)
+	r.Hosts[0].WaitReady()
+	r.Apply()
+	workloads := populate(r.Hosts, rackWorkloads)
+	for i, d := range r.Hosts {
+		requireLearned(t, d.Host, learnedInRacks(r, fabric.Shared, i))
+	}
+	requireAllPairs(t, workloads)
+	monitors := make(map[string]*fabric.Monitor)
+	for _, h := range []*lab.Host{r.Hosts[0].Host, r.ToRHost(1), r.ToRHost(2), r.Hosts[3].Host} {
+		monitors[h.Name()] = fabric.NewMonitor(t, h)
+	}
+	src, dst := workloads[0], workloads[len(workloads)-1]
+	pings := []*lab.Pinger{
+		src.StartPing(dst.Addr(true), lab.PingOptions{}), src.StartPing(dst.Addr(false), lab.PingOptions{}),
+	}
+
+	r.Hosts[0].Kill()
+	r.Hosts[0].Start()
+	r.Hosts[0].WaitSettled(2)
+	requireTable(t, "tor1", torTable(r, 1), func() (string, error) {
+		return fabric.FRRTable(t.Context(), r.ToRs[0])
+	})
+
+	for _, p := range pings {
+		if report := p.Stop(); report.Missing() > 0 {
+			t.Errorf("ping: %s", report)
+		}
+	}
+	for name, m := range monitors {
+		if removed := m.Stop(); len(removed) > 0 {
+			t.Errorf("routes removed from the kernel of %s: %q", name, removed)
+		}
+	}
+}
+
 // requireTable waits until a router holds exactly these paths.
 func requireTable(t *testing.T, what, want string, read func() (string, error)) {
 	t.Helper()

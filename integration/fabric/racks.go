@@ -66,6 +66,9 @@ func (r *Racks) HostAS(rack int) uint32 {
 // Rack is the rack that a host of Hosts stands in.
 func (r *Racks) Rack(host int) int { return r.wired[host].rack }
 
+// ToRHost is the host that a rack's switch runs in.
+func (r *Racks) ToRHost(rack int) *lab.Host { return r.torHosts[rack-1] }
+
 // NewRacks builds the fabric and waits for nothing but etcd and the routers.
 func NewRacks(t lab.T, name string, as RackAS) *Racks {
 	t.Helper()
