@@ -88,10 +88,7 @@ func (s *nodes) SetLogLevel(ctx context.Context, req *vrouterv1.SetLogLevelReque
 		return nil, invalid("level", "%q is none of trace, debug, info, warn, error", req.GetLevel())
 	}
 	if s.own(req.GetNode()) {
-		if err := s.local.SetLogLevel(req.GetSubsystem(), req.GetLevel()); err != nil {
-			return nil, invalid("subsystem", "%v", err) // the level is a good one
-		}
-		return &vrouterv1.SetLogLevelResponse{}, nil
+		return &vrouterv1.SetLogLevelResponse{}, s.local.SetLogLevel(req.GetSubsystem(), req.GetLevel())
 	}
 	return proxied(ctx, s, req.GetNode(), func(ctx context.Context, c vrouterv1.NodeServiceClient) (*vrouterv1.SetLogLevelResponse, error) {
 		return c.SetLogLevel(ctx, req)

@@ -24,7 +24,7 @@ type Local interface {
 	Adopt(ctx context.Context) (*vrouterv1.AdoptClusterResponse, error)
 
 	// SetLogLevel sets the level of a subsystem, or of all when it is empty. It
-	// fails for a subsystem that nobody logs for.
+	// fails with *resource.Invalid for a subsystem that nobody logs for.
 	SetLogLevel(subsystem, level string) error
 
 	// WaitStage returns once revision of a local endpoint's spec, or a newer one,

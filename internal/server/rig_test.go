@@ -269,7 +269,7 @@ func (l *fakeLocal) Adopt(context.Context) (*vrouterv1.AdoptClusterResponse, err
 
 func (l *fakeLocal) SetLogLevel(subsystem, level string) error {
 	if subsystem == "nosuch" {
-		return fmt.Errorf("%q is not a subsystem", subsystem)
+		return invalid("subsystem", "%q is not a subsystem", subsystem)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
