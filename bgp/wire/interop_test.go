@@ -26,10 +26,10 @@ protocol static s4 { ipv4;
   route 10.9.0.0/20 blackhole; route 0.0.0.0/0 blackhole; }
 protocol static s6 { ipv6; route fd09::1/128 blackhole; route fd09::/48 blackhole; }
 protocol bgp peer {
-  local 10.0.0.2 as 4200000001; neighbor 10.0.0.1 as %d; passive;
+  local 10.0.0.2 as %[1]d; neighbor 10.0.0.1 as %[2]d; passive; enable as4 %[4]s;
   enable extended messages; graceful restart on; long lived graceful restart on; error wait time 1, 2;
-  ipv4 { import all; export where source = RTS_STATIC; next hop self; add paths %[2]s; };
-  ipv6 { import all; export where source = RTS_STATIC; next hop self; add paths %[2]s; };
+  ipv4 { import all; export where source = RTS_STATIC; next hop self; add paths %[3]s; };
+  ipv6 { import all; export where source = RTS_STATIC; next hop self; add paths %[3]s; };
 }
 `
 
@@ -73,15 +73,26 @@ func TestInterop(t *testing.T) {
 	l.Link(us.Port("up0", "10.0.0.1/24", "2001:db8::1/64"), bird.Port("up0", "10.0.0.2/24", "2001:db8::2/64"))
 	l.Link(us.Port("up1", "10.0.1.1/24", "2001:db8:1::1/64"), frr.Port("up0", "10.0.1.2/24", "2001:db8:1::2/64"))
 
-	for _, as := range []uint32{4200000001, 65001} {
-		for _, paths := range []string{"off", "on"} {
-			b := bird.BIRD(fmt.Sprintf(birdPeer, as, paths))
-			table := func() (string, error) { return b.Birdc(t.Context(), "show", "route", "all", "protocol", "peer") }
-			s := speak(t, us, "10.0.0.2:179", as)
-			s.check(t, paths == "on")
-			s.taken(t, table, "10.7.0.1/32", "fd07::1/128", "(64512,1)", "(64512, 2, 3)", "(generic, 0x")
-			b.Kill()
+	for _, c := range []struct {
+		bird, us   uint32
+		paths, as4 string
+		path       string // that we sent; BIRD merges AS4_PATH itself
+	}{
+		{4200000001, 4200000001, "off", "on", "4200000007"},
+		{4200000001, 4200000001, "on", "on", "4200000007"},
+		{4200000001, 65001, "off", "on", "65001 65001 4200000007"},
+		{4200000001, 65001, "on", "on", "65001 65001 4200000007"},
+		{65003, 65001, "off", "off", "65001 65001 4200000007"},
+	} {
+		b := bird.BIRD(fmt.Sprintf(birdPeer, c.bird, c.us, c.paths, c.as4))
+		table := func() (string, error) { return b.Birdc(t.Context(), "show", "route", "all", "protocol", "peer") }
+		s := speak(t, us, "10.0.0.2:179", c.us)
+		if s.n.PeerAS != c.bird || s.n.FourByteAS != (c.as4 == "on") {
+			t.Errorf("negotiated %+v", s.n)
 		}
+		s.check(t, c.paths == "on")
+		s.taken(t, table, "10.7.0.1/32", "fd07::1/128", "(64512,1)", "(64512, 2, 3)", "(generic, 0x", "BGP.as_path: "+c.path+"\n")
+		b.Kill()
 	}
 	config := strings.ReplaceAll(frrPeer, "10.0.0.", "10.0.1.")
 	f := frr.FRR(fmt.Sprintf(config, 4200000001), "staticd")
@@ -90,7 +101,7 @@ func TestInterop(t *testing.T) {
 	}
 	s := speak(t, us, "10.0.1.2:179", 4200000001)
 	s.check(t, false)
-	s.taken(t, table, "10.7.0.1/32", "fd07::1/128", "64512:1", "64512:2:3")
+	s.taken(t, table, "10.7.0.1/32", "fd07::1/128", "64512:1", "64512:2:3", "4200000007")
 }
 
 // speaker is one session over which everything was said once.
@@ -165,7 +176,7 @@ func (s *speaker) open(t *testing.T, m Message, local Open) (Negotiated, error) 
 	}
 	t.Logf("%s says %v, unknown %v", s.conn.RemoteAddr(), peer.Capabilities.Names(), peer.Capabilities.Unknown)
 	n, err := Negotiate(local, peer, false)
-	if err != nil || n.Families != both || !n.FourByteAS || !n.GracefulRestart || n.PeerAS != 4200000001 {
+	if err != nil || n.Families != both || !n.GracefulRestart {
 		t.Fatalf("negotiated %+v: %v", n, err)
 	}
 	s.write(t, AppendKeepalive(nil))
@@ -189,6 +200,7 @@ func next(t *testing.T, r *Reader) Message {
 func (s *speaker) routes(t *testing.T) (b []byte) {
 	t.Helper()
 	a := Attributes{
+		ASPath:  ASPath{{ASSequence, []uint32{4200000007}}},
 		NextHop: NextHop{Addr: s.conn.LocalAddr().(*net.TCPAddr).AddrPort().Addr()}, MED: 7, HasMED: true,
 		Communities: []bgp.Community{64512<<16 | 1}, Large: []bgp.LargeCommunity{{Global: 64512, Local1: 2, Local2: 3}},
 		Extended: []ExtendedCommunity{{0x43, 1, 2, 3, 4, 5, 6, 7}}, AtomicAggregate: true, Aggregator: Aggregator{AS: 4200000009, Addr: addr("10.7.0.9")},
