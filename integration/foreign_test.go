@@ -95,7 +95,7 @@ func (s *swapped) restartHeld(t *testing.T, d *fabric.Daemon, words string, leas
 			return err
 		}
 		if c, err := store.LoadCopy(copyFile(d)); err != nil || c.GUID != r.ClusterGuid || c.Revision < least {
-			return fmt.Errorf("its copy is of cluster %s at %d, not %s: %w", c.GUID, c.Revision, r.ClusterGuid, err)
+			return fmt.Errorf("its copy is of cluster %s at %d, not %s: %v", c.GUID, c.Revision, r.ClusterGuid, err)
 		}
 		return nil
 	})

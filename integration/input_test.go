@@ -1,7 +1,6 @@
 package integration_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -158,7 +157,7 @@ func TestCertificatesOfTheWrongAuthority(t *testing.T) {
 		{wrong, right, "unknown authority"},
 		{right, wrong, "certificate"},
 	} {
-		out, err := d.Run(context.Background(), fabric.Program(t, "vrouterctl"), "--server", "10.0.0.2:7443",
+		out, err := d.Run(t.Context(), fabric.Program(t, "vrouterctl"), "--server", "10.0.0.2:7443",
 			"--ca", c.trusted.File("ca.pem"), "--cert", c.signer.File("operator.pem"), "--key", c.signer.File("operator.key"), "node", "status")
 		if c.words == "" && err != nil || c.words != "" && (err == nil || !strings.Contains(err.Error(), c.words)) {
 			t.Errorf("wanted a refusal with %q: %v\n%s", c.words, err, out)
