@@ -303,6 +303,10 @@ func (w *walker) wrong() string {
 	diff := cmp.Diff(w.world.routes(), w.routes())
 	if !slices.Equal(own, w.world.own()) {
 		diff += fmt.Sprintf("originated %s, want %s\n", own, w.world.own())
+		for _, e := range w.agent.view.Endpoints() {
+			p, _ := w.agent.stages.get(e.Endpoint)
+			diff += fmt.Sprintf("%s: %+v\n", e.Endpoint, p)
+		}
 	}
 	if ready, conditions := w.health.Ready(); !ready {
 		diff += fmt.Sprintf("not ready: %v\n", conditions)

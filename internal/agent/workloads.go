@@ -42,8 +42,8 @@ type workloads struct {
 	byID    map[resource.EndpointID]*local
 	claims  map[netip.Prefix]*claim
 	leaving map[netip.Prefix]struct{} // their endpoint left; flows are to be forgotten with the route
-	// troubled endpoints have an interface that could not be prepared, a prefix
-	// that could not be originated, or a route that is still to be written.
+	// troubled endpoints have problems: they are looked at again now and then,
+	// news or not.
 	troubled map[resource.EndpointID]struct{}
 }
 
@@ -196,9 +196,7 @@ func (w *workloads) programmed(ctx context.Context, news []fib.Status) {
 // stays as it was: others need not hear of a moment.
 func (w *workloads) advance(id resource.EndpointID, l *local) {
 	p := Progress{Revision: l.spec.Revision, Programmed: l.trouble == nil, Advertised: true}
-	delete(w.troubled, id)
 	if l.trouble != nil {
-		w.troubled[id] = struct{}{}
 		p.Problems = append(p.Problems, l.trouble.Error())
 	}
 	for _, prefix := range l.prefixes() {
@@ -207,23 +205,25 @@ func (w *workloads) advance(id resource.EndpointID, l *local) {
 		switch s := c.status; {
 		case c.holder != id:
 			problem = fmt.Sprintf("the address is held by endpoint %s", c.holder)
-		case s.Err != nil:
-			w.origins.withdraw(prefix)
-			problem = s.Err.Error()
-		case !s.Programmed || s.Source != fib.Workload:
-			w.troubled[id] = struct{}{}
-			problem = "its route is not in the kernel yet"
-		default:
+		case s.Programmed && s.Source == fib.Workload:
 			if err := w.origins.originate(prefix); err != nil {
-				w.troubled[id], p.Advertised = struct{}{}, false
+				p.Advertised = false
 				p.Problems = append(p.Problems, fmt.Sprintf("%s: %v", prefix, err))
 			}
 			continue
+		case s.Err != nil:
+			w.origins.withdraw(prefix)
+			problem = s.Err.Error()
+		default:
+			problem = "its route is not in the kernel yet"
 		}
 		p.Programmed = false
 		p.Problems = append(p.Problems, fmt.Sprintf("%s: %s", prefix, problem))
 	}
 	p.Advertised = p.Advertised && p.Programmed
+	if delete(w.troubled, id); len(p.Problems) > 0 {
+		w.troubled[id] = struct{}{}
+	}
 	w.stages.set(id, p)
 }
 
