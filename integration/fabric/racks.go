@@ -153,8 +153,8 @@ func (r *Racks) Apply() {
 func (r *Racks) PeerManifest() string {
 	var b strings.Builder
 	for rack := 1; rack <= racks; rack++ {
-		for family, ip := range map[string]string{
-			"v4": fmt.Sprintf("10.1.%d.1", rack), "v6": fmt.Sprintf("fd00:1:%d::1", rack),
+		for _, tor := range []struct{ family, ip string }{
+			{"v4", fmt.Sprintf("10.1.%d.1", rack)}, {"v6", fmt.Sprintf("fd00:1:%d::1", rack)},
 		} {
 			fmt.Fprintf(&b, `
 ---
@@ -162,7 +162,7 @@ apiVersion: projectcalico.org/v3
 kind: BGPPeer
 metadata: {name: tor%d-%s}
 spec: {peerIP: "%s", asNumber: %d, nodeSelector: rack == 'rack%d'}
-`, rack, family, ip, r.ToRAS(rack), rack)
+`, rack, tor.family, tor.ip, r.ToRAS(rack), rack)
 		}
 	}
 	return b.String()
