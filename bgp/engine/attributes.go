@@ -1,0 +1,108 @@
+package engine
+
+import (
+	"bytes"
+
+	"github.com/projectvrouter/vrouter/bgp"
+	"github.com/projectvrouter/vrouter/bgp/wire"
+)
+
+// Well-known communities (RFC 1997).
+const (
+	noExport          bgp.Community = 0xffffff01
+	noAdvertise       bgp.Community = 0xffffff02
+	noExportSubconfed bgp.Community = 0xffffff03
+)
+
+// attributeSet is one distinct set of path attributes.
+type attributeSet struct {
+	raw   []byte   // canonical; see wire
+	path  bgp.Path // as far as the attributes say
+	refs  int32
+	scope scope
+}
+
+// scope is how far communities let a path go.
+type scope uint8
+
+const (
+	anywhere scope = iota
+	withinAS
+	nowhere
+)
+
+// attributeStore holds each set once.
+type attributeStore struct {
+	sets  []attributeSet // the first is none
+	byRaw map[string]setID
+	free  []setID
+}
+
+func newAttributeStore() attributeStore {
+	return attributeStore{sets: make([]attributeSet, 1), byRaw: make(map[string]setID)}
+}
+
+// intern is the set of raw, with a reference for the caller. The error is of
+// wire.ParseAttributes.
+func (s *attributeStore) intern(raw []byte) (setID, error) {
+	if id, ok := s.byRaw[string(raw)]; ok {
+		s.sets[id].refs++
+		return id, nil
+	}
+	attrs, err := wire.ParseAttributes(raw)
+	if err != nil {
+		return 0, err
+	}
+	set := attributeSet{raw: bytes.Clone(raw), path: pathOf(attrs), refs: 1, scope: scopeOf(attrs.Communities)}
+	var id setID
+	if n := len(s.free); n > 0 {
+		id, s.free = s.free[n-1], s.free[:n-1]
+		s.sets[id] = set
+	} else {
+		id = setID(len(s.sets))
+		s.sets = append(s.sets, set)
+	}
+	s.byRaw[string(raw)] = id
+	return id, nil
+}
+
+func (s *attributeStore) retain(id setID) { s.sets[id].refs++ }
+
+// release gives a reference back; the set goes with the last one.
+func (s *attributeStore) release(id setID) {
+	if id == 0 {
+		return
+	}
+	set := &s.sets[id]
+	if set.refs--; set.refs > 0 {
+		return
+	}
+	delete(s.byRaw, string(set.raw))
+	*set = attributeSet{}
+	s.free = append(s.free, id)
+}
+
+func pathOf(a wire.Attributes) bgp.Path {
+	p := bgp.Path{
+		NextHop: a.NextHop.Addr, Origin: a.Origin, ASPath: a.ASPath.Flat(), ASPathLen: a.ASPath.Len(),
+		LocalPref: bgp.DefaultLocalPref, MED: a.MED, Communities: a.Communities, LargeCommunities: a.Large,
+		OriginatorID: a.OriginatorID, ClusterList: a.ClusterList,
+	}
+	if a.HasLocalPref {
+		p.LocalPref = a.LocalPref
+	}
+	return p
+}
+
+func scopeOf(list []bgp.Community) scope {
+	s := anywhere
+	for _, c := range list {
+		switch c {
+		case noAdvertise:
+			return nowhere
+		case noExport, noExportSubconfed:
+			s = withinAS
+		}
+	}
+	return s
+}

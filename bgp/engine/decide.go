@@ -1,0 +1,119 @@
+package engine
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/projectvrouter/vrouter/bgp"
+)
+
+// refusals are the reasons that concern the attributes of a path; a path has
+// its index among them.
+var refusals = [...]bgp.Refusal{
+	"", bgp.OwnAS, bgp.OwnOriginator, bgp.OwnCluster, bgp.NoNextHop, bgp.OwnNextHop,
+}
+
+// judge is why a path of s with these attributes is refused, pools apart.
+func (r *rib) judge(s *source, set setID) uint8 {
+	_, why := r.policy.Import(s.want, r.sets.sets[set].path)
+	return uint8(max(slices.Index(refusals[:], why), 0)) // without pools all others are outside of them
+}
+
+// role is what a peer is to a reflector (RFC 4456 §4).
+type role uint8
+
+const (
+	client role = iota
+	nonClient
+	external
+	roles
+)
+
+func roleOf(s bgp.Session) role {
+	switch {
+	case !s.Internal():
+		return external
+	case s.ReflectorClient:
+		return client
+	}
+	return nonClient
+}
+
+// accepts reports whether p may be used for route rec.
+func accepts(rec *route, p *path) bool { return p.refusal == 0 && rec.standing != outside }
+
+// first is the path of route i that a reflector sends on; zero: none.
+func (r *rib) first(i routeID) pathID {
+	rec := &r.routes.records[i]
+	var only pathID
+	for at := rec.first; at != 0; at = r.paths.records[at].next {
+		if !accepts(rec, &r.paths.records[at]) {
+			continue
+		}
+		if only != 0 {
+			return r.best(i)[0]
+		}
+		only = at
+	}
+	return only
+}
+
+// best is the paths of route i that are equally best, in order.
+func (r *rib) best(i routeID) []pathID {
+	rec := &r.routes.records[i]
+	var ids []pathID
+	for at := rec.first; at != 0; at = r.paths.records[at].next {
+		if accepts(rec, &r.paths.records[at]) {
+			ids = append(ids, at)
+		}
+	}
+	if len(ids) < 2 {
+		return ids
+	}
+	paths := make([]bgp.Path, len(ids))
+	prefix := rec.key.prefix()
+	for n, at := range ids {
+		paths[n] = r.path(prefix, &r.paths.records[at])
+	}
+	best := bgp.Best(paths)
+	order := make([]pathID, 0, len(best))
+	for _, b := range best {
+		n := slices.IndexFunc(paths, func(p bgp.Path) bool { return p.Peer == b.Peer && p.Equal(b) })
+		order = append(order, ids[n])
+	}
+	return order
+}
+
+// path is p as others see it.
+func (r *rib) path(prefix netip.Prefix, p *path) bgp.Path {
+	s := r.sources[p.peer]
+	out := r.sets.sets[p.set].path
+	out.Prefix = prefix
+	out.Peer, out.PeerAS, out.PeerID, out.Internal = s.want.Peer, s.want.PeerAS, s.routerID, s.want.Internal()
+	out.Stale = p.stale
+	return out
+}
+
+// choice is what a group is to be sent of a route. Set zero: nothing.
+type choice struct {
+	set  setID
+	peer peerID // who gave it and does not get it; zero: ourselves
+}
+
+// choose is what g gets of route i, given the first of the best paths.
+func (r *rib) choose(g *group, i routeID, first pathID) choice {
+	rec := &r.routes.records[i]
+	switch {
+	case rec.standing != exported:
+		return choice{}
+	case rec.own != 0:
+		return choice{set: rec.own}
+	case first == 0:
+		return choice{}
+	}
+	p := &r.paths.records[first]
+	if !g.from[r.sources[p.peer].role] || !g.reaches(r.sets.sets[p.set].scope) {
+		return choice{}
+	}
+	return choice{set: p.set, peer: p.peer}
+}

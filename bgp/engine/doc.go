@@ -1,0 +1,21 @@
+// Package engine is a bgp.Speaker of our own, for hosts and reflectors alike,
+// on the codec of bgp/wire and the sessions of bgp/session.
+//
+// It keeps true that what a peer holds becomes, at every quiet point, exactly
+// what the policy gives it: our own routes, and over a reflector the best of
+// the others' (RFC 4456), never a peer's own route back to it, and never a path
+// that nobody has any longer. A peer that does not read costs a cursor, not a
+// queue: what was superseded while it slept is not sent.
+//
+// Peers that are to get the same bytes are a group. A group has one log of
+// encoded UPDATEs, written once; each member has a place in it. A member whose
+// place is no longer in the log, or that is new, or asks for a refresh, walks
+// the table and goes on in the log where its walk began.
+//
+// Connections' readers parse in parallel. The table, the groups and the places
+// in them are guarded by Engine.mu; records of routes and paths are without
+// pointers, and attributes are kept once for each distinct set of bytes.
+//
+// It does not resolve next hops and knows no kernel route. RFC 4271, 4456,
+// 4724, 7313, 7606, 8538.
+package engine

@@ -1,0 +1,190 @@
+package engine
+
+import (
+	"net"
+
+	"github.com/projectvrouter/vrouter/bgp/wire"
+)
+
+// member is a connection in a group: its place in the log, or its walk.
+type member struct {
+	peer   peerID
+	group  *group
+	cursor uint64 // the next entry of the log; during a walk, where what it holds ends
+	walk   *walk
+	// waiting says that it gets nothing yet (RFC 4724 §4.1).
+	waiting bool
+	idle    bool
+	wake    chan struct{} // signalled when there is something to send again
+}
+
+// walk is a passage through the table.
+type walk struct {
+	next  routeID
+	until uint64 // entry of the log from which on the log tells the rest
+	// all: tell all, not only what changed since the cursor.
+	all      bool
+	endOfRIB bool // at its end
+	enhanced bool // between BoRR and EoRR (RFC 7313)
+	begun    bool
+}
+
+func newMember(p peerID) *member {
+	return &member{peer: p, wake: make(chan struct{}, 1)}
+}
+
+// reads is the entry of the log that m will need first.
+func (m *member) reads() uint64 {
+	switch {
+	case m.walk != nil:
+		return m.walk.until
+	case m.waiting:
+		return m.group.log.end
+	}
+	return m.cursor
+}
+
+// since is the entry from which on changes may not be known to m.
+func (m *member) since() uint64 {
+	if m.waiting {
+		return m.group.log.end
+	}
+	return m.cursor
+}
+
+func (m *member) wakeUp() {
+	if !m.idle {
+		return
+	}
+	m.idle = false
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// start lets m begin with all that there is, and an End-of-RIB behind it.
+func (m *member) start() {
+	m.waiting = false
+	m.cursor = m.group.log.end
+	m.walk = &walk{next: 1, until: m.cursor, all: true, endOfRIB: true}
+	m.wakeUp()
+}
+
+// refresh lets m have everything again (RFC 2918). One that has not ended yet
+// begins anew.
+func (m *member) refresh(enhanced bool) {
+	if m.waiting {
+		return
+	}
+	w := &walk{next: 1, until: m.group.log.end, all: true, enhanced: enhanced}
+	if old := m.walk; old != nil {
+		w.endOfRIB, w.begun = old.endOfRIB, old.begun
+		w.enhanced = enhanced && !old.endOfRIB
+	}
+	m.walk = w
+	m.wakeUp()
+}
+
+// batch is what is to be written at once.
+type batch struct {
+	bufs     net.Buffers
+	messages int
+	octets   int
+}
+
+func (b *batch) add(buf []byte, messages int) {
+	b.octets += len(buf)
+	b.messages += messages
+	if n := len(b.bufs); n > 0 {
+		// Entries that lie behind one another in memory go as one.
+		if last := b.bufs[n-1]; len(last)+len(buf) <= cap(last) && &last[:len(last)+1][len(last)] == &buf[0] {
+			b.bufs[n-1] = last[:len(last)+len(buf)]
+			return
+		}
+	}
+	b.bufs = append(b.bufs, buf)
+}
+
+// maxBatch bounds what a writer takes at once: enough that a system call costs
+// little for each octet, little enough that a peer which does not read holds
+// hardly any memory.
+const maxBatch = 256 << 10
+
+// take is what m is to be sent next. An empty batch: nothing now, and it will
+// be woken.
+func (m *member) take(r *rib) (b batch) {
+	if m.group == nil || m.waiting {
+		m.idle = true
+		return b
+	}
+	if m.walk == nil && m.cursor < m.group.log.base {
+		m.walk = &walk{next: 1, until: m.group.log.end}
+	}
+	if m.walk != nil && !m.walkOn(r, &b) {
+		return b
+	}
+	l := &m.group.log
+	for ; m.cursor < l.end && b.octets < maxBatch; m.cursor++ {
+		if e := l.at(m.cursor); e.audience.has(m.peer) {
+			b.add(e.buf, e.messages)
+		}
+	}
+	m.idle = b.octets == 0
+	return b
+}
+
+// walkStep is how many routes are looked at while others wait for the table.
+const walkStep = 8192
+
+// walkOn goes on with the walk and reports whether it has ended.
+func (m *member) walkOn(r *rib, b *batch) bool {
+	w, g := m.walk, m.group
+	if w.until < g.log.base {
+		// It took so long that the log has moved on: what changed since then is
+		// missing, too.
+		w.next, w.until = 1, g.log.end
+	}
+	if !w.begun {
+		w.begun = true
+		if w.enhanced {
+			b.add(wire.AppendRouteRefresh(nil, wire.RouteRefresh{Family: g.family, Kind: wire.RefreshBegin}), 1)
+		}
+	}
+	for b.octets < maxBatch && int(w.next) < len(g.state) {
+		m.step(r, b)
+	}
+	if int(w.next) < len(g.state) {
+		return false
+	}
+	if w.endOfRIB {
+		b.add(wire.AppendEndOfRIB(nil, g.family), 1)
+	}
+	if w.enhanced {
+		b.add(wire.AppendRouteRefresh(nil, wire.RouteRefresh{Family: g.family, Kind: wire.RefreshEnd}), 1)
+	}
+	m.cursor, m.walk = w.until, nil
+	return true
+}
+
+// step looks at the next routes of a walk.
+func (m *member) step(r *rib, b *batch) {
+	w, g := m.walk, m.group
+	end := min(int(w.next)+walkStep, len(g.state))
+	for i := int(w.next); i < end; i++ {
+		h := &g.state[i]
+		changed := h.changed >= m.cursor
+		switch {
+		case h.changed >= w.until: // the log will tell
+		case h.set != 0 && (h.peer != m.peer || m.peer == 0):
+			if w.all || changed {
+				g.buckets.add(message{choice: h.choice}, r.routes.records[i].key)
+			}
+		case changed:
+			g.buckets.add(message{}, r.routes.records[i].key)
+		}
+	}
+	w.next = routeID(end)
+	room := func() []byte { return make([]byte, 0, wire.MaxMessage) }
+	g.buckets.write(g, r, room, func(_ message, buf []byte) { b.add(buf, countMessages(buf)) })
+}

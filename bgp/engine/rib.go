@@ -1,0 +1,296 @@
+package engine
+
+import (
+	"net/netip"
+
+	"github.com/projectvrouter/vrouter/bgp"
+)
+
+// source is who gives paths: a session, for as long as it is wanted.
+type source struct {
+	id       peerID
+	serial   uint64 // ids are used again, serials never
+	want     bgp.Session
+	routerID netip.Addr // of the last connection
+	role     role
+}
+
+// rib is all routes and who is to get them. Who holds Engine.mu owns it.
+type rib struct {
+	routes  routeTable
+	paths   pathSlab
+	sets    attributeStore
+	sources []*source // by id; the first is none
+	unused  []peerID
+	serials uint64
+	groups  []*group // in the order in which they came to be
+
+	pools  bgp.Pools
+	policy bgp.ImportPolicy // without pools
+
+	dirty []routeID // the groups are to look at
+	news  []routeID // Drain is to look at
+	dead  []routeID // wait to be freed, in the order in which they died
+	told  map[routeID][]toldPath
+}
+
+func newRIB() *rib {
+	return &rib{
+		routes: newRouteTable(), sets: newAttributeStore(), sources: make([]*source, 1),
+		told: make(map[routeID][]toldPath),
+	}
+}
+
+// addSource makes a source for a session.
+func (r *rib) addSource(want bgp.Session) *source {
+	r.serials++
+	s := &source{serial: r.serials, want: want, role: roleOf(want)}
+	if n := len(r.unused); n > 0 {
+		s.id, r.unused = r.unused[n-1], r.unused[:n-1]
+		r.sources[s.id] = s
+	} else {
+		s.id = peerID(len(r.sources))
+		r.sources = append(r.sources, s)
+	}
+	return s
+}
+
+// renumber gives s the BGP identifier of another router, whose paths are
+// others even if they look the same.
+func (r *rib) renumber(s *source, id netip.Addr) {
+	r.serials++
+	s.serial, s.routerID = r.serials, id
+}
+
+// removeSource removes s and all its paths. The groups forget it before its id
+// is used again.
+func (r *rib) removeSource(s *source) {
+	r.drop(s.id, false)
+	r.pack()
+	r.sources[s.id] = nil
+	r.unused = append(r.unused, s.id)
+}
+
+// route is the route of p, made if there is none.
+func (r *rib) route(p netip.Prefix) routeID {
+	k := keyOf(p)
+	i := r.routes.find(k)
+	if i == 0 {
+		i = r.routes.add(k)
+		r.routes.records[i].standing = r.standing(p)
+	}
+	return i
+}
+
+func (r *rib) standing(p netip.Prefix) standing {
+	switch held, export := r.pools.Holds(p); {
+	case !held:
+		return outside
+	case !export:
+		return kept
+	}
+	return exported
+}
+
+// announce takes a path: it replaces what the peer told of p before. The caller
+// keeps its reference to set.
+func (r *rib) announce(peer peerID, p netip.Prefix, set setID, refusal uint8) {
+	i := r.route(p)
+	rec := &r.routes.records[i]
+	last := &rec.first
+	for *last != 0 {
+		old := &r.paths.records[*last]
+		if old.peer != peer {
+			last = &old.next
+			continue
+		}
+		old.stale = false
+		if old.set != set || old.refusal != refusal {
+			r.sets.retain(set)
+			r.sets.release(old.set)
+			old.set, old.refusal = set, refusal
+			r.mark(i)
+		}
+		return
+	}
+	r.sets.retain(set)
+	// Adding may move the records, and last with them.
+	added := r.paths.add(path{set: set, peer: peer, refusal: refusal})
+	r.append(rec, added)
+	r.mark(i)
+}
+
+func (r *rib) append(rec *route, added pathID) {
+	last := &rec.first
+	for *last != 0 {
+		last = &r.paths.records[*last].next
+	}
+	*last = added
+}
+
+// withdraw removes what the peer told of p.
+func (r *rib) withdraw(peer peerID, p netip.Prefix) {
+	if i := r.routes.find(keyOf(p)); i != 0 {
+		r.remove(i, func(o *path) bool { return o.peer == peer })
+	}
+}
+
+// remove removes the paths of route i for which which says true.
+func (r *rib) remove(i routeID, which func(*path) bool) {
+	last := &r.routes.records[i].first
+	for at := *last; at != 0; at = *last {
+		p := &r.paths.records[at]
+		if !which(p) {
+			last = &p.next
+			continue
+		}
+		*last = p.next
+		r.sets.release(p.set)
+		r.paths.remove(at)
+		r.mark(i)
+	}
+}
+
+// drop removes all paths of a peer, or those that are stale.
+func (r *rib) drop(peer peerID, staleOnly bool) {
+	which := func(p *path) bool { return p.peer == peer && (p.stale || !staleOnly) }
+	for i := range r.routes.records {
+		if r.routes.records[i].first != 0 {
+			r.remove(routeID(i), which)
+		}
+	}
+}
+
+// retire marks all paths of a peer as stale, and is how many they are.
+func (r *rib) retire(peer peerID) int {
+	n := 0
+	r.eachPath(func(_ routeID, p *path) {
+		if p.peer == peer {
+			p.stale = true
+			n++
+		}
+	})
+	return n
+}
+
+func (r *rib) eachPath(f func(routeID, *path)) {
+	for i := range r.routes.records {
+		for at := r.routes.records[i].first; at != 0; at = r.paths.records[at].next {
+			f(routeID(i), &r.paths.records[at])
+		}
+	}
+}
+
+// originate says that we have a route to p with the attributes set, whose
+// reference it takes over; zero: that we have none.
+func (r *rib) originate(p netip.Prefix, set setID) {
+	i := r.routes.find(keyOf(p))
+	if i == 0 {
+		if set == 0 {
+			return
+		}
+		i = r.route(p)
+	}
+	rec := &r.routes.records[i]
+	old := rec.own
+	rec.own = set
+	r.sets.release(old)
+	if old != set {
+		r.mark(i)
+	}
+}
+
+// mark says that route i may be another now.
+func (r *rib) mark(i routeID) {
+	rec := &r.routes.records[i]
+	if rec.marks&markDirty == 0 {
+		rec.marks |= markDirty
+		r.dirty = append(r.dirty, i)
+	}
+	if rec.marks&markNews == 0 {
+		rec.marks |= markNews
+		if len(r.news) > 2*len(r.routes.records) {
+			r.compactNews()
+		}
+		r.news = append(r.news, i)
+	}
+}
+
+// setPools changes the pools; false: they are the same.
+func (r *rib) setPools(pools bgp.Pools) bool {
+	if r.pools.Equal(pools) {
+		return false
+	}
+	r.pools = pools
+	for i := range r.routes.records {
+		rec := &r.routes.records[i]
+		if rec.key.family == 0 {
+			continue
+		}
+		if s := r.standing(rec.key.prefix()); s != rec.standing {
+			rec.standing = s
+			r.mark(routeID(i))
+		}
+	}
+	return true
+}
+
+// setPolicy changes the import policy and judges all paths again.
+func (r *rib) setPolicy(policy bgp.ImportPolicy) {
+	r.policy = policy
+	type judged struct {
+		peer peerID
+		set  setID
+	}
+	known := make(map[judged]uint8)
+	r.eachPath(func(i routeID, p *path) {
+		which := judged{p.peer, p.set}
+		refusal, ok := known[which]
+		if !ok {
+			refusal = r.judge(r.sources[p.peer], p.set)
+			known[which] = refusal
+		}
+		if refusal != p.refusal {
+			p.refusal = refusal
+			r.mark(i)
+		}
+	})
+}
+
+// free frees the routes at the head of dead that are still without path and
+// whose end every member of every group has been told.
+func (r *rib) free() {
+	if len(r.dead) == 0 {
+		return
+	}
+	for _, g := range r.groups {
+		g.told = g.since()
+	}
+	n := 0
+	for _, i := range r.dead {
+		rec := &r.routes.records[i]
+		if rec.first == 0 && rec.own == 0 {
+			if rec.marks&markDirty != 0 || len(r.told[i]) > 0 || !r.forgotten(i) {
+				break
+			}
+			r.routes.remove(i)
+		} else {
+			rec.marks &^= markDead
+		}
+		n++
+	}
+	r.dead = r.dead[n:]
+	if len(r.dead) == 0 {
+		r.dead = nil
+	}
+}
+
+// forgotten reports whether no member of a group holds the route i.
+func (r *rib) forgotten(i routeID) bool {
+	for _, g := range r.groups {
+		if g.family == r.routes.records[i].key.family && int(i) < len(g.state) && g.state[i].changed >= g.told {
+			return false
+		}
+	}
+	return true
+}

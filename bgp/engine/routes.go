@@ -1,0 +1,149 @@
+package engine
+
+import "math/rand/v2"
+
+// routeID and pathID are places in the table; zero is none.
+type (
+	routeID uint32
+	pathID  uint32
+	setID   uint32 // of attributes
+	peerID  uint32 // zero: ourselves
+)
+
+// standing is what the pools say of a prefix.
+type standing uint8
+
+const (
+	outside  standing = iota // in no pool
+	kept                     // in a pool that is not exported
+	exported                 // in a pool that is
+)
+
+// route is a prefix with all that is known of it.
+type route struct {
+	key      prefixKey
+	first    pathID // of the chain of learned paths, in the order in which the peers first told
+	own      setID  // what we originate
+	standing standing
+	marks    mark
+}
+
+// mark says in which lists a route is.
+type mark uint8
+
+const (
+	markDirty mark = 1 << iota // to be looked at by the groups
+	markNews                   // to be looked at by Drain
+	markDead                   // waits to be freed
+)
+
+// path is what one peer told of one prefix.
+type path struct {
+	next    pathID
+	set     setID
+	peer    peerID
+	refusal uint8 // index of refusals, pools apart
+	stale   bool
+}
+
+// routeTable finds routes by prefix: an open-addressed hash of places.
+type routeTable struct {
+	seed    [2]uint64
+	slots   []routeID // a power of two of them
+	records []route   // the first is none
+	free    []routeID
+}
+
+func newRouteTable() routeTable {
+	return routeTable{
+		seed:    [2]uint64{rand.Uint64(), rand.Uint64()},
+		slots:   make([]routeID, 64),
+		records: make([]route, 1),
+	}
+}
+
+// len is how many routes there are.
+func (t *routeTable) len() int { return len(t.records) - 1 - len(t.free) }
+
+// slot is where k is, or would be.
+func (t *routeTable) slot(k prefixKey) int {
+	mask := len(t.slots) - 1
+	at := int(k.hash(t.seed)) & mask
+	for t.slots[at] != 0 && t.records[t.slots[at]].key != k {
+		at = (at + 1) & mask
+	}
+	return at
+}
+
+// find is the route of k; zero: there is none.
+func (t *routeTable) find(k prefixKey) routeID { return t.slots[t.slot(k)] }
+
+// add makes a route for k, which has none.
+func (t *routeTable) add(k prefixKey) routeID {
+	if 4*(t.len()+1) > 3*len(t.slots) {
+		t.grow()
+	}
+	var i routeID
+	if n := len(t.free); n > 0 {
+		i, t.free = t.free[n-1], t.free[:n-1]
+		t.records[i] = route{key: k}
+	} else {
+		i = routeID(len(t.records))
+		t.records = append(t.records, route{key: k})
+	}
+	t.slots[t.slot(k)] = i
+	return i
+}
+
+func (t *routeTable) grow() {
+	old := t.slots
+	t.slots = make([]routeID, 2*len(old))
+	for _, i := range old {
+		if i != 0 {
+			t.slots[t.slot(t.records[i].key)] = i
+		}
+	}
+}
+
+// remove frees the route i and closes the gap in the hash.
+func (t *routeTable) remove(i routeID) {
+	mask := len(t.slots) - 1
+	gap := t.slot(t.records[i].key)
+	for at := gap; ; {
+		at = (at + 1) & mask
+		if t.slots[at] == 0 {
+			break
+		}
+		home := int(t.records[t.slots[at]].key.hash(t.seed)) & mask
+		if (at-home)&mask >= (at-gap)&mask {
+			t.slots[gap], gap = t.slots[at], at
+		}
+	}
+	t.slots[gap] = 0
+	t.records[i] = route{}
+	t.free = append(t.free, i)
+}
+
+// pathSlab holds paths.
+type pathSlab struct {
+	records []path // the first is none
+	free    pathID // chain by next
+}
+
+func (s *pathSlab) add(p path) pathID {
+	if i := s.free; i != 0 {
+		s.free = s.records[i].next
+		s.records[i] = p
+		return i
+	}
+	if len(s.records) == 0 {
+		s.records = make([]path, 1)
+	}
+	s.records = append(s.records, p)
+	return pathID(len(s.records) - 1)
+}
+
+func (s *pathSlab) remove(i pathID) {
+	s.records[i] = path{next: s.free}
+	s.free = i
+}

@@ -1,0 +1,111 @@
+package engine
+
+import (
+	"cmp"
+	"iter"
+	"net/netip"
+	"slices"
+
+	"github.com/projectvrouter/vrouter/bgp"
+)
+
+// counts of the paths of one peer.
+type counts struct{ received, accepted, stale int }
+
+// Peers implements bgp.Speaker.
+func (e *Engine) Peers() []bgp.PeerState {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopped {
+		return nil
+	}
+	by := make([]counts, len(e.rib.sources))
+	e.rib.eachPath(func(i routeID, p *path) {
+		c := &by[p.peer]
+		c.received++
+		if !accepts(&e.rib.routes.records[i], p) {
+			return
+		}
+		c.accepted++
+		if p.stale {
+			c.stale++
+		}
+	})
+	list := make([]bgp.PeerState, 0, len(e.peers))
+	for _, p := range e.peers {
+		list = append(list, p.state(by[p.source.id]))
+	}
+	slices.SortFunc(list, func(a, b bgp.PeerState) int {
+		return cmp.Or(cmp.Compare(a.Session.Name, b.Session.Name), a.Session.Endpoint().Compare(b.Session.Endpoint()))
+	})
+	return list
+}
+
+func (p *peer) state(c counts) bgp.PeerState {
+	status := p.session.Status()
+	st := bgp.PeerState{
+		Session: p.source.want, State: status.State, Since: status.Since,
+		Established: status.Established, LastError: status.LastError,
+		Received: c.received, Accepted: c.accepted,
+		EndOfRIB: p.endOfRIB, LastUpdate: p.lastUpdate,
+	}
+	if m := p.member; m != nil && m.group != nil {
+		st.Advertised = m.group.advertised(m.peer)
+	}
+	n := status.Negotiated
+	if n == nil {
+		return st
+	}
+	st.RouterID, st.Hold, st.Keepalive = n.RouterID, n.HoldTime, n.Keepalive
+	st.Capabilities = n.Capabilities.Names()
+	slices.Sort(st.Capabilities)
+	if status.State == bgp.Established {
+		st.Local = n.Local.Addr()
+	}
+	if gr := n.Capabilities.GracefulRestart; gr != nil {
+		st.GracefulRestart = bgp.GracefulRestart{
+			Negotiated: n.GracefulRestart, Restarting: gr.Restarting,
+			Forwarding: gr.Forwarding.Has(p.family()), RestartTime: gr.Time,
+		}
+	}
+	st.GracefulRestart.Stale = c.stale
+	return st
+}
+
+// entries is what Routes is to show.
+func (e *Engine) entries(f bgp.Filter) iter.Seq[bgp.Entry] {
+	var list []bgp.Entry
+	r := e.rib
+	if !f.Peer.IsValid() {
+		for p, a := range e.own {
+			if f.Match(p, netip.Addr{}) {
+				refused := bgp.ExportPolicy{Pools: r.pools}.Own(p)
+				list = append(list, bgp.Entry{Path: a.Path(p), Own: true, Best: refused == "", Refused: refused})
+			}
+		}
+	}
+	for i := range r.routes.records {
+		rec := &r.routes.records[i]
+		if rec.first == 0 || !f.Match(rec.key.prefix(), f.Peer) {
+			continue
+		}
+		best := r.best(routeID(i))
+		for at := rec.first; at != 0; at = r.paths.records[at].next {
+			p := &r.paths.records[at]
+			if f.Peer.IsValid() && r.sources[p.peer].want.Peer != f.Peer {
+				continue
+			}
+			refused := refusals[p.refusal]
+			if refused == "" && rec.standing == outside {
+				refused = bgp.NotInPool
+			}
+			list = append(list, bgp.Entry{
+				Path: r.path(rec.key.prefix(), p), Best: slices.Contains(best, at), Refused: refused,
+			})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b bgp.Entry) int {
+		return cmp.Or(bgp.ComparePrefix(a.Prefix, b.Prefix), a.Peer.Compare(b.Peer))
+	})
+	return slices.Values(list)
+}
