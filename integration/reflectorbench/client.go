@@ -1,15 +1,12 @@
 package reflectorbench
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"sync"
 	"time"
-
-	"github.com/projectvrouter/vrouter/internal/lab"
 )
 
 // client is one session of the generator, from its address, and the table that
@@ -41,109 +38,6 @@ type goal struct {
 
 func newGoal(reached func(*table) bool) *goal {
 	return &goal{reached: reached, at: make(chan time.Time, 1)}
-}
-
-const (
-	holdTime      = 240 // seconds that a client offers
-	readBuffer    = 64 << 10
-	dialTimeout   = 5 * time.Second
-	firstRedial   = 20 * time.Millisecond
-	longestRedial = 500 * time.Millisecond
-)
-
-// connect brings a session up, however often the target refuses until it knows
-// its client, or until ctx ends. A goal may be set from the beginning.
-func connect(ctx context.Context, from *lab.Host, t *table, first *goal) (*client, error) {
-	pause := firstRedial
-	for {
-		c, err := dial(ctx, from, t, first)
-		if err == nil {
-			return c, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("client %d: session with the target: %w", t.self, err)
-		case <-time.After(pause):
-			pause = min(2*pause, longestRedial)
-		}
-	}
-}
-
-func dial(ctx context.Context, from *lab.Host, t *table, first *goal) (*client, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: t.plan.clientAddr(t.self).AsSlice()}}
-	var conn net.Conn
-	err := from.Do(func() (err error) {
-		conn, err = dialer.DialContext(ctx, "tcp", net.JoinHostPort(t.plan.target().String(), "179"))
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	c := &client{
-		number: t.self, plan: t.plan, conn: conn, table: t, goal: first,
-		done: make(chan struct{}), closed: make(chan struct{}), buf: make([]byte, readBuffer),
-	}
-	if err := c.handshake(ctx); err != nil {
-		_ = conn.Close()
-		return nil, err
-	}
-	go c.read()
-	go c.keepAlive()
-	return c, nil
-}
-
-// handshake exchanges OPEN and KEEPALIVE (RFC 4271 §8.2.2).
-func (c *client) handshake(ctx context.Context) error {
-	deadline, _ := ctx.Deadline()
-	if err := c.conn.SetDeadline(deadline); err != nil {
-		return err
-	}
-	out := openMessage(firstRouterID+uint32(c.number), holdTime, c.plan.IPv6)
-	if _, err := c.conn.Write(out); err != nil {
-		return err
-	}
-	body, err := c.expect(msgOpen)
-	if err != nil {
-		return err
-	}
-	hold, err := openHold(body)
-	if err != nil {
-		return err
-	}
-	c.hold = time.Duration(min(hold, holdTime)) * time.Second
-	if _, err := c.conn.Write(appendKeepalive(nil)); err != nil {
-		return err
-	}
-	if _, err := c.expect(msgKeepalive); err != nil {
-		return err
-	}
-	return c.conn.SetDeadline(time.Time{})
-}
-
-// expect reads one message of that type; what follows it stays in the buffer.
-func (c *client) expect(kind byte) (body []byte, err error) {
-	for {
-		got, body, n, err := nextMessage(c.buf[:c.have])
-		switch {
-		case err != nil:
-			return nil, err
-		case n > 0 && got == msgNotification:
-			return nil, notification(body)
-		case n > 0 && got != kind:
-			return nil, fmt.Errorf("the target sent message type %d instead of %d", got, kind)
-		case n > 0:
-			body = append([]byte(nil), body...)
-			c.have = copy(c.buf, c.buf[n:c.have])
-			return body, nil
-		}
-		n, err = c.conn.Read(c.buf[c.have:])
-		if err != nil {
-			return nil, err
-		}
-		c.have += n
-	}
 }
 
 // read takes in what the target sends, until the session ends.
@@ -219,6 +113,12 @@ func (c *client) with(f func(*table)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f(c.table)
+}
+
+// taken is how many bytes of updates have come.
+func (c *client) taken() (n int64) {
+	c.with(func(t *table) { n = t.bytes })
+	return n
 }
 
 // failure is why the session has ended; call it after done.

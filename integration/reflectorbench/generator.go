@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -30,7 +31,7 @@ func (g *generator) connectAll(ctx context.Context) error {
 	group.SetLimit(64) // more at once overflow listeners' queues, and wait a second for TCP
 	for i := range g.clients {
 		group.Go(func() (err error) {
-			g.clients[i], err = connect(ctx, g.host, g.newTable(i), nil)
+			g.clients[i], err = connect(ctx, g.host, opening{table: g.newTable(i)})
 			return err
 		})
 	}
@@ -61,6 +62,41 @@ func (g *generator) sendAll(messages [][]byte) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- group.Wait() }()
 	return done
+}
+
+// leave ends a client's session and waits until all others have withdrawn its
+// routes. It returns how long that took.
+func (g *generator) leave(ctx context.Context, number int) (time.Duration, error) {
+	others := slices.Delete(slices.Clone(g.clients), number, number+1)
+	w := expect(others, holdsAll(number))
+	start := time.Now()
+	g.clients[number].close()
+	last, err := w.last(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return last.Sub(start), verify(others, number)
+}
+
+// comeBack brings up a new session of a client that left, with that receive
+// buffer, and waits until all clients hold all again. It returns how long that
+// took from its announcement.
+func (g *generator) comeBack(ctx context.Context, number, window int) (time.Duration, error) {
+	c, err := connect(ctx, g.host, opening{table: g.newTable(number), window: window})
+	if err != nil {
+		return 0, err
+	}
+	g.clients[number] = c
+	for slot := number; slot < len(g.versions); slot += g.plan.Clients {
+		g.versions[slot] = noMED
+	}
+	w := expect(g.clients, holdsAll(nobody))
+	start := time.Now()
+	if err := c.send(g.plan.appendEndOfRIB(g.plan.announcement(number, noMED))); err != nil {
+		return 0, err
+	}
+	last, err := w.last(ctx)
+	return last.Sub(start), err
 }
 
 // wait is what some clients have yet to reach.

@@ -62,10 +62,10 @@ func TestSetMED(t *testing.T) {
 			for i := range 3 {
 				stream = p.appendUpdate(stream, 2, i, 1, 1)
 			}
-			p.setMED(stream, 0x01020304)
+			p.setMED(stream, 0x01020304, 5)
 			var u update
 			for i, body := range messages(t, stream) {
-				if err := u.parse(body); err != nil || binary.BigEndian.Uint32(u.med) != 0x01020304 {
+				if err := u.parse(body); err != nil || binary.BigEndian.Uint32(u.med) != 0x01020304+5*uint32(i) {
 					t.Errorf("update %d: MED %x, %v", i, u.med, err)
 				}
 			}

@@ -53,6 +53,7 @@ const (
 const (
 	metricArrived   = "arrived"       // updates that were not superseded on their way, in percent
 	metricBehind    = "behind"        // how late the generator sent at worst
+	metricWithheld  = "withheld"      // from the slow client, by what another got
 	metricGenerator = "generator cpu" // what the generator took from the target
 )
 
@@ -87,7 +88,7 @@ func converge(ctx context.Context, t *turn) ([]Metric, error) {
 func lateJoiner(ctx context.Context, t *turn) ([]Metric, error) {
 	all := newGoal(holdsAll(nobody))
 	start := time.Now()
-	late, err := connect(ctx, t.host, t.newTable(t.plan.Clients), all)
+	late, err := connect(ctx, t.host, opening{table: t.newTable(t.plan.Clients), goal: all})
 	if err != nil {
 		return nil, err
 	}
@@ -113,14 +114,26 @@ func churn(ctx context.Context, t *turn) ([]Metric, error) {
 	return metrics, verify(t.clients, nobody)
 }
 
-// slowBytes is what a client that stopped reading is sent at least: twice what
-// the kernel holds for one socket at most (tcp_wmem).
-const slowBytes = 8 << 20
+// A slow client has a small receive buffer, so that the target feels soon that
+// nobody reads: the kernel then takes some 100 KiB from the target. Before the
+// others are measured, slowBytes are withheld; a target that is too slow for
+// that is measured with less.
+const (
+	slowWindow = 4 << 10
+	slowBytes  = 4 << 20
+)
 
 // slowClient measures churn among the others while one client does not read,
 // and how long that one takes to catch up when it does again.
 func slowClient(ctx context.Context, t *turn) ([]Metric, error) {
+	if _, err := t.leave(ctx, 0); err != nil {
+		return nil, err
+	}
+	if _, err := t.comeBack(ctx, 0, slowWindow); err != nil {
+		return nil, err
+	}
 	slow, others := t.clients[0], t.clients[1:]
+	before := others[0].taken()
 	if err := slow.pause(); err != nil {
 		return nil, err
 	}
@@ -131,6 +144,7 @@ func slowClient(ctx context.Context, t *turn) ([]Metric, error) {
 	if err != nil {
 		return nil, err
 	}
+	withheld := float64(others[0].taken() - before)
 	w := expect(t.clients[:1], t.hasVersions())
 	start := time.Now()
 	if err := slow.resume(); err != nil {
@@ -140,7 +154,8 @@ func slowClient(ctx context.Context, t *turn) ([]Metric, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(metrics, seconds("catch up", last.Sub(start))), verify(t.clients, nobody)
+	metrics = append(metrics, Metric{metricWithheld, unitMiB, withheld / (1 << 20)}, seconds("catch up", last.Sub(start)))
+	return metrics, verify(t.clients, nobody)
 }
 
 // clientDeath measures from the end of a client's connection until all others
@@ -148,31 +163,15 @@ func slowClient(ctx context.Context, t *turn) ([]Metric, error) {
 // announcement until everybody has all again.
 func clientDeath(ctx context.Context, t *turn) ([]Metric, error) {
 	last := len(t.clients) - 1
-	others := t.clients[:last]
-	w := expect(others, holdsAll(last))
-	start := time.Now()
-	t.clients[last].close()
-	gone, err := w.last(ctx)
+	gone, err := t.leave(ctx, last)
 	if err != nil {
 		return nil, err
 	}
-	if err := verify(others, last); err != nil {
-		return nil, err
-	}
-	metrics := []Metric{seconds("time", gone.Sub(start))}
-	if t.clients[last], err = connect(ctx, t.host, t.newTable(last), nil); err != nil {
-		return nil, err
-	}
-	w = expect(t.clients, holdsAll(nobody))
-	start = time.Now()
-	if err := t.clients[last].send(t.plan.appendEndOfRIB(t.plan.announcement(last, noMED))); err != nil {
-		return nil, err
-	}
-	back, err := w.last(ctx)
+	back, err := t.comeBack(ctx, last, 0)
 	if err != nil {
 		return nil, err
 	}
-	return append(metrics, seconds("back", back.Sub(start))), verify(t.clients, nobody)
+	return []Metric{seconds("time", gone), seconds("back", back)}, verify(t.clients, nobody)
 }
 
 // quantiles are p50, p99 and the greatest of latencies, in milliseconds.

@@ -25,8 +25,8 @@ type table struct {
 	bytes   int64    // of updates taken
 
 	slots   []uint32 // MED of the routes that are followed
-	version uint32   // the one that fresh counts
-	fresh   int      // slots with that version
+	version uint32   // from which on fresh counts
+	fresh   int      // slots with that version or a later one
 
 	follow  *journal // of the updates whose way is timed; nil: none
 	latency []time.Duration
@@ -134,19 +134,16 @@ func (t *table) announce(nlri []byte, owner int, med uint32, now time.Time) erro
 }
 
 func (t *table) record(slot int, med uint32) {
-	if t.slots[slot] == med {
-		return
-	}
-	if t.slots[slot] == t.version {
+	if t.slots[slot] >= t.version {
 		t.fresh--
 	}
 	t.slots[slot] = med
-	if med == t.version {
+	if med >= t.version {
 		t.fresh++
 	}
 }
 
-// count makes fresh count the slots of a version that was never sent yet.
+// count makes fresh count the slots of versions that were never sent yet.
 func (t *table) count(version uint32) { t.version, t.fresh = version, 0 }
 
 func (t *table) withdraw(nlri []byte) error {

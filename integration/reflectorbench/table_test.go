@@ -136,7 +136,8 @@ func TestVersions(t *testing.T) {
 	if !held.current(want) {
 		t.Errorf("slots %v, want %v", held.slots, want)
 	}
-	held.mustTake(t, p.appendUpdate(nil, 2, 1, 1, 6))
+	held.mustTake(t, p.appendUpdate(nil, 2, 1, 1, 6)) // a later one counts, too
+	held.mustTake(t, p.appendUpdate(nil, 1, 0, 1, 4))
 	if held.fresh != 1 || held.current(want) {
 		t.Errorf("%d slots are fresh, want 1: %v", held.fresh, held.slots)
 	}

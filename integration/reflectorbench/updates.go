@@ -108,9 +108,10 @@ func (t *turn) sendChurn(ctx context.Context, j *journal, clients []*client) (be
 
 // sustained measures how many updates a second the target passes on: batch by
 // batch, each route of a batch in an UPDATE of its own, the next batch when
-// every client has the one before.
+// every client has the one before. The routes of a client have the same
+// attributes in a batch, and a target may pack them again.
 func sustained(ctx context.Context, t *turn) ([]Metric, error) {
-	b := t.newBatch(t.clients)
+	b := t.newBatch(t.clients, false)
 	start := time.Now()
 	updates := 0
 	for time.Since(start) < t.duration {
@@ -124,15 +125,11 @@ func sustained(ctx context.Context, t *turn) ([]Metric, error) {
 }
 
 // fill runs batches among clients until each was sent so many bytes, or the
-// duration has passed.
+// duration has passed. No route has the attributes of another.
 func (t *turn) fill(ctx context.Context, clients []*client, size int64) error {
-	b := t.newBatch(clients)
-	taken := func() (n int64) {
-		clients[0].with(func(t *table) { n = t.bytes })
-		return n
-	}
-	before := taken()
-	for start := time.Now(); taken()-before < size && time.Since(start) < t.duration; {
+	b := t.newBatch(clients, true)
+	before := clients[0].taken()
+	for start := time.Now(); clients[0].taken()-before < size && time.Since(start) < t.duration; {
 		if err := b.run(ctx); err != nil {
 			return err
 		}
@@ -144,13 +141,17 @@ func (t *turn) fill(ctx context.Context, clients []*client, size int64) error {
 type batch struct {
 	*turn
 	clients  []*client
+	distinct bool // each route has a version of its own, or all the same
 	routes   int
 	own      []int    // how many of them are a client's own, by number
 	messages [][]byte // by number of the client; equal but for the MED
 }
 
-func (t *turn) newBatch(clients []*client) *batch {
-	b := &batch{turn: t, clients: clients, own: make([]int, t.plan.Clients), messages: make([][]byte, t.plan.Clients)}
+func (t *turn) newBatch(clients []*client, distinct bool) *batch {
+	b := &batch{
+		turn: t, clients: clients, distinct: distinct,
+		own: make([]int, t.plan.Clients), messages: make([][]byte, t.plan.Clients),
+	}
 	sends := make([]bool, t.plan.Clients)
 	for _, c := range clients {
 		sends[c.number] = true
@@ -167,19 +168,24 @@ func (t *turn) newBatch(clients []*client) *batch {
 	return b
 }
 
-// run sends the batch once, with a new version, and waits until it has arrived.
+// run sends the batch once, with new versions, and waits until it has arrived.
 func (b *batch) run(ctx context.Context) error {
-	b.version++
+	first, step := b.version+1, uint32(0)
+	b.version = first
+	if b.distinct {
+		step = 1
+		b.version += uint32(len(b.versions) - 1)
+	}
 	for slot := range b.versions {
 		if owner, _ := b.slot(slot); b.own[owner] > 0 {
-			b.versions[slot] = b.version
+			b.versions[slot] = first + step*uint32(slot)
 		}
 	}
-	for _, m := range b.messages {
-		b.plan.setMED(m, b.version)
+	for owner, m := range b.messages {
+		b.plan.setMED(m, first+step*uint32(owner), step*uint32(b.plan.Clients))
 	}
 	for _, c := range b.clients {
-		c.with(func(t *table) { t.count(b.version) })
+		c.with(func(t *table) { t.count(first) })
 	}
 	w := expect(b.clients, func(t *table) bool { return t.fresh == b.routes-b.own[t.self] })
 	_, err := w.lastAfter(ctx, b.sendAll(b.messages))
@@ -187,14 +193,15 @@ func (b *batch) run(ctx context.Context) error {
 }
 
 // setMED changes the MED of UPDATEs with one route and a MED, as appendUpdate
-// writes them.
-func (p Plan) setMED(messages []byte, med uint32) {
+// writes them; each gets that of the one before and step.
+func (p Plan) setMED(messages []byte, med, step uint32) {
 	at := headerLen + 4 + 4 + 3 + 3 // header, lengths, ORIGIN, AS_PATH, head of the attribute
 	if !p.IPv6 {
 		at += 3 + 4 // NEXT_HOP
 	}
 	for len(messages) > 0 {
 		binary.BigEndian.PutUint32(messages[at:], med)
+		med += step
 		messages = messages[binary.BigEndian.Uint16(messages[16:]):]
 	}
 }
