@@ -50,7 +50,7 @@ func newConn(p *Peer, sock net.Conn, dialled bool) *Conn {
 		peer: p, sock: sock, dialled: dialled, born: time.Now(),
 		done: make(chan struct{}), told: make(chan struct{}),
 	}
-	c.frames = newFrames(sock, &p.transport.buffers, c.timers.received)
+	c.frames = newFrames(sock, &p.transport.buffers, c.timers.waiting, c.timers.atWork)
 	c.timers.init(c)
 	return c
 }

@@ -28,11 +28,16 @@ type frames struct {
 	from, to int             // of buf: read and not yet handed out
 	extended bool            // RFC 8654
 
-	received func() // called after each read
+	// whole says that a message was handed out since the last wait. A peer
+	// that sends one octet now and then is none that is alive.
+	whole bool
+	// wait is called before reading, work when something was read.
+	wait func(whole bool)
+	work func()
 }
 
-func newFrames(sock net.Conn, pool *sync.Pool, received func()) *frames {
-	f := &frames{sock: sock, pool: pool, received: received}
+func newFrames(sock net.Conn, pool *sync.Pool, wait func(whole bool), work func()) *frames {
+	f := &frames{sock: sock, pool: pool, wait: wait, work: work}
 	if s, ok := sock.(syscall.Conn); ok {
 		f.raw, _ = s.SyscallConn() // an error: read as from any other
 	}
@@ -55,6 +60,7 @@ func (f *frames) next() (wire.MessageType, []byte, error) {
 	}
 	body := f.buf[f.from+wire.HeaderLen : f.from+length : f.from+length]
 	f.from += length
+	f.whole = true
 	return t, body, nil
 }
 
@@ -68,10 +74,12 @@ func (f *frames) fill(n int) error {
 			f.to = copy(f.buf[:], f.buf[f.from:f.to])
 			f.from = 0
 		}
+		f.wait(f.whole)
+		f.whole = false
 		got, err := f.read()
 		f.to += got
 		if err == nil {
-			f.received()
+			f.work()
 			continue
 		}
 		if errors.Is(err, io.EOF) && f.to > f.from {

@@ -108,6 +108,13 @@ func (e *engine) Closed(c *Conn, why Reason) {
 	e.closed = append(e.closed, why)
 }
 
+// onUpdates sets what Update does besides noting.
+func (e *engine) onUpdates(f func(*Conn, []byte) error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.onUpdate = f
+}
+
 func (e *engine) current() *Conn {
 	e.mu.Lock()
 	defer e.mu.Unlock()

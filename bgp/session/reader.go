@@ -26,9 +26,7 @@ func (c *Conn) run() {
 		c.sendOpen()
 	}
 	for !c.ending.Load() {
-		c.timers.working.Store(false)
 		t, body, err := c.frames.next()
-		c.timers.working.Store(true)
 		if err != nil {
 			c.broken(err)
 			break

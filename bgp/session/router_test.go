@@ -130,9 +130,9 @@ func mustOpen(t *testing.T) []byte {
 // TestEngineEndsSession: what Update returns is sent.
 func TestEngineEndsSession(t *testing.T) {
 	n, p, e := expecting(t)
-	e.onUpdate = func(*Conn, []byte) error {
+	e.onUpdates(func(*Conn, []byte) error {
 		return &wire.Notification{Code: wire.Cease, Subcode: wire.MaxPrefixes, Data: []byte{0, 1, 1, 0, 0, 0, 5}}
-	}
+	})
 	r := dialRouter(t, n, "127.0.0.9")
 	r.establish("127.0.0.9")
 	// What else is on its way must not keep the peer from hearing why.

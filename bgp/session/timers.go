@@ -21,8 +21,10 @@ type timers struct {
 	conn            *Conn
 	hold, keepalive *time.Timer
 
-	lastRead, lastSent atomic.Int64 // since conn was born
-	working            atomic.Bool  // the reader is busy with what it has read
+	// lastRead is when the reader was done with the last message, lastSent when
+	// one was written; since conn was born.
+	lastRead, lastSent atomic.Int64
+	working            atomic.Bool // the reader is busy with what it has read
 
 	holdTime, keepaliveTime, sendHoldTime atomic.Int64 // zero: none
 }
@@ -61,8 +63,16 @@ func (t *timers) stop() {
 
 func (t *timers) sendHold() time.Duration { return time.Duration(t.sendHoldTime.Load()) }
 
-// received notes that octets came.
-func (t *timers) received() { t.lastRead.Store(int64(time.Since(t.conn.born))) }
+// waiting notes that the reader waits for the peer, after messages or not.
+func (t *timers) waiting(messages bool) {
+	if messages {
+		t.lastRead.Store(int64(time.Since(t.conn.born)))
+	}
+	t.working.Store(false)
+}
+
+// atWork notes that something came.
+func (t *timers) atWork() { t.working.Store(true) }
 
 // sent notes that messages went out.
 func (t *timers) sent() { t.lastSent.Store(int64(time.Since(t.conn.born))) }
@@ -71,9 +81,9 @@ func (t *timers) since(last *atomic.Int64) time.Duration {
 	return time.Since(t.conn.born) - time.Duration(last.Load())
 }
 
-// checkHold is the hold timer. It counts from the last octets that came, and
-// not while we are the slow one: a reader that is held up by its engine, or has
-// not got round to what the kernel has for it, has heard the peer.
+// checkHold is the hold timer. It counts from the last message, and not while
+// we are the slow one: a reader that is held up by its engine, or has not got
+// round to what the kernel has for it, may have heard the peer.
 func (t *timers) checkHold() {
 	hold := time.Duration(t.holdTime.Load())
 	if hold == 0 || t.conn.ending.Load() {

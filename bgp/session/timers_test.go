@@ -79,6 +79,13 @@ func (f *far) drain() {
 	}
 }
 
+// result is the NOTIFICATION that came, if one did, and when the connection ended.
+func (f *far) result() (*wire.Notification, time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.last, f.end
+}
+
 // talk sends a KEEPALIVE every d from now on, until the connection ends.
 func (f *far) talk(d time.Duration) {
 	go func() {
@@ -109,8 +116,8 @@ func TestHoldTimer(t *testing.T) {
 			t.Fatalf("down after %s", time.Since(start))
 		}
 		time.Sleep(2 * time.Second)
-		if f.last == nil || f.last.Code != wire.HoldTimerExpired || f.end.Sub(start) != 17*time.Second {
-			t.Errorf("notification %v after %s", f.last, f.end.Sub(start))
+		if last, end := f.result(); last == nil || last.Code != wire.HoldTimerExpired || end.Sub(start) != 17*time.Second {
+			t.Errorf("notification %v after %s", last, end.Sub(start))
 		}
 		if ends := e.ends(); len(ends) != 1 || !ends[0].Retain {
 			t.Errorf("ends %+v, want one whose paths are retained (RFC 8538 §4)", ends)
@@ -165,8 +172,24 @@ func TestNoHoldTime(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		_, e, f := inBubble(t, func(c *Config, o *wire.Open) { c.MinHold, o.HoldTime = 3*time.Second, 0 })
-		if e.up() || f.last == nil || f.last.Code != wire.OpenError || f.last.Subcode != wire.UnacceptableHoldTime {
-			t.Errorf("up %t, %v", e.up(), f.last)
+		if last, _ := f.result(); e.up() || last == nil || last.Code != wire.OpenError || last.Subcode != wire.UnacceptableHoldTime {
+			t.Errorf("up %t, %v", e.up(), last)
+		}
+	})
+}
+
+// TestDribble: an octet now and then is no message.
+func TestDribble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, e, f := inBubble(t, func(*Config, *wire.Open) {})
+		for _, b := range endOfRIB[:8] {
+			if _, err := f.sock.Write([]byte{b}); err != nil {
+				break
+			}
+			time.Sleep(2 * time.Second)
+		}
+		if last, _ := f.result(); e.up() || last == nil || last.Code != wire.HoldTimerExpired {
+			t.Errorf("up %t, %v", e.up(), last)
 		}
 	})
 }
@@ -208,14 +231,14 @@ func TestSendHold(t *testing.T) {
 func TestBackPressure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, e, f := inBubble(t, func(*Config, *wire.Open) {})
-		e.onUpdate = func(c *Conn, _ []byte) error {
+		e.onUpdates(func(c *Conn, _ []byte) error {
 			select {
 			case <-time.After(time.Minute):
 			case <-c.Done():
 				time.Sleep(time.Second)
 			}
 			return nil
-		}
+		})
 		f.send(endOfRIB)
 		f.talk(3 * time.Second)
 		time.Sleep(5 * time.Minute)
@@ -241,8 +264,8 @@ func TestNoOpen(t *testing.T) {
 		start := time.Now()
 		_, _, f := inBubble(t, func(_ *Config, o *wire.Open) { o.AS = 0 }) // sends none
 		time.Sleep(2 * time.Minute)
-		if f.last == nil || f.last.Code != wire.HoldTimerExpired || f.end.Sub(start) != openHold {
-			t.Errorf("%v after %s", f.last, f.end.Sub(start))
+		if last, end := f.result(); last == nil || last.Code != wire.HoldTimerExpired || end.Sub(start) != openHold {
+			t.Errorf("%v after %s", last, end.Sub(start))
 		}
 	})
 }
