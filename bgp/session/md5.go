@@ -15,6 +15,31 @@ type md5Errors struct {
 	wrong      int // TCPMD5Failure
 }
 
+// MD5Hint says what the kernel has dropped for its TCP MD5 signature since the
+// session last ended, or began; empty: nothing, or the session has no password.
+// The counters are of the whole host: while other sessions are down, too, it may
+// be theirs. A session with a wrong password has no other trace.
+func (p *Peer) MD5Hint() string {
+	if p.config.Password == "" {
+		return ""
+	}
+	p.mu.Lock()
+	before := p.md5
+	p.mu.Unlock()
+	return before.since(readMD5Errors())
+}
+
+// countMD5 begins the count of MD5Hint anew.
+func (p *Peer) countMD5() {
+	if p.config.Password == "" {
+		return
+	}
+	now := readMD5Errors()
+	p.mu.Lock()
+	p.md5 = now
+	p.mu.Unlock()
+}
+
 // readMD5Errors reads the counters; where they cannot be read they are zero,
 // since they only help to explain.
 func readMD5Errors() md5Errors {

@@ -35,10 +35,10 @@ type Peer struct {
 	dials       int                // numbers them, so that a late result is known
 	upSince     time.Time          // of conns[current]
 	predecessor *Conn              // the last one established
-	md5         md5Errors          // of the host, when the first dial began
 
 	mu     sync.Mutex // guards the rest; never held across a call
 	status Status
+	md5    md5Errors // of the host, when the session began or ended; with a password only
 }
 
 // request is an event on its way to the loop.
@@ -77,6 +77,7 @@ func (t *Transport) New(c Config, h Handler) (*Peer, error) {
 		machine: machine{passive: c.Passive, localID: idNumber(c.RouterID.As4()), localAS: c.LocalAS},
 	}
 	p.status.Since = time.Now()
+	p.countMD5()
 	return p, nil
 }
 

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
-
-	"github.com/projectvrouter/vrouter/bgp"
 )
 
 const (
@@ -111,9 +109,6 @@ func (p *Peer) wait() time.Duration {
 }
 
 func (p *Peer) dial() {
-	if p.config.Password != "" && p.md5 == (md5Errors{}) {
-		p.md5 = readMD5Errors()
-	}
 	p.dials++
 	number := p.dials
 	ctx, cancel := context.WithTimeout(p.ctx, dialTimeout)
@@ -177,6 +172,7 @@ func (p *Peer) shut(a action, r request) {
 	}
 	if a.slot == current {
 		p.upSince = time.Time{}
+		p.countMD5()
 	}
 	c.shut(why)
 	if a.why == byCollision {
@@ -201,18 +197,8 @@ func (p *Peer) dialWords(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
 		words = fmt.Sprintf("connect to %s: no answer", p.config.Peer)
 	}
-	if p.config.Password == "" {
-		return words
-	}
-	if hint := p.md5.since(readMD5Errors()); hint != "" {
+	if hint := p.MD5Hint(); hint != "" {
 		words += "; " + hint
 	}
 	return words
-}
-
-// State is the state of the session now.
-func (p *Peer) State() bgp.State {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.status.State
 }

@@ -41,6 +41,15 @@ func TestOpenRefused(t *testing.T) {
 			config: func(c *Config) { c.MinHold = 9 * time.Second }, open: func(o *wire.Open) { o.HoldTime = 6 * time.Second },
 			want: wire.Notification{Code: wire.OpenError, Subcode: wire.UnacceptableHoldTime},
 		},
+		"role": {
+			config: func(c *Config) { c.PeerAS = 0 },
+			open:   func(o *wire.Open) { o.AS, o.Capabilities.Role = 65000, wire.RoleProvider },
+			want:   wire.Notification{Code: wire.OpenError, Subcode: wire.RoleMismatch},
+		},
+		"no role": {
+			config: func(c *Config) { c.PeerAS, c.StrictRole = 0, true }, open: func(o *wire.Open) { o.AS = 65000 },
+			want: wire.Notification{Code: wire.OpenError, Subcode: wire.RoleMismatch},
+		},
 		"no family in common": {
 			open: func(o *wire.Open) {
 				o.Capabilities = wire.Capabilities{Multiprotocol: true, Others: []wire.FamilyCode{{AFI: 25, SAFI: 70}}}
@@ -54,6 +63,7 @@ func TestOpenRefused(t *testing.T) {
 				changes = append(changes, c.config)
 			}
 			n, p, e := expecting(t, changes...)
+			e.caps.Role = wire.RoleProvider // counts between two ASes only
 			r := dialRouter(t, n, "127.0.0.9")
 			if c.open == nil {
 				c.open = func(*wire.Open) {}
@@ -215,6 +225,37 @@ func TestPeerThatReadsNothing(t *testing.T) {
 			t.Error("a notification behind half an update")
 		}
 	}
+}
+
+// TestDynamicNeighbour: who is not known may be made known by the lookup.
+func TestDynamicNeighbour(t *testing.T) {
+	tr, e := NewTransport(testLog(), nil), newEngine(t)
+	made := make(chan *Peer, 1)
+	l, err := tr.Listen(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"), func(remote, local netip.AddrPort) *Peer {
+		p, err := tr.New(Config{
+			Name: "dynamic", Peer: netip.AddrPortFrom(remote.Addr(), 0), Local: local, Passive: true,
+			LocalAS: 64512, RouterID: local.Addr(),
+		}, e)
+		if err != nil {
+			t.Error(err)
+			return nil
+		}
+		p.Start()
+		made <- p
+		return p
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dialRouter(t, &node{listener: l}, "127.0.0.9").establish("127.0.0.9", func(o *wire.Open) { o.AS = 65009 })
+	eventually(t, "established", e.up)
+	if n := e.agreed; n.PeerAS != 65009 || n.Dialled || n.Remote.Addr() != netip.MustParseAddr("127.0.0.9") {
+		t.Errorf("%+v", n)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	stopped(t, <-made, nil)
 }
 
 // TestManyDials: a peer that dials again and again, and says nothing, has one

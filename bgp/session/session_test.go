@@ -34,6 +34,9 @@ func TestSessionComesUp(t *testing.T) {
 				if n.HoldTime != bgp.DefaultHold || n.Keepalive != bgp.DefaultHold/3 || n.SendHold != 8*time.Minute {
 					t.Errorf("hold %s, keepalive %s, send hold %s", n.HoldTime, n.Keepalive, n.SendHold)
 				}
+				if s.Established != 1 {
+					t.Errorf("established %d times, %s", s.Established, s.LastError)
+				}
 				if !n.ExtendedMessage || !n.EnhancedRefresh || !n.Notification || n.Remote.Addr() != p.config.Peer.Addr() {
 					t.Errorf("negotiated %+v", n)
 				}

@@ -60,6 +60,13 @@ func (p *Peer) Status() Status {
 	return s
 }
 
+// State is the state of the session now.
+func (p *Peer) State() bgp.State {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.status.State
+}
+
 // publish brings the status up to the machine's state.
 func (p *Peer) publish() {
 	state := p.machine.state()
