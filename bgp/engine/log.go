@@ -6,12 +6,9 @@ import (
 	"github.com/projectvrouter/vrouter/bgp/wire"
 )
 
-// Sizes in octets. An entry is not longer than the peer takes at once; a log
-// is as long as a peer may lag before it is cheaper to walk the table, which
-// for a table of a million routes is about as much.
+// Sizes in octets.
 const (
-	maxEntry  = 64 << 10
-	maxLog    = 8 << 20
+	maxEntry  = 64 << 10  // about; fits a batch many times
 	trimAfter = 128 << 10 // how much is added before the members are asked where they are
 )
 

@@ -106,11 +106,6 @@ func (b *batch) add(buf []byte, messages int) {
 	b.bufs = append(b.bufs, buf)
 }
 
-// maxBatch bounds what a writer takes at once: enough that a system call costs
-// little for each octet, little enough that a peer which does not read holds
-// hardly any memory.
-const maxBatch = 256 << 10
-
 // take is what m is to be sent next. An empty batch: nothing now, and it will
 // be woken.
 func (m *member) take(r *rib) (b batch) {
@@ -125,7 +120,7 @@ func (m *member) take(r *rib) (b batch) {
 		return b
 	}
 	l := &m.group.log
-	for ; m.cursor < l.end && b.octets < maxBatch; m.cursor++ {
+	for ; m.cursor < l.end && b.octets < r.limits.batch; m.cursor++ {
 		if e := l.at(m.cursor); e.audience.has(m.peer) {
 			b.add(e.buf, e.messages)
 		}
@@ -133,9 +128,6 @@ func (m *member) take(r *rib) (b batch) {
 	m.idle = b.octets == 0
 	return b
 }
-
-// walkStep is how many routes are looked at while others wait for the table.
-const walkStep = 8192
 
 // walkOn goes on with the walk and reports whether it has ended.
 func (m *member) walkOn(r *rib, b *batch) bool {
@@ -151,7 +143,7 @@ func (m *member) walkOn(r *rib, b *batch) bool {
 			b.add(wire.AppendRouteRefresh(nil, wire.RouteRefresh{Family: g.family, Kind: wire.RefreshBegin}), 1)
 		}
 	}
-	for b.octets < maxBatch && int(w.next) < len(g.state) {
+	for b.octets < r.limits.batch && int(w.next) < len(g.state) {
 		m.step(r, b)
 	}
 	if int(w.next) < len(g.state) {
@@ -170,17 +162,18 @@ func (m *member) walkOn(r *rib, b *batch) bool {
 // step looks at the next routes of a walk.
 func (m *member) step(r *rib, b *batch) {
 	w, g := m.walk, m.group
-	end := min(int(w.next)+walkStep, len(g.state))
+	end := min(int(w.next)+r.limits.step, len(g.state))
 	for i := int(w.next); i < end; i++ {
 		h := &g.state[i]
+		gets := h.set != 0 && h.peer != m.peer
 		changed := h.changed >= m.cursor
 		switch {
-		case h.changed >= w.until: // the log will tell
-		case h.set != 0 && (h.peer != m.peer || m.peer == 0):
-			if w.all || changed {
-				g.buckets.add(message{choice: h.choice}, r.routes.records[i].key)
-			}
-		case changed:
+		case h.changed >= w.until && (gets || m.cursor == w.until):
+			// The log will tell. Of what m does not get it may not: that m is
+			// the giver now, or was, is no news to one who knew what was before.
+		case gets && (w.all || changed):
+			g.buckets.add(message{choice: h.choice}, r.routes.records[i].key)
+		case !gets && changed:
 			g.buckets.add(message{}, r.routes.records[i].key)
 		}
 	}

@@ -75,7 +75,7 @@ func (g *group) flush(r *rib) {
 		g.state[i].changed = g.log.end - 1
 	}
 	g.touched = g.touched[:0]
-	g.trim(maxLog)
+	g.trim(r.limits.log)
 	for _, m := range g.members {
 		m.wakeUp()
 	}

@@ -32,12 +32,26 @@ type rib struct {
 	news  []routeID // Drain is to look at
 	dead  []routeID // wait to be freed, in the order in which they died
 	told  map[routeID][]toldPath
+
+	limits limits
 }
+
+// limits are how much is done or kept at once.
+type limits struct {
+	log   int // octets of a log: a peer that lags farther walks the table
+	batch int // octets that a writer takes
+	step  int // routes that a walk looks at
+}
+
+// defaultLimits: a log of the size of a table of a million routes, since to
+// read more of it costs more than to walk; batches that make a system call
+// cheap for each octet, and of which a peer that does not read holds one.
+var defaultLimits = limits{log: 8 << 20, batch: 256 << 10, step: 8192}
 
 func newRIB() *rib {
 	return &rib{
 		routes: newRouteTable(), sets: newAttributeStore(), sources: make([]*source, 1),
-		told: make(map[routeID][]toldPath),
+		told: make(map[routeID][]toldPath), limits: defaultLimits,
 	}
 }
 
