@@ -90,7 +90,7 @@ func addRatios(list []Summary) {
 }
 
 func ratios(of, to []Metric) []Ratio {
-	aside := []string{metricArrived, metricBehind, metricWithheld, metricGenerator}
+	aside := []string{metricEchoes, metricArrived, metricBehind, metricWithheld, metricGenerator}
 	var list []Ratio
 	for _, m := range of {
 		at := slices.IndexFunc(to, func(b Metric) bool { return b.Name == m.Name })

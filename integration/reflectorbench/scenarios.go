@@ -47,10 +47,12 @@ const (
 	unitMiB     = "MiB"
 	unitBytes   = "B"
 	unitPercent = "%"
+	unitCount   = ""
 )
 
 // Figures that tell whether to believe the others, and are compared with none.
 const (
+	metricEchoes    = "echoes"        // own routes that came back to clients, which ignore them
 	metricArrived   = "arrived"       // updates that were not superseded on their way, in percent
 	metricBehind    = "behind"        // how late the generator sent at worst
 	metricWithheld  = "withheld"      // from the slow client, by what another got
@@ -79,7 +81,13 @@ func converge(ctx context.Context, t *turn) ([]Metric, error) {
 	if err != nil {
 		return nil, err
 	}
-	metrics := []Metric{seconds("time", last.Sub(start)), seconds("first route", t.first)}
+	echoes := 0
+	for _, c := range t.clients {
+		c.with(func(t *table) { echoes += t.echoes })
+	}
+	metrics := []Metric{
+		seconds("time", last.Sub(start)), seconds("first route", t.first), {metricEchoes, unitCount, float64(echoes)},
+	}
 	return metrics, verify(t.clients, nobody)
 }
 

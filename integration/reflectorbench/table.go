@@ -21,7 +21,7 @@ type table struct {
 
 	held    []uint64 // by index of the route
 	present int      // routes held
-	echoes  int      // own routes that came back; RFC 4456 §8 says to ignore them
+	echoes  int      // own routes that came back; a client ignores them (RFC 4456 §8)
 	bytes   int64    // of updates taken
 
 	slots   []uint32 // MED of the routes that are followed

@@ -112,7 +112,8 @@ router bgp %[1]d
 `, asNumber, targetIPv4, p.Clients+spare, clients, family))
 	argv := []string{
 		testenv.Program("bgpd"), "-u", "root", "-g", "frrvty", "-n", "-Z", "-P", "0",
-		"--vty_socket", h.Dir(), "-i", filepath.Join(h.Dir(), "bgpd.pid"), "-f", conf, "--log", "stdout",
+		"--vty_socket", h.Dir(), "-i", filepath.Join(h.Dir(), "bgpd.pid"), "-f", conf,
+		"--log", "stdout", "--log-level", "critical", // without zebra, it logs an error for each next hop
 	}
 	return []*lab.Process{h.Start("bgpd", argv, lab.ProcessOptions{})}
 }
