@@ -93,11 +93,11 @@ func New(opts Options) *Agent {
 	a.node = newNode(opts.Identity, opts.LeaseTTL, opts.Store, a.feed, opts.Health, log.Named("node"))
 	a.sessions = &sessions{
 		node: opts.Identity.Name, own: opts.Identity.own(), options: opts.BGP,
-		view: a.view, speaker: opts.Speaker, levels: opts.Levels, log: log.Named("sessions"), applied: make(chan struct{}),
+		view: a.view, speaker: opts.Speaker, exports: newExports(), levels: opts.Levels, log: log.Named("sessions"), applied: make(chan struct{}),
 	}
 	if opts.Table != nil {
 		a.learned = newLearned(opts.Speaker, opts.Table, log.Named("learned"))
-		a.workloads = newWorkloads(a.view, opts.Table, opts.Interfaces, newOrigins(opts.Speaker, a.learned), a.stages,
+		a.workloads = newWorkloads(a.view, opts.Table, opts.Interfaces, newOrigins(opts.Speaker, a.learned, a.sessions.exports), a.stages,
 			log.Named("workloads"))
 	}
 	return a

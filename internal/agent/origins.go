@@ -17,19 +17,27 @@ const elevatedLocalPref = 1<<31 - 1 - 512
 type origins struct {
 	speaker bgp.Speaker
 	rivals  *learned
+	exports *exports
 	all     map[netip.Prefix]bool // value: as the better path
 	better  int
 }
 
-func newOrigins(s bgp.Speaker, r *learned) *origins {
-	return &origins{speaker: s, rivals: r, all: make(map[netip.Prefix]bool)}
+func newOrigins(s bgp.Speaker, r *learned, e *exports) *origins {
+	return &origins{speaker: s, rivals: r, exports: e, all: make(map[netip.Prefix]bool)}
 }
 
+// originate announces p, if it is not yet. The error says why peers are not
+// told; a prefix that only the pools keep back is told once they let it.
 func (o *origins) originate(p netip.Prefix) error {
-	if _, ok := o.all[p]; ok {
-		return nil
+	if _, ok := o.all[p]; !ok {
+		if err := o.announce(p, o.rivals.watch(p)); err != nil {
+			return err
+		}
 	}
-	return o.announce(p, o.rivals.watch(p))
+	if why := o.exports.refusal(p); why != "" {
+		return fmt.Errorf("peers are not told: %s", why)
+	}
+	return nil
 }
 
 func (o *origins) announce(p netip.Prefix, better bool) error {

@@ -35,6 +35,7 @@ type sessions struct {
 	options BGPOptions
 	view    *view.View
 	speaker bgp.Speaker
+	exports *exports
 	levels  Levels
 	log     hclog.Logger
 	applied chan struct{} // closed once the sessions of a store in sync were handed over
@@ -89,6 +90,7 @@ func (s *sessions) pools() {
 		pools = append(pools, bgp.Pool{Prefix: p, DisableExport: true})
 	}
 	s.speaker.SetPools(pools)
+	s.exports.set(pools)
 }
 
 func (s *sessions) apply() {

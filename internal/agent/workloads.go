@@ -100,6 +100,10 @@ func (w *workloads) Run(ctx context.Context, known <-chan struct{}) error {
 			w.appeared(ctx, w.ifs.Drain())
 		case <-w.table.Changed():
 			w.programmed(ctx, w.table.Drain())
+		case <-w.origins.exports.changed:
+			for id, l := range w.byID {
+				w.advance(id, l)
+			}
 		case <-w.origins.rivals.rivals:
 			w.origins.settle()
 		case <-again:
