@@ -135,16 +135,18 @@ func (t *Table) Adopted() [numSources][numFamilies]bool {
 
 func (t *Table) statusLocked(prefix netip.Prefix) Status {
 	s := Status{Prefix: prefix, Err: t.problems[prefix]}
-	if v, ok := t.routes.Wanted(prefix); ok {
-		s.Wanted = true
-		s.Source, _ = t.sourceOf(v.Value().protocol)
-		s.Programmed = t.routes.InSync(prefix)
-		return s
-	}
 	for source := range t.wanted {
 		if _, ok := t.wanted[source][prefix]; ok {
 			s.Wanted, s.Source = true, Source(source)
 			break
+		}
+	}
+	if v, ok := t.routes.Wanted(prefix); ok {
+		strongest := s.Source
+		s.Source, _ = t.sourceOf(v.Value().protocol)
+		s.Programmed = t.routes.InSync(prefix)
+		if s.Programmed && s.Source == strongest {
+			s.Err = nil // what the kernel refused once, it was found to hold
 		}
 	}
 	return s

@@ -200,11 +200,13 @@ func (t *Table) doubtLocked() {
 	t.loop.KickFull()
 }
 
-// countObserved keeps the counts of what is observed; see Delta.Moved.
-func (t *Table) countObserved(_ netip.Prefix, old value, was bool, now value, is bool) {
+// countObserved keeps the counts of what is observed and notes the prefixes
+// for Drain; see Delta.Moved.
+func (t *Table) countObserved(prefix netip.Prefix, old value, was bool, now value, is bool) {
 	if was && is && old == now {
 		return
 	}
+	t.markLocked(prefix)
 	if was {
 		t.count(old.Value(), -1)
 	}
