@@ -29,9 +29,9 @@ type group struct {
 	buckets buckets
 	touched []routeID // changed since the last flush
 
-	total  int            // routes held
-	byPeer map[peerID]int // of them, given by a peer
-	told   uint64         // since, when last asked
+	total  int    // routes held
+	byPeer []int  // of them, given by a peer
+	told   uint64 // since, when last asked
 }
 
 // held is the state of one route in a group.
@@ -41,7 +41,7 @@ type held struct {
 }
 
 func newGroup(t treatment) *group {
-	g := &group{treatment: t, log: log{base: 1, end: 1}, byPeer: make(map[peerID]int)}
+	g := &group{treatment: t, log: log{base: 1, end: 1}}
 	g.buckets.init(t.form)
 	to := exampleOf(t.role, t.cluster)
 	for from := range roles {
@@ -109,14 +109,19 @@ func (g *group) set(r *rib, h *held, c choice) {
 
 func (g *group) count(from peerID, n int) {
 	g.total += n
-	g.byPeer[from] += n
-	if g.byPeer[from] == 0 {
-		delete(g.byPeer, from)
+	for int(from) >= len(g.byPeer) {
+		g.byPeer = append(g.byPeer, 0)
 	}
+	g.byPeer[from] += n
 }
 
 // advertised is how many routes a member holds that has read the whole log.
-func (g *group) advertised(m peerID) int { return g.total - g.byPeer[m] }
+func (g *group) advertised(m peerID) int {
+	if int(m) >= len(g.byPeer) {
+		return g.total
+	}
+	return g.total - g.byPeer[m]
+}
 
 // groupOf is the group of a treatment, made if there is none.
 func (r *rib) groupOf(t treatment) *group {

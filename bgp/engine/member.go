@@ -74,7 +74,7 @@ func (m *member) start() {
 // refresh lets m have everything again (RFC 2918). One that has not ended yet
 // begins anew.
 func (m *member) refresh(enhanced bool) {
-	if m.waiting {
+	if m.group == nil || m.waiting {
 		return
 	}
 	w := &walk{next: 1, until: m.group.log.end, all: true, enhanced: enhanced}

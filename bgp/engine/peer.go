@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/projectvrouter/vrouter/bgp"
 	"github.com/projectvrouter/vrouter/bgp/session"
 	"github.com/projectvrouter/vrouter/bgp/wire"
@@ -15,8 +17,9 @@ type peer struct {
 	session *session.Peer
 
 	// Owned by the goroutine that reads the connection.
-	update  wire.Update
-	options wire.Options
+	update    wire.Update
+	options   wire.Options
+	malformed bool // an update was
 
 	// Guarded by Engine.mu.
 	source     *source
@@ -63,7 +66,7 @@ func (p *peer) Capabilities() wire.Capabilities {
 // Established implements session.Handler.
 func (p *peer) Established(c *session.Conn, n session.Negotiated) {
 	e := p.engine
-	p.options = n.Options()
+	p.options, p.malformed = n.Options(), false
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if p.removed {
@@ -98,7 +101,11 @@ func (p *peer) Update(c *session.Conn, body []byte) error {
 		if v.Action == wire.SessionReset {
 			return v.Notification()
 		}
-		p.engine.log.Debug("malformed update", "peer", p.session.Config().Peer.String(), "verdict", v.String())
+		level := hclog.Debug
+		if !p.malformed {
+			level, p.malformed = hclog.Warn, true // once for each connection
+		}
+		p.engine.log.Log(level, "malformed update", "peer", p.session.Config().Peer.String(), "verdict", v.String())
 	}
 	e := p.engine
 	e.mu.Lock()

@@ -158,7 +158,7 @@ func (e *Engine) evict() {
 		if int(i) < len(m.group.state) && m.group.state[i].changed >= m.since() {
 			e.log.Warn("peer reset for not reading", "peer", p.endpoint().String())
 			p.conn.Reset(&wire.Notification{Code: wire.Cease, Subcode: wire.OutOfResources})
-			p.leave()
+			e.rib.leave(m)
 		}
 	}
 }

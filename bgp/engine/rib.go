@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"net/netip"
 
 	"github.com/projectvrouter/vrouter/bgp"
@@ -13,6 +14,8 @@ type source struct {
 	want     bgp.Session
 	routerID netip.Addr // of the last connection
 	role     role
+	paths    int  // how many it gives
+	stale    bool // of which some may be stale
 }
 
 // rib is all routes and who is to get them. Who holds Engine.mu owns it.
@@ -87,10 +90,8 @@ func (r *rib) removeSource(s *source) {
 
 // route is the route of p, made if there is none.
 func (r *rib) route(p netip.Prefix) routeID {
-	k := keyOf(p)
-	i := r.routes.find(k)
-	if i == 0 {
-		i = r.routes.add(k)
+	i, made := r.routes.add(keyOf(p))
+	if made {
 		r.routes.records[i].standing = r.standing(p)
 	}
 	return i
@@ -131,6 +132,7 @@ func (r *rib) announce(peer peerID, p netip.Prefix, set setID, refusal uint8) {
 	// Adding may move the records, and last with them.
 	added := r.paths.add(path{set: set, peer: peer, refusal: refusal})
 	r.append(rec, added)
+	r.sources[peer].paths++
 	r.mark(i)
 }
 
@@ -159,6 +161,7 @@ func (r *rib) remove(i routeID, which func(*path) bool) {
 			continue
 		}
 		*last = p.next
+		r.sources[p.peer].paths--
 		r.sets.release(p.set)
 		r.paths.remove(at)
 		r.mark(i)
@@ -167,6 +170,11 @@ func (r *rib) remove(i routeID, which func(*path) bool) {
 
 // drop removes all paths of a peer, or those that are stale.
 func (r *rib) drop(peer peerID, staleOnly bool) {
+	s := r.sources[peer]
+	if s.paths == 0 || staleOnly && !s.stale {
+		return
+	}
+	s.stale = false
 	which := func(p *path) bool { return p.peer == peer && (p.stale || !staleOnly) }
 	for i := range r.routes.records {
 		if r.routes.records[i].first != 0 {
@@ -184,6 +192,7 @@ func (r *rib) retire(peer peerID) int {
 			n++
 		}
 	})
+	r.sources[peer].stale = n > 0
 	return n
 }
 
@@ -251,6 +260,9 @@ func (r *rib) setPools(pools bgp.Pools) bool {
 
 // setPolicy changes the import policy and judges all paths again.
 func (r *rib) setPolicy(policy bgp.ImportPolicy) {
+	if maps.Equal(r.policy.Own, policy.Own) && r.policy.ASN == policy.ASN && r.policy.RouterID == policy.RouterID {
+		return
+	}
 	r.policy = policy
 	type judged struct {
 		peer peerID

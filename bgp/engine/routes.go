@@ -49,15 +49,22 @@ type path struct {
 // routeTable finds routes by prefix: an open-addressed hash of places.
 type routeTable struct {
 	seed    [2]uint64
-	slots   []routeID // a power of two of them
-	records []route   // the first is none
+	slots   []slot  // a power of two of them
+	records []route // the first is none
 	free    []routeID
+}
+
+// slot has some of the hash, so that a search seldom looks at a wrong record
+// and growing at none.
+type slot struct {
+	hash uint32
+	id   routeID // zero: empty
 }
 
 func newRouteTable() routeTable {
 	return routeTable{
 		seed:    [2]uint64{rand.Uint64(), rand.Uint64()},
-		slots:   make([]routeID, 64),
+		slots:   make([]slot, 64),
 		records: make([]route, 1),
 	}
 }
@@ -65,25 +72,32 @@ func newRouteTable() routeTable {
 // len is how many routes there are.
 func (t *routeTable) len() int { return len(t.records) - 1 - len(t.free) }
 
-// slot is where k is, or would be.
-func (t *routeTable) slot(k prefixKey) int {
+func (t *routeTable) hash(k prefixKey) uint32 { return uint32(k.hash(t.seed)) }
+
+// search is where k is, or would be.
+func (t *routeTable) search(k prefixKey, hash uint32) int {
 	mask := len(t.slots) - 1
-	at := int(k.hash(t.seed)) & mask
-	for t.slots[at] != 0 && t.records[t.slots[at]].key != k {
+	at := int(hash) & mask
+	for s := t.slots[at]; s.id != 0 && (s.hash != hash || t.records[s.id].key != k); s = t.slots[at] {
 		at = (at + 1) & mask
 	}
 	return at
 }
 
 // find is the route of k; zero: there is none.
-func (t *routeTable) find(k prefixKey) routeID { return t.slots[t.slot(k)] }
+func (t *routeTable) find(k prefixKey) routeID { return t.slots[t.search(k, t.hash(k))].id }
 
-// add makes a route for k, which has none.
-func (t *routeTable) add(k prefixKey) routeID {
+// add is the route of k, and whether it was made now.
+func (t *routeTable) add(k prefixKey) (i routeID, made bool) {
+	hash := t.hash(k)
+	at := t.search(k, hash)
+	if i := t.slots[at].id; i != 0 {
+		return i, false
+	}
 	if 4*(t.len()+1) > 3*len(t.slots) {
 		t.grow()
+		at = t.search(k, hash)
 	}
-	var i routeID
 	if n := len(t.free); n > 0 {
 		i, t.free = t.free[n-1], t.free[:n-1]
 		t.records[i] = route{key: k}
@@ -91,35 +105,42 @@ func (t *routeTable) add(k prefixKey) routeID {
 		i = routeID(len(t.records))
 		t.records = append(t.records, route{key: k})
 	}
-	t.slots[t.slot(k)] = i
-	return i
+	t.slots[at] = slot{hash, i}
+	return i, true
 }
 
 func (t *routeTable) grow() {
 	old := t.slots
-	t.slots = make([]routeID, 2*len(old))
-	for _, i := range old {
-		if i != 0 {
-			t.slots[t.slot(t.records[i].key)] = i
+	t.slots = make([]slot, 2*len(old))
+	mask := len(t.slots) - 1
+	for _, s := range old {
+		if s.id == 0 {
+			continue
 		}
+		at := int(s.hash) & mask
+		for t.slots[at].id != 0 {
+			at = (at + 1) & mask
+		}
+		t.slots[at] = s
 	}
 }
 
 // remove frees the route i and closes the gap in the hash.
 func (t *routeTable) remove(i routeID) {
 	mask := len(t.slots) - 1
-	gap := t.slot(t.records[i].key)
+	k := t.records[i].key
+	gap := t.search(k, t.hash(k))
 	for at := gap; ; {
 		at = (at + 1) & mask
-		if t.slots[at] == 0 {
+		if t.slots[at].id == 0 {
 			break
 		}
-		home := int(t.records[t.slots[at]].key.hash(t.seed)) & mask
+		home := int(t.slots[at].hash) & mask
 		if (at-home)&mask >= (at-gap)&mask {
 			t.slots[gap], gap = t.slots[at], at
 		}
 	}
-	t.slots[gap] = 0
+	t.slots[gap] = slot{}
 	t.records[i] = route{}
 	t.free = append(t.free, i)
 }
