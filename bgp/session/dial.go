@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"syscall"
 	"time"
 )
@@ -39,6 +38,11 @@ func (c Config) prepareDial(fd int) error {
 		errs = append(errs, setKey(fd, keyOf(c.Peer.Addr()), c.Password))
 	}
 	errs = append(errs, c.prepare(fd, v6))
+	if c.Local.Port() != 0 {
+		errs = append(errs, reuseAddress(fd)) // the port of the connection before is still kept
+	} else {
+		errs = append(errs, bindWithoutPort(fd)) // a port per peer, not one of all for each
+	}
 	return errors.Join(errs...)
 }
 
@@ -87,8 +91,4 @@ func onFD(raw syscall.RawConn, f func(fd int) error) error {
 		return outer
 	}
 	return err
-}
-
-func isTimeout(err error) bool {
-	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.ETIMEDOUT)
 }

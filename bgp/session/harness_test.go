@@ -185,6 +185,14 @@ func (n *node) routerID() netip.Addr {
 // peer starts a session and stops it with the test.
 func (n *node) peer(c Config, h Handler) *Peer {
 	n.t.Helper()
+	p := n.prepared(c, h)
+	p.Start()
+	return p
+}
+
+// prepared is a session that is known and not started.
+func (n *node) prepared(c Config, h Handler) *Peer {
+	n.t.Helper()
 	p, err := n.transport.New(c, h)
 	if err != nil {
 		n.t.Fatal(err)
@@ -192,7 +200,6 @@ func (n *node) peer(c Config, h Handler) *Peer {
 	n.mu.Lock()
 	n.peers[c.Peer.Addr().WithZone("")] = p
 	n.mu.Unlock()
-	p.Start()
 	n.t.Cleanup(func() { stopped(n.t, p, nil) })
 	return p
 }

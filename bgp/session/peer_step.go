@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -193,10 +192,7 @@ func (p *Peer) report(s slot, why Reason) {
 
 // dialWords explains a failed dial.
 func (p *Peer) dialWords(err error) string {
-	words := fmt.Sprintf("connect to %s: %v", p.config.Peer, err)
-	if errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
-		words = fmt.Sprintf("connect to %s: no answer", p.config.Peer)
-	}
+	words := fmt.Sprintf("connect to %s: %s", p.config.Peer, transportWords(err))
 	if hint := p.MD5Hint(); hint != "" {
 		words += "; " + hint
 	}

@@ -1,9 +1,12 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"os"
 	"syscall"
 
 	"github.com/projectvrouter/vrouter/bgp/wire"
@@ -40,14 +43,30 @@ func (r Reason) String() string {
 	return r.words
 }
 
+// transportWords is an error of TCP in words, without the addresses, which
+// stand beside it already.
 func transportWords(err error) string {
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the peer closed the connection"
 	case errors.Is(err, syscall.ECONNRESET):
 		return "the peer reset the connection"
+	case isTimeout(err):
+		return "no answer"
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err
+	}
+	var call *os.SyscallError
+	if errors.As(err, &call) && call.Syscall == "connect" {
+		err = call.Err
 	}
 	return err.Error()
+}
+
+func isTimeout(err error) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, syscall.ETIMEDOUT)
 }
 
 // retain reports whether a connection that ends with r leaves paths to keep.

@@ -104,3 +104,28 @@ func TestResetBeginsAnew(t *testing.T) {
 		t.Errorf("established %d and %d times", a.Status().Established, b.Status().Established)
 	}
 }
+
+// TestBothDialAtOnce: of two connections made at the same time one stays, and
+// no session is lost over it.
+func TestBothDialAtOnce(t *testing.T) {
+	na, nb := newNode(t, "127.0.0.1", 0), newNode(t, "127.0.0.2", 0)
+	collisions := 0
+	for range 50 {
+		ea, eb := newEngine(t), newEngine(t)
+		a, b := na.prepared(na.config(nb), ea), nb.prepared(nb.config(na), eb)
+		go a.Start()
+		go b.Start()
+		eventually(t, "both up", func() bool { return ea.up() && eb.up() })
+		if a.Status().In.Opens > 1 || b.Status().In.Opens > 1 {
+			collisions++
+		}
+		stopped(t, a, nil)
+		stopped(t, b, nil)
+		for _, p := range []*Peer{a, b} {
+			if s := p.Status(); s.Established != 1 {
+				t.Errorf("%s came up %d times: %s", p.config.Name, s.Established, s.LastError)
+			}
+		}
+	}
+	t.Logf("%d collisions", collisions)
+}

@@ -44,6 +44,15 @@ func bindToDevice(fd int, device string) error {
 	return os.NewSyscallError("bind to "+device, unix.BindToDevice(fd, device))
 }
 
+func reuseAddress(fd int) error {
+	return os.NewSyscallError("reuse address", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1))
+}
+
+// bindWithoutPort lets the kernel choose the port when it knows the peer, too.
+func bindWithoutPort(fd int) error {
+	return os.NewSyscallError("bind address without port", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1))
+}
+
 // keyOf is the whole of an address as the peers that a key is for.
 func keyOf(a netip.Addr) netip.Prefix {
 	a = a.Unmap().WithZone("")
