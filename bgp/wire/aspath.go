@@ -146,9 +146,10 @@ func parsePath(v []byte, size int) ASPath {
 	return path
 }
 
-// append appends p as the value of an AS_PATH of four-octet numbers. A segment
-// of more than 255 is cut in two.
-func (p ASPath) append(b []byte) []byte {
+// value is p as the value of an AS_PATH of four-octet numbers. A segment of
+// more than 255 is cut in two.
+func (p ASPath) value() []byte {
+	var b []byte
 	for _, s := range p {
 		for as := s.AS; len(as) > 0; {
 			n := min(len(as), 255)

@@ -94,7 +94,7 @@ func (m as4) appendPath(b []byte, v []byte) []byte {
 	if surplus := path.Len() - tail.Len(); surplus >= 0 && len(tail) > 0 {
 		path = append(path.leading(surplus), tail...).joined()
 	}
-	return appendAttribute(b, wellKnown, AttrASPath, path.append(nil))
+	return appendAttribute(b, wellKnown, AttrASPath, path.value())
 }
 
 // leading is the first n of p, as Len counts.

@@ -64,9 +64,9 @@ func randomUpdate(rnd *rand.Rand, o Options) []byte {
 	}
 	if n := run(bgp.IPv6Unicast, 5); len(n) > 0 {
 		head := append([]byte{0, 2, 1}, [][]byte{{16}, {32}}[len(n)%2]...)
-		head = append(head, NextHop{Addr: addr("2001:db8::1")}.append(nil)...)
+		head = append(head, NextHop{Addr: addr("2001:db8::1")}.value()...)
 		if head[3] == 32 {
-			head = append(head, NextHop{Addr: addr("fe80::1")}.append(nil)...)
+			head = append(head, NextHop{Addr: addr("fe80::1")}.value()...)
 		}
 		attrs = append(attrs, attr(0x80, 14, append(append(head, 0), n...)...))
 	}

@@ -11,9 +11,9 @@ import (
 // the octet. Lists that are empty are left out, and a NEXT_HOP without address.
 func (attrs *Attributes) Append(b []byte) []byte {
 	b = append(b, wellKnown, byte(AttrOrigin), 1, byte(attrs.Origin))
-	b = appendAttribute(b, wellKnown, AttrASPath, attrs.ASPath.append(nil))
+	b = appendAttribute(b, wellKnown, AttrASPath, attrs.ASPath.value())
 	if attrs.NextHop.Addr.IsValid() {
-		b = appendAttribute(b, wellKnown, AttrNextHop, attrs.NextHop.append(nil))
+		b = appendAttribute(b, wellKnown, AttrNextHop, attrs.NextHop.value())
 	}
 	if attrs.HasMED {
 		b = appendUint32(b, optionalNonTransitive, AttrMED, attrs.MED)

@@ -102,17 +102,11 @@ func parseNextHop(v []byte) NextHop {
 	return NextHop{Addr: netip.AddrFrom16([16]byte(v)), LinkLocal: netip.AddrFrom16([16]byte(v[16:]))}
 }
 
-// append appends n as the value of a canonical NEXT_HOP.
-func (n NextHop) append(b []byte) []byte {
-	if n.Addr.Is4() {
-		a := n.Addr.As4()
-		return append(b, a[:]...)
-	}
-	a := n.Addr.As16()
-	b = append(b, a[:]...)
+// value is n as the value of a canonical NEXT_HOP.
+func (n NextHop) value() []byte {
+	b := n.Addr.AsSlice()
 	if n.LinkLocal.IsValid() {
-		a = n.LinkLocal.As16()
-		b = append(b, a[:]...)
+		b = append(b, n.LinkLocal.AsSlice()...)
 	}
 	return b
 }

@@ -29,7 +29,7 @@ func AppendReflected(b, raw []byte, originator, cluster netip.Addr) []byte {
 func AppendInternal(b, raw []byte, localPref uint32, nextHop NextHop) []byte {
 	var put []insertion
 	if nextHop.Addr.IsValid() {
-		put = append(put, insertion{wellKnown, AttrNextHop, nextHop.append(nil)})
+		put = append(put, insertion{wellKnown, AttrNextHop, nextHop.value()})
 	}
 	if findAttribute(raw, AttrLocalPref) == nil {
 		put = append(put, insertion{wellKnown, AttrLocalPref, binary.BigEndian.AppendUint32(nil, localPref)})
@@ -56,7 +56,7 @@ type External struct {
 func AppendExternal(b, raw []byte, e External) []byte {
 	put := []insertion{{wellKnown, AttrASPath, prepended(findAttribute(raw, AttrASPath), e.AS, int(e.Prepend)+1)}}
 	if e.NextHop.Addr.IsValid() {
-		put = append(put, insertion{wellKnown, AttrNextHop, e.NextHop.append(nil)})
+		put = append(put, insertion{wellKnown, AttrNextHop, e.NextHop.value()})
 	}
 	if e.OnlyToCustomer != 0 && findAttribute(raw, AttrOnlyToCustomer) == nil {
 		put = append(put, insertion{optionalTransitive, AttrOnlyToCustomer, binary.BigEndian.AppendUint32(nil, e.OnlyToCustomer)})

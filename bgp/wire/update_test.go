@@ -85,10 +85,10 @@ func TestAS4Merge(t *testing.T) {
 		{"a set in front", ASPath{{ASSet, []uint32{1, 2}}, {ASSequence, []uint32{trans}}}, seq(70000), ASPath{{ASSet, []uint32{1, 2}}, {ASSequence, []uint32{70000}}}},
 		{"a confederation in it", seq(1, trans), ASPath{{confedSequence, []uint32{9}}, {ASSequence, []uint32{70000}}}, seq(1, 70000)},
 	} {
-		short, _ := narrowed(c.path.append(nil))
+		short, _ := narrowed(c.path.value())
 		attrs := [][]byte{origin, attr(0x40, 2, short...), nextHop}
 		if c.path4 != nil {
-			attrs = append(attrs, attr(0xc0, 17, c.path4.append(nil)...))
+			attrs = append(attrs, attr(0xc0, 17, c.path4.value()...))
 		}
 		got := parseOne(t, c.name, update(nil, attrs, nlri...), Options{Families: both})
 		if !reflect.DeepEqual(got.ASPath, c.want) {
@@ -137,7 +137,7 @@ func TestASPath(t *testing.T) {
 		t.Errorf("a set in front is of AS %d", first)
 	}
 	long := ASPath{{ASSequence, repeat(7, 600)}}
-	if got := parsePath(long.append(nil), 4); len(got) != 3 || got.Len() != 600 {
+	if got := parsePath(long.value(), 4); len(got) != 3 || got.Len() != 600 {
 		t.Errorf("%d segments of %d", len(got), got.Len())
 	}
 }

@@ -78,7 +78,7 @@ func Adopt(ctx context.Context, s Store, copied Copy) (Cluster, int64, error) {
 	}
 }
 
-// Overtaken, as the revision of a copy, says that the store was seen in a state
+// Overtaken is a revision of a copy: it says that the store was seen in a state
 // older than the one copied. It may have grown past that since: no revision is
 // the one known until an adoption raises the epoch.
 const Overtaken = math.MaxInt64
