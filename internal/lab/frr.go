@@ -55,8 +55,17 @@ func (f *FRR) Start() {
 	t := f.host.lab.t
 	t.Helper()
 	f.processes = nil
+	socket := filepath.Join(f.dir, "zserv.api")
+	_ = os.Remove(socket) // left by a zebra that was killed
 	for _, d := range f.daemons {
 		f.processes = append(f.processes, f.host.Start(d, f.command(d), ProcessOptions{}))
+		if d == "zebra" {
+			// A daemon that is there before zebra looks for it again ten seconds later.
+			Eventually(t, daemonStart, "host "+f.host.name+": zebra listens", func() error {
+				_, err := os.Stat(socket)
+				return err
+			})
+		}
 	}
 	Eventually(t, daemonStart, "host "+f.host.name+": FRR answers", f.answers)
 	if out, err := f.host.Run(t.Context(), f.vtysh("-b")...); err != nil {
