@@ -20,10 +20,10 @@ PROGRAMS := ip ping bird /usr/lib/frr/bgpd etcd etcdctl iptables nft conntrack
 # The greatest size of vrouterctl, in bytes: it is copied to many places.
 CTL_LIMIT := 15000000
 
-.PHONY: help build demo test race lint generate bench fuzz cross size clean deps
+.PHONY: help build demo test race lint generate bench bench-reflector fuzz cross size clean deps
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/vrouterd and bin/vrouterctl, static and without cgo
 	$(BUILD) -o bin/ ./cmd/...
@@ -55,8 +55,15 @@ generate: ## regenerate the Go code of the API
 	cd internal/tools && go build -o $(CURDIR)/bin/tools/ google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc
 	PATH=$(CURDIR)/bin/tools:$$PATH $(TOOL) buf generate
 
+ROUNDS ?= 5
 bench: deps build ## measure beside ip -batch, BIRD and FRR in the same run
-	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./fib/... ./integration/...
+	go test -run '^$$' -bench . -benchtime $(ROUNDS)x -timeout 60m ./fib/rtnetlink
+	go test -run '^$$' -bench 'Install|Learn' -benchtime $(ROUNDS)x -timeout 60m ./integration
+	go test -run '^$$' -bench Register -benchtime 500x -timeout 60m ./integration
+
+bench-reflector: deps build ## measure reflection beside BIRD, FRR and a floor that copies bytes
+	go build -o bin/reflectorbench ./integration/reflectorbench/main
+	VROUTER_BIN=$(CURDIR)/bin bin/reflectorbench -clients 100 -routes 1000 -rounds 3
 
 FUZZTIME ?= 30s
 fuzz: ## fuzz every parser for FUZZTIME each

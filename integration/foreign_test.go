@@ -94,10 +94,11 @@ func (s *swapped) restartHeld(t *testing.T, d *fabric.Daemon, words string, leas
 		if err != nil {
 			return err
 		}
-		if c, err := store.LoadCopy(copyFile(d)); err != nil || c.GUID != r.ClusterGuid || c.Revision < least {
-			return fmt.Errorf("its copy is of cluster %s at %d, not %s: %v", c.GUID, c.Revision, r.ClusterGuid, err)
+		c, err := store.LoadCopy(copyFile(d))
+		if err == nil && (c.GUID != r.ClusterGuid || c.Revision < least) {
+			err = fmt.Errorf("its copy is of cluster %s at %d, not %s", c.GUID, c.Revision, r.ClusterGuid)
 		}
-		return nil
+		return err
 	})
 	s.begin(t)
 	d.Kill()
