@@ -8,14 +8,17 @@ PKG     := github.com/projectvrouter/vrouter
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
 LDFLAGS := -s -w -X $(PKG)/internal/version.Version=$(VERSION) -X $(PKG)/internal/version.Commit=$(COMMIT)
 # Without grpcnotrace grpc pulls in html/template, a fifth of vrouterctl.
-BUILD    = CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '$(LDFLAGS)'
+TAGS    := -tags grpcnotrace
+BUILD    = CGO_ENABLED=0 go build -trimpath $(TAGS) -ldflags '$(LDFLAGS)'
+# Tests of whole daemons run the programs that build has made.
+TEST     = VROUTER_BIN=$(CURDIR)/bin go test $(TAGS)
 TOOL     = go tool -modfile=$(CURDIR)/internal/tools/go.mod
 ARCHES  := amd64 arm64 ppc64le s390x
 
 # Debian packages: what tests and demo start beside vrouter, and what they look
 # at the kernel with.
-PACKAGES := iproute2 iputils-ping bird2 frr etcd-server etcd-client iptables nftables conntrack
-PROGRAMS := ip ping bird /usr/lib/frr/bgpd etcd etcdctl iptables nft conntrack
+PACKAGES := iproute2 iputils-ping bird2 frr gobgpd etcd-server etcd-client iptables nftables conntrack
+PROGRAMS := ip ping bird /usr/lib/frr/bgpd gobgpd etcd etcdctl iptables nft conntrack
 
 # The greatest size of vrouterctl, in bytes: it is copied to many places.
 CTL_LIMIT := 15000000
@@ -34,7 +37,7 @@ demo: deps build ## run a small fabric on this host: two racks, a spine, pings, 
 test: deps build ## run all tests; as root they need nothing else, others are told what is left out
 	@if [ "$$(id -u)" != 0 ]; then echo "not root: what needs network namespaces is skipped, and listed at the end"; fi
 	@log=$$(mktemp); trap 'rm -f $$log' EXIT; \
-	go test -count=1 -timeout 20m -v ./... >$$log 2>&1 && status=0 || status=$$?; \
+	$(TEST) -count=1 -timeout 20m -v ./... >$$log 2>&1 && status=0 || status=$$?; \
 	if [ $$status != 0 ]; then grep -vE '^(=== (RUN|PAUSE|CONT|NAME)|--- PASS| +--- PASS)' $$log || true; \
 	else grep -E '^(ok|FAIL|\?)' $$log | grep -v 'no test files'; fi; \
 	grep -A1 -E -- '--- SKIP' $$log | grep -vE '^--$$' || true; \
@@ -57,9 +60,9 @@ generate: ## regenerate the Go code of the API
 
 ROUNDS ?= 5
 bench: deps build ## measure beside ip -batch, BIRD and FRR in the same run
-	go test -run '^$$' -bench . -benchtime $(ROUNDS)x -timeout 60m ./fib/rtnetlink
-	go test -run '^$$' -bench 'Install|Learn' -benchtime $(ROUNDS)x -timeout 60m ./integration
-	go test -run '^$$' -bench Register -benchtime 500x -timeout 60m ./integration
+	$(TEST) -run '^$$' -bench . -benchtime $(ROUNDS)x -timeout 60m ./fib/rtnetlink
+	$(TEST) -run '^$$' -bench 'Install|Learn' -benchtime $(ROUNDS)x -timeout 60m ./integration
+	$(TEST) -run '^$$' -bench Register -benchtime 500x -timeout 60m ./integration
 
 bench-reflector: deps build ## measure reflection beside BIRD, FRR and a floor that copies bytes
 	go build -o bin/reflectorbench ./integration/reflectorbench/main
