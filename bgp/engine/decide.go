@@ -44,10 +44,10 @@ func accepts(rec *route, p *path) bool { return p.refusal == 0 && rec.standing !
 
 // first is the path of route i that a reflector sends on; zero: none.
 func (r *rib) first(i routeID) pathID {
-	rec := &r.routes.records[i]
+	rec := r.routes.records.at(i)
 	var only pathID
-	for at := rec.first; at != 0; at = r.paths.records[at].next {
-		if !accepts(rec, &r.paths.records[at]) {
+	for at := rec.first; at != 0; at = r.paths.records.at(at).next {
+		if !accepts(rec, r.paths.records.at(at)) {
 			continue
 		}
 		if only != 0 {
@@ -60,10 +60,10 @@ func (r *rib) first(i routeID) pathID {
 
 // best is the paths of route i that are equally best, in order.
 func (r *rib) best(i routeID) []pathID {
-	rec := &r.routes.records[i]
+	rec := r.routes.records.at(i)
 	var ids []pathID
-	for at := rec.first; at != 0; at = r.paths.records[at].next {
-		if accepts(rec, &r.paths.records[at]) {
+	for at := rec.first; at != 0; at = r.paths.records.at(at).next {
+		if accepts(rec, r.paths.records.at(at)) {
 			ids = append(ids, at)
 		}
 	}
@@ -73,7 +73,7 @@ func (r *rib) best(i routeID) []pathID {
 	paths := make([]bgp.Path, len(ids))
 	prefix := rec.key.prefix()
 	for n, at := range ids {
-		paths[n] = r.path(prefix, &r.paths.records[at])
+		paths[n] = r.path(prefix, r.paths.records.at(at))
 	}
 	best := bgp.Best(paths)
 	order := make([]pathID, 0, len(best))
@@ -102,7 +102,7 @@ type choice struct {
 
 // choose is what g gets of route i, given the first of the best paths.
 func (r *rib) choose(g *group, i routeID, first pathID) choice {
-	rec := &r.routes.records[i]
+	rec := r.routes.records.at(i)
 	switch {
 	case rec.standing != exported:
 		return choice{}
@@ -111,7 +111,7 @@ func (r *rib) choose(g *group, i routeID, first pathID) choice {
 	case first == 0:
 		return choice{}
 	}
-	p := &r.paths.records[first]
+	p := r.paths.records.at(first)
 	if !g.from[r.sources[p.peer].role] || !g.reaches(r.sets.sets[p.set].scope) {
 		return choice{}
 	}

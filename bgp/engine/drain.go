@@ -16,7 +16,7 @@ type toldPath struct {
 func (r *rib) drain() []bgp.PathSet {
 	var sets []bgp.PathSet
 	for _, i := range r.news {
-		rec := &r.routes.records[i]
+		rec := r.routes.records.at(i)
 		if rec.marks&markNews == 0 {
 			continue
 		}
@@ -25,7 +25,7 @@ func (r *rib) drain() []bgp.PathSet {
 		told := r.told[i]
 		now := make([]toldPath, 0, len(best))
 		for _, at := range best {
-			p := &r.paths.records[at]
+			p := r.paths.records.at(at)
 			now = append(now, toldPath{r.sources[p.peer].serial, p.set})
 		}
 		if slices.Equal(told, now) {
@@ -33,7 +33,7 @@ func (r *rib) drain() []bgp.PathSet {
 		}
 		set := bgp.PathSet{Prefix: rec.key.prefix()}
 		for _, at := range best {
-			p := &r.paths.records[at]
+			p := r.paths.records.at(at)
 			r.sets.retain(p.set)
 			set.Paths = append(set.Paths, r.path(set.Prefix, p))
 		}
@@ -55,9 +55,9 @@ func (r *rib) drain() []bgp.PathSet {
 // where nobody drains.
 func (r *rib) compactNews() {
 	r.news = r.news[:0]
-	for i := range r.routes.records {
-		if r.routes.records[i].marks&markNews != 0 {
-			r.news = append(r.news, routeID(i))
+	for i := range routeID(r.routes.records.len()) {
+		if r.routes.records.at(i).marks&markNews != 0 {
+			r.news = append(r.news, i)
 		}
 	}
 }

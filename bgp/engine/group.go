@@ -24,7 +24,7 @@ type group struct {
 	treatment
 	from    [roles]bool // whose paths it gets
 	members []*member
-	state   []held // by routeID: what a member holds that has read the whole log
+	state   slab[held, routeID] // what a member holds that has read the whole log
 	log     log
 	buckets buckets
 	touched []routeID // changed since the last flush
@@ -87,11 +87,8 @@ func (g *group) attributes(r *rib, c choice) []byte {
 
 // at is the state of route i.
 func (g *group) at(i routeID) *held {
-	if int(i) >= len(g.state) {
-		n := int(i) + 1 - len(g.state)
-		g.state = append(g.state, make([]held, max(n, len(g.state)/4))...)
-	}
-	return &g.state[i]
+	g.state.grow(int(i) + 1)
+	return g.state.at(i)
 }
 
 // set changes what the state of a route is.
@@ -131,12 +128,12 @@ func (r *rib) groupOf(t treatment) *group {
 		}
 	}
 	g := newGroup(t)
-	for i := range r.routes.records {
-		if r.routes.records[i].key.family != t.family {
+	for i := range routeID(r.routes.records.len()) {
+		if r.routes.records.at(i).key.family != t.family {
 			continue
 		}
-		if c := r.choose(g, routeID(i), r.firstFor(g, routeID(i))); c.set != 0 {
-			g.set(r, g.at(routeID(i)), c)
+		if c := r.choose(g, i, r.firstFor(g, i)); c.set != 0 {
+			g.set(r, g.at(i), c)
 		}
 	}
 	r.groups = append(r.groups, g)
@@ -171,8 +168,8 @@ func (r *rib) leave(m *member) {
 	if len(g.members) > 0 {
 		return
 	}
-	for i := range g.state {
-		r.sets.release(g.state[i].set)
+	for i := range routeID(g.state.len()) {
+		r.sets.release(g.state.at(i).set)
 	}
 	r.groups = slices.DeleteFunc(r.groups, func(o *group) bool { return o == g })
 }

@@ -143,10 +143,10 @@ func (m *member) walkOn(r *rib, b *batch) bool {
 			b.add(wire.AppendRouteRefresh(nil, wire.RouteRefresh{Family: g.family, Kind: wire.RefreshBegin}), 1)
 		}
 	}
-	for b.octets < r.limits.batch && int(w.next) < len(g.state) {
+	for b.octets < r.limits.batch && int(w.next) < g.state.len() {
 		m.step(r, b)
 	}
-	if int(w.next) < len(g.state) {
+	if int(w.next) < g.state.len() {
 		return false
 	}
 	if w.endOfRIB {
@@ -162,9 +162,9 @@ func (m *member) walkOn(r *rib, b *batch) bool {
 // step looks at the next routes of a walk.
 func (m *member) step(r *rib, b *batch) {
 	w, g := m.walk, m.group
-	end := min(int(w.next)+r.limits.step, len(g.state))
-	for i := int(w.next); i < end; i++ {
-		h := &g.state[i]
+	end := routeID(min(int(w.next)+r.limits.step, g.state.len()))
+	for i := w.next; i < end; i++ {
+		h := g.state.at(i)
 		gets := h.set != 0 && h.peer != m.peer
 		changed := h.changed >= m.cursor
 		switch {
@@ -172,12 +172,12 @@ func (m *member) step(r *rib, b *batch) {
 			// The log will tell. Of what m does not get it may not: that m is
 			// the giver now, or was, is no news to one who knew what was before.
 		case gets && (w.all || changed):
-			g.buckets.add(message{choice: h.choice}, r.routes.records[i].key)
+			g.buckets.add(message{choice: h.choice}, r.routes.records.at(i).key)
 		case !gets && changed:
-			g.buckets.add(message{}, r.routes.records[i].key)
+			g.buckets.add(message{}, r.routes.records.at(i).key)
 		}
 	}
-	w.next = routeID(end)
+	w.next = end
 	room := func() []byte { return make([]byte, 0, wire.MaxMessage) }
 	g.buckets.write(g, r, room, func(_ message, buf []byte) { b.add(buf, countMessages(buf)) })
 }

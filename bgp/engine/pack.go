@@ -10,7 +10,7 @@ func (r *rib) pack() {
 		return
 	}
 	for _, i := range r.dirty {
-		rec := &r.routes.records[i]
+		rec := r.routes.records.at(i)
 		rec.marks &^= markDirty
 		var first pathID
 		asked := false
@@ -43,7 +43,7 @@ func (g *group) change(r *rib, i routeID, c choice) {
 	if h.choice == c {
 		return
 	}
-	k := r.routes.records[i].key
+	k := r.routes.records.at(i).key
 	if c.set == 0 {
 		g.buckets.add(message{audience: audience{peer: h.peer}}, k)
 	} else {
@@ -72,7 +72,7 @@ func (g *group) flush(r *rib) {
 	}
 	g.buckets.write(g, r, g.log.room, write)
 	for _, i := range g.touched {
-		g.state[i].changed = g.log.end - 1
+		g.state.at(i).changed = g.log.end - 1
 	}
 	g.touched = g.touched[:0]
 	g.trim(r.limits.log)

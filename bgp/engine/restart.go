@@ -152,10 +152,10 @@ func (e *Engine) evict() {
 	i := e.rib.dead[0]
 	for _, p := range e.sorted() {
 		m := p.member
-		if m == nil || m.group == nil || m.group.family != e.rib.routes.records[i].key.family {
+		if m == nil || m.group == nil || m.group.family != e.rib.routes.records.at(i).key.family {
 			continue
 		}
-		if int(i) < len(m.group.state) && m.group.state[i].changed >= m.since() {
+		if int(i) < m.group.state.len() && m.group.state.at(i).changed >= m.since() {
 			e.log.Warn("peer reset for not reading", "peer", p.endpoint().String())
 			p.conn.Reset(&wire.Notification{Code: wire.Cease, Subcode: wire.OutOfResources})
 			e.rib.leave(m)

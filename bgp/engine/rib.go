@@ -92,7 +92,7 @@ func (r *rib) removeSource(s *source) {
 func (r *rib) route(p netip.Prefix) routeID {
 	i, made := r.routes.add(keyOf(p))
 	if made {
-		r.routes.records[i].standing = r.standing(p)
+		r.routes.records.at(i).standing = r.standing(p)
 	}
 	return i
 }
@@ -111,10 +111,9 @@ func (r *rib) standing(p netip.Prefix) standing {
 // keeps its reference to set.
 func (r *rib) announce(peer peerID, p netip.Prefix, set setID, refusal uint8) {
 	i := r.route(p)
-	rec := &r.routes.records[i]
-	last := &rec.first
+	last := &r.routes.records.at(i).first
 	for *last != 0 {
-		old := &r.paths.records[*last]
+		old := r.paths.records.at(*last)
 		if old.peer != peer {
 			last = &old.next
 			continue
@@ -129,19 +128,9 @@ func (r *rib) announce(peer peerID, p netip.Prefix, set setID, refusal uint8) {
 		return
 	}
 	r.sets.retain(set)
-	// Adding may move the records, and last with them.
-	added := r.paths.add(path{set: set, peer: peer, refusal: refusal})
-	r.append(rec, added)
+	*last = r.paths.add(path{set: set, peer: peer, refusal: refusal})
 	r.sources[peer].paths++
 	r.mark(i)
-}
-
-func (r *rib) append(rec *route, added pathID) {
-	last := &rec.first
-	for *last != 0 {
-		last = &r.paths.records[*last].next
-	}
-	*last = added
 }
 
 // withdraw removes what the peer told of p.
@@ -153,9 +142,9 @@ func (r *rib) withdraw(peer peerID, p netip.Prefix) {
 
 // remove removes the paths of route i for which which says true.
 func (r *rib) remove(i routeID, which func(*path) bool) {
-	last := &r.routes.records[i].first
+	last := &r.routes.records.at(i).first
 	for at := *last; at != 0; at = *last {
-		p := &r.paths.records[at]
+		p := r.paths.records.at(at)
 		if !which(p) {
 			last = &p.next
 			continue
@@ -176,9 +165,9 @@ func (r *rib) drop(peer peerID, staleOnly bool) {
 	}
 	s.stale = false
 	which := func(p *path) bool { return p.peer == peer && (p.stale || !staleOnly) }
-	for i := range r.routes.records {
-		if r.routes.records[i].first != 0 {
-			r.remove(routeID(i), which)
+	for i := range routeID(r.routes.records.len()) {
+		if r.routes.records.at(i).first != 0 {
+			r.remove(i, which)
 		}
 	}
 }
@@ -197,9 +186,9 @@ func (r *rib) retire(peer peerID) int {
 }
 
 func (r *rib) eachPath(f func(routeID, *path)) {
-	for i := range r.routes.records {
-		for at := r.routes.records[i].first; at != 0; at = r.paths.records[at].next {
-			f(routeID(i), &r.paths.records[at])
+	for i := range routeID(r.routes.records.len()) {
+		for at := r.routes.records.at(i).first; at != 0; at = r.paths.records.at(at).next {
+			f(i, r.paths.records.at(at))
 		}
 	}
 }
@@ -214,7 +203,7 @@ func (r *rib) originate(p netip.Prefix, set setID) {
 		}
 		i = r.route(p)
 	}
-	rec := &r.routes.records[i]
+	rec := r.routes.records.at(i)
 	old := rec.own
 	rec.own = set
 	r.sets.release(old)
@@ -225,14 +214,14 @@ func (r *rib) originate(p netip.Prefix, set setID) {
 
 // mark says that route i may be another now.
 func (r *rib) mark(i routeID) {
-	rec := &r.routes.records[i]
+	rec := r.routes.records.at(i)
 	if rec.marks&markDirty == 0 {
 		rec.marks |= markDirty
 		r.dirty = append(r.dirty, i)
 	}
 	if rec.marks&markNews == 0 {
 		rec.marks |= markNews
-		if len(r.news) > 2*len(r.routes.records) {
+		if len(r.news) > 2*r.routes.records.len() {
 			r.compactNews()
 		}
 		r.news = append(r.news, i)
@@ -245,14 +234,14 @@ func (r *rib) setPools(pools bgp.Pools) bool {
 		return false
 	}
 	r.pools = pools
-	for i := range r.routes.records {
-		rec := &r.routes.records[i]
+	for i := range routeID(r.routes.records.len()) {
+		rec := r.routes.records.at(i)
 		if rec.key.family == 0 {
 			continue
 		}
 		if s := r.standing(rec.key.prefix()); s != rec.standing {
 			rec.standing = s
-			r.mark(routeID(i))
+			r.mark(i)
 		}
 	}
 	return true
@@ -294,7 +283,7 @@ func (r *rib) free() {
 	}
 	n := 0
 	for _, i := range r.dead {
-		rec := &r.routes.records[i]
+		rec := r.routes.records.at(i)
 		if rec.first == 0 && rec.own == 0 {
 			if rec.marks&markDirty != 0 || len(r.told[i]) > 0 || !r.forgotten(i) {
 				break
@@ -314,7 +303,7 @@ func (r *rib) free() {
 // forgotten reports whether no member of a group holds the route i.
 func (r *rib) forgotten(i routeID) bool {
 	for _, g := range r.groups {
-		if g.family == r.routes.records[i].key.family && int(i) < len(g.state) && g.state[i].changed >= g.told {
+		if g.family == r.routes.records.at(i).key.family && int(i) < g.state.len() && g.state.at(i).changed >= g.told {
 			return false
 		}
 	}

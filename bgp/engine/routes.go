@@ -49,8 +49,8 @@ type path struct {
 // routeTable finds routes by prefix: an open-addressed hash of places.
 type routeTable struct {
 	seed    [2]uint64
-	slots   []slot  // a power of two of them
-	records []route // the first is none
+	slots   []slot               // a power of two of them
+	records slab[route, routeID] // the first is none
 	free    []routeID
 }
 
@@ -62,15 +62,13 @@ type slot struct {
 }
 
 func newRouteTable() routeTable {
-	return routeTable{
-		seed:    [2]uint64{rand.Uint64(), rand.Uint64()},
-		slots:   make([]slot, 64),
-		records: make([]route, 1),
-	}
+	t := routeTable{seed: [2]uint64{rand.Uint64(), rand.Uint64()}, slots: make([]slot, 64)}
+	t.records.grow(1)
+	return t
 }
 
 // len is how many routes there are.
-func (t *routeTable) len() int { return len(t.records) - 1 - len(t.free) }
+func (t *routeTable) len() int { return t.records.len() - 1 - len(t.free) }
 
 func (t *routeTable) hash(k prefixKey) uint32 { return uint32(k.hash(t.seed)) }
 
@@ -78,7 +76,7 @@ func (t *routeTable) hash(k prefixKey) uint32 { return uint32(k.hash(t.seed)) }
 func (t *routeTable) search(k prefixKey, hash uint32) int {
 	mask := len(t.slots) - 1
 	at := int(hash) & mask
-	for s := t.slots[at]; s.id != 0 && (s.hash != hash || t.records[s.id].key != k); s = t.slots[at] {
+	for s := t.slots[at]; s.id != 0 && (s.hash != hash || t.records.at(s.id).key != k); s = t.slots[at] {
 		at = (at + 1) & mask
 	}
 	return at
@@ -91,7 +89,7 @@ func (t *routeTable) find(k prefixKey) routeID { return t.slots[t.search(k, t.ha
 func (t *routeTable) add(k prefixKey) (i routeID, made bool) {
 	hash := t.hash(k)
 	at := t.search(k, hash)
-	if i := t.slots[at].id; i != 0 {
+	if i = t.slots[at].id; i != 0 {
 		return i, false
 	}
 	if 4*(t.len()+1) > 3*len(t.slots) {
@@ -100,11 +98,10 @@ func (t *routeTable) add(k prefixKey) (i routeID, made bool) {
 	}
 	if n := len(t.free); n > 0 {
 		i, t.free = t.free[n-1], t.free[:n-1]
-		t.records[i] = route{key: k}
 	} else {
-		i = routeID(len(t.records))
-		t.records = append(t.records, route{key: k})
+		i = t.records.add()
 	}
+	t.records.at(i).key = k
 	t.slots[at] = slot{hash, i}
 	return i, true
 }
@@ -128,7 +125,7 @@ func (t *routeTable) grow() {
 // remove frees the route i and closes the gap in the hash.
 func (t *routeTable) remove(i routeID) {
 	mask := len(t.slots) - 1
-	k := t.records[i].key
+	k := t.records.at(i).key
 	gap := t.search(k, t.hash(k))
 	for at := gap; ; {
 		at = (at + 1) & mask
@@ -141,30 +138,29 @@ func (t *routeTable) remove(i routeID) {
 		}
 	}
 	t.slots[gap] = slot{}
-	t.records[i] = route{}
+	*t.records.at(i) = route{}
 	t.free = append(t.free, i)
 }
 
 // pathSlab holds paths.
 type pathSlab struct {
-	records []path // the first is none
-	free    pathID // chain by next
+	records slab[path, pathID] // the first is none
+	free    pathID             // chain by next
 }
 
 func (s *pathSlab) add(p path) pathID {
-	if i := s.free; i != 0 {
-		s.free = s.records[i].next
-		s.records[i] = p
-		return i
+	i := s.free
+	if i != 0 {
+		s.free = s.records.at(i).next
+	} else {
+		s.records.grow(1)
+		i = s.records.add()
 	}
-	if len(s.records) == 0 {
-		s.records = make([]path, 1)
-	}
-	s.records = append(s.records, p)
-	return pathID(len(s.records) - 1)
+	*s.records.at(i) = p
+	return i
 }
 
 func (s *pathSlab) remove(i pathID) {
-	s.records[i] = path{next: s.free}
+	*s.records.at(i) = path{next: s.free}
 	s.free = i
 }

@@ -23,7 +23,7 @@ func (e *Engine) Peers() []bgp.PeerState {
 	e.rib.eachPath(func(i routeID, p *path) {
 		c := &by[p.peer]
 		c.received++
-		if !accepts(&e.rib.routes.records[i], p) {
+		if !accepts(e.rib.routes.records.at(i), p) {
 			return
 		}
 		c.accepted++
@@ -84,14 +84,14 @@ func (e *Engine) entries(f bgp.Filter) iter.Seq[bgp.Entry] {
 			}
 		}
 	}
-	for i := range r.routes.records {
-		rec := &r.routes.records[i]
+	for i := range routeID(r.routes.records.len()) {
+		rec := r.routes.records.at(i)
 		if rec.first == 0 || !f.Match(rec.key.prefix(), f.Peer) {
 			continue
 		}
-		best := r.best(routeID(i))
-		for at := rec.first; at != 0; at = r.paths.records[at].next {
-			p := &r.paths.records[at]
+		best := r.best(i)
+		for at := rec.first; at != 0; at = r.paths.records.at(at).next {
+			p := r.paths.records.at(at)
 			if f.Peer.IsValid() && r.sources[p.peer].want.Peer != f.Peer {
 				continue
 			}

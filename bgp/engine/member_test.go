@@ -1,0 +1,100 @@
+package engine
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/projectvrouter/vrouter/bgp"
+	"github.com/projectvrouter/vrouter/bgp/wire"
+)
+
+// TestSlowPeer: a peer that does not read costs a bounded log, gets only the
+// last state of what changed meanwhile, and lets gone routes be freed when it
+// has read.
+func TestSlowPeer(t *testing.T) {
+	m := newModel(t, 1)
+	m.rib.limits = defaultLimits
+	m.rib.limits.log = 4096
+	giver, slow := m.peers[0], m.peers[1]
+	m.toggle(giver)
+	m.toggle(slow)
+	prefix := func(n int) netip.Prefix {
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}), 32)
+	}
+	const routes = 500
+	for round := range 20 {
+		for n := range routes {
+			a := wire.Attributes{NextHop: wire.NextHop{Addr: modelLocal}, MED: uint32(round), HasMED: true}
+			set, err := m.rib.sets.intern(a.Append(nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.rib.announce(giver.source.id, prefix(n), set, 0)
+			m.rib.sets.release(set)
+		}
+		m.rib.pack()
+	}
+	g := slow.member.group
+	if g.log.octets > 4096 {
+		t.Errorf("the log has %d octets", g.log.octets)
+	}
+	octets := 0
+	for b := slow.member.take(m.rib); b.octets > 0; b = slow.member.take(m.rib) {
+		octets += b.octets
+	}
+	if octets > 2*5*routes {
+		t.Errorf("%d octets for %d routes of 5", octets, routes)
+	}
+	for n := range routes {
+		m.rib.withdraw(giver.source.id, prefix(n))
+	}
+	m.rib.pack()
+	if n := m.rib.routes.len(); n != routes {
+		t.Errorf("%d routes are kept for the slow peer, want %d", n, routes)
+	}
+	m.read(giver)
+	m.read(slow)
+	m.rib.free()
+	if n := m.rib.routes.len(); n != 0 {
+		t.Errorf("%d routes are left", n)
+	}
+}
+
+// TestTooLarge: attributes that do not fit into a message of one peer's are
+// withdrawn from it, and reach those that take longer messages.
+func TestTooLarge(t *testing.T) {
+	m := newModel(t, 1)
+	m.rib.limits = defaultLimits
+	join := func(p *modelPeer, longest int) {
+		m.toggle(p)
+		m.rib.leave(p.member)
+		s := p.source.want
+		m.rib.join(treatment{
+			family: s.Family, role: p.source.role, localAS: s.LocalAS, local: modelLocal, cluster: s.ClusterID,
+			form: wire.Form{Max: longest},
+		}, p.member)
+		p.member.start()
+	}
+	plain, extended := m.peers[1], m.peers[2]
+	join(plain, wire.MaxMessage)
+	join(extended, wire.MaxExtended)
+	prefix := netip.MustParsePrefix("10.1.0.1/32")
+	for _, communities := range []int{1, 1020, 1} {
+		a := wire.Attributes{NextHop: wire.NextHop{Addr: modelLocal}, Communities: make([]bgp.Community, communities)}
+		set, err := m.rib.sets.intern(a.Append(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.rib.announce(m.peers[0].source.id, prefix, set, 0)
+		m.rib.sets.release(set)
+		m.rib.pack()
+		m.read(plain)
+		if _, has := plain.holds[prefix]; has != (communities == 1) {
+			t.Errorf("with %d communities: held by the plain peer %t", communities, has)
+		}
+		b := extended.member.take(m.rib)
+		if b.messages == 0 || communities > 1 && b.octets < 4*communities {
+			t.Errorf("with %d communities: %d octets to the peer that takes long messages", communities, b.octets)
+		}
+	}
+}
