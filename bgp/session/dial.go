@@ -14,7 +14,7 @@ func Dial(ctx context.Context, c Config) (net.Conn, error) {
 	d := net.Dialer{
 		KeepAlive: -1, // BGP has its own
 		Control: func(_, _ string, raw syscall.RawConn) error {
-			return onFD(raw, func(fd int) error { return c.prepareDial(fd) })
+			return onFD(raw, c.prepareDial)
 		},
 	}
 	if c.Local.Addr().IsValid() || c.Local.Port() != 0 {

@@ -100,11 +100,11 @@ func (f *frames) read() (n int, err error) {
 		f.hold()
 		for {
 			n, err = unix.Read(int(fd), f.buf[f.to:])
-			if err != unix.EINTR { //nolint:errorlint // an errno of the kernel, never wrapped
+			if err != unix.EINTR {
 				break
 			}
 		}
-		if err == unix.EAGAIN { //nolint:errorlint // likewise
+		if err == unix.EAGAIN {
 			f.release()
 			return false
 		}

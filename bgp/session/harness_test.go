@@ -61,7 +61,11 @@ func newEngine(t testing.TB) *engine {
 	}}
 }
 
-func (e *engine) Capabilities() wire.Capabilities { return e.caps }
+func (e *engine) Capabilities() wire.Capabilities {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.caps
+}
 
 func (e *engine) Established(c *Conn, n Negotiated) {
 	e.mu.Lock()

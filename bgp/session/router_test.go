@@ -63,7 +63,9 @@ func TestOpenRefused(t *testing.T) {
 				changes = append(changes, c.config)
 			}
 			n, p, e := expecting(t, changes...)
+			e.mu.Lock()
 			e.caps.Role = wire.RoleProvider // counts between two ASes only
+			e.mu.Unlock()
 			r := dialRouter(t, n, "127.0.0.9")
 			if c.open == nil {
 				c.open = func(*wire.Open) {}
