@@ -1,0 +1,236 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/projectvrouter/vrouter/bgp"
+	"github.com/projectvrouter/vrouter/bgp/bgptest"
+	"github.com/projectvrouter/vrouter/internal/testenv"
+)
+
+// Hosts of bgptest that its suites leave free.
+const (
+	speakerN = 248
+	routerN  = 249
+)
+
+// router is a router of somebody else's, and how to ask it.
+type router struct {
+	name    string
+	program string
+	asn     uint32
+	config  string // with SPEAKER and ROUTER for the addresses
+	args    func(dir string) []string
+	show    func(dir string) []string // prints the routes learned over BGP
+}
+
+const birdConfig = `
+router id ROUTER;
+protocol device {}
+protocol static { ipv4; route 10.9.0.1/32 blackhole; route 203.0.113.0/24 blackhole; }
+protocol bgp speaker {
+	local ROUTER as 64512;
+	neighbor SPEAKER as 64512;
+	strict bind on;
+	connect delay time 1; connect retry time 1; error wait time 1, 2;
+	graceful restart on;
+	ipv4 { import all; export where source = RTS_STATIC; next hop self; };
+}
+`
+
+const frrConfig = `
+router bgp 4200000001
+ bgp router-id ROUTER
+ no bgp ebgp-requires-policy
+ no bgp network import-check
+ bgp graceful-restart
+ neighbor SPEAKER remote-as 64512
+ neighbor SPEAKER ebgp-multihop
+ neighbor SPEAKER update-source ROUTER
+ neighbor SPEAKER timers connect 1
+ address-family ipv4 unicast
+  network 10.9.0.1/32
+  network 203.0.113.0/24
+ exit-address-family
+`
+
+var routers = []router{
+	{
+		name: "bird", program: "bird", asn: 64512, config: birdConfig,
+		args: func(dir string) []string {
+			return []string{"-f", "-c", dir + "/conf", "-s", dir + "/ctl", "-P", dir + "/pid"}
+		},
+		show: func(dir string) []string {
+			return []string{"birdc", "-s", dir + "/ctl", "show", "route", "protocol", "speaker"}
+		},
+	}, {
+		name: "frr", program: "bgpd", asn: 4200000001, config: frrConfig,
+		args: func(dir string) []string {
+			return []string{"-n", "-Z", "-S", "-f", dir + "/conf", "-i", dir + "/pid", "-l",
+				bgptest.Address(routerN, bgp.IPv4Unicast).String(), "-P", "0", "--vty_socket", dir}
+		},
+		show: func(dir string) []string {
+			return []string{"vtysh", "--vty_socket", dir, "-c", "show bgp ipv4 unicast neighbors " +
+				bgptest.Address(speakerN, bgp.IPv4Unicast).String() + " routes"}
+		},
+	},
+}
+
+// TestInterop has an Engine and another router exchange paths, and restarts the
+// Engine without the router losing any.
+func TestInterop(t *testing.T) {
+	for _, r := range routers {
+		t.Run(r.name, func(t *testing.T) {
+			testenv.Need(t, "root", "program:"+r.program)
+			r.test(t)
+		})
+	}
+}
+
+func (r router) test(t *testing.T) {
+	dir := r.start(t)
+	s := r.speaker(t, nil)
+	learned := make(map[netip.Prefix][]bgp.Path)
+	await(t, "the router's path", func() string {
+		for _, set := range s.Drain() {
+			learned[set.Prefix] = set.Paths
+		}
+		if len(learned) == 1 && len(learned[netip.MustParsePrefix("10.9.0.1/32")]) == 1 {
+			return ""
+		}
+		return fmt.Sprint(learned, s.Peers())
+	})
+	if p := learned[netip.MustParsePrefix("10.9.0.1/32")][0]; p.NextHop != bgptest.Address(routerN, bgp.IPv4Unicast) {
+		t.Errorf("next hop %s", p.NextHop)
+	}
+	await(t, "our path at the router, and End-of-RIB", func() string {
+		out := r.routes(dir)
+		if p := s.Peers()[0]; !strings.Contains(out, "10.1.0.1/32") || !p.EndOfRIB || p.Accepted != 1 {
+			return fmt.Sprintf("%s\n%+v", out, p)
+		}
+		return ""
+	})
+
+	stop(t, s, true)
+	s = r.speaker(t, map[bgp.Family]bool{bgp.IPv4Unicast: true})
+	await(t, "the session again", func() string {
+		out := r.routes(dir) // looked at all the while
+		if !strings.Contains(out, "10.1.0.1/32") {
+			t.Fatalf("the router dropped our path:\n%s", out)
+		}
+		if p := s.Peers()[0]; p.State != bgp.Established || !p.EndOfRIB {
+			return fmt.Sprintf("%+v", p)
+		}
+		return ""
+	})
+	if err := s.Withdraw(netip.MustParsePrefix("10.1.0.1/32")); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "our path to go", func() string {
+		if out := r.routes(dir); strings.Contains(out, "10.1.0.1/32") {
+			return out
+		}
+		return ""
+	})
+}
+
+// start runs the router and returns the directory of its files.
+func (r router) start(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	config := strings.NewReplacer(
+		"SPEAKER", bgptest.Address(speakerN, bgp.IPv4Unicast).String(),
+		"ROUTER", bgptest.Address(routerN, bgp.IPv4Unicast).String()).Replace(r.config)
+	if err := os.WriteFile(filepath.Join(dir, "conf"), []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	c := exec.Command(testenv.Program(r.program), r.args(dir)...)
+	c.Stdout, c.Stderr = &out, &out
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = c.Process.Kill()
+		_ = c.Wait()
+		if t.Failed() {
+			t.Logf("%s said:\n%s", r.name, out.String())
+		}
+	})
+	return dir
+}
+
+// routes is what the router has from us, as it says it.
+func (r router) routes(dir string) string {
+	args := r.show(dir)
+	out, err := exec.Command(testenv.Program(args[0]), args[1:]...).CombinedOutput()
+	if err != nil {
+		return fmt.Sprintf("%v: %s", err, out)
+	}
+	return string(out)
+}
+
+func (r router) speaker(t *testing.T, restarting map[bgp.Family]bool) *Engine {
+	t.Helper()
+	self := bgptest.Address(speakerN, bgp.IPv4Unicast)
+	s := New(testLog(t))
+	err := s.Start(t.Context(), bgp.Settings{
+		ASN: 64512, RouterID: self, ListenAddresses: []netip.Addr{self}, Restarting: restarting, Deferral: 5 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stop(t, s, false) })
+	s.SetPools([]bgp.Pool{{Prefix: netip.MustParsePrefix("10.0.0.0/8")}})
+	if err := s.Originate(netip.MustParsePrefix("10.1.0.1/32"), bgp.Attributes{}); err != nil {
+		t.Fatal(err)
+	}
+	err = s.SetSessions([]bgp.Session{{
+		Name: r.name, Kind: bgp.Global, Family: bgp.IPv4Unicast, Multihop: true,
+		Local: self, LocalAS: 64512, Peer: bgptest.Address(routerN, bgp.IPv4Unicast), PeerAS: r.asn,
+		ConnectRetry: time.Second,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func stop(t *testing.T, s *Engine, graceful bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := s.Stop(ctx, graceful); err != nil {
+		t.Error(err)
+	}
+}
+
+// await waits until missing says nothing.
+func await(t *testing.T, what string, missing func() string) {
+	t.Helper()
+	end := time.NewTimer(90 * time.Second)
+	defer end.Stop()
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for {
+		last := missing()
+		if last == "" {
+			return
+		}
+		select {
+		case <-end.C:
+			t.Fatalf("waiting for %s, gave up: %s", what, last)
+		case <-again.C:
+		}
+	}
+}
