@@ -98,7 +98,7 @@ func untilRoutes(b *testing.B, h *lab.Host, n int, start func()) time.Duration {
 }
 
 // BenchmarkLearn measures whole daemons from the first learned route to the
-// last in the kernel: vrouterd, BIRD and FRR, fed in turn by the same BIRD.
+// last in the kernel: vrouterd, BIRD and FRR, fed in turn with the same bytes.
 func BenchmarkLearn(b *testing.B) {
 	needDaemonsB(b)
 	for _, n := range []int{10_000, 100_000} {
@@ -128,8 +128,9 @@ func learnRound(b *testing.B, r rounds, n, nextHops int) {
 		l := lab.New(b, "learn")
 		feeder, h := l.Host("feeder"), l.Host("learner")
 		l.Link(feeder.Port("eth0", feederAddress+"/16"), h.Port("eth0", learnerAddress+"/16"))
-		feeder.BIRD(feederConfig(n, nextHops))
+		f := startFeeder(b, feeder, feederRoutes(b, n, nextHops))
 		r.add(name, untilRoutes(b, h, n, func() { learners[name](h) }))
+		f.stop()
 		l.Close()
 	}
 }
