@@ -87,3 +87,11 @@ func TestWireConformance(t *testing.T) {
 func testLog(t testing.TB) hclog.Logger {
 	return hclog.New(&hclog.LoggerOptions{Name: "bgp", Level: hclog.LevelFromString(os.Getenv("VROUTER_TEST_LOG")), Output: os.Stderr})
 }
+
+func TestInterop(t *testing.T) {
+	bgptest.RunInterop(t, func(t testing.TB) bgp.Speaker { return New(testLog(t)) },
+		func(t testing.TB, program string) string {
+			testenv.Need(t, "root", "program:"+program)
+			return testenv.Program(program)
+		})
+}

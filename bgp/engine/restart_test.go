@@ -31,7 +31,7 @@ func TestDeferral(t *testing.T) {
 			set(t, rr, between(rrN, clientN, reflect), between(rrN, missingN, reflect))
 			client := startAt(t, clientN, bgp.Settings{})
 			set(t, client, between(clientN, rrN))
-			await(t, "the client's End-of-RIB", func() string {
+			bgptest.Await(t, "the client's End-of-RIB", func() string {
 				if !rr.Peers()[0].EndOfRIB {
 					return "none"
 				}
@@ -43,7 +43,7 @@ func TestDeferral(t *testing.T) {
 				}
 				set(t, rr, between(rrN, clientN, reflect))
 			}
-			await(t, "End-of-RIB of the reflector, and its route", func() string {
+			bgptest.Await(t, "End-of-RIB of the reflector, and its route", func() string {
 				if p := client.Peers()[0]; !p.EndOfRIB || p.Received != 1 {
 					return "not yet"
 				}
@@ -62,7 +62,7 @@ func startAt(t *testing.T, n int, s bgp.Settings) *Engine {
 	if err := e.Start(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { stop(t, e, false) })
+	t.Cleanup(func() { bgptest.Stop(t, e, false) })
 	e.SetPools([]bgp.Pool{{Prefix: netip.MustParsePrefix("10.0.0.0/8")}})
 	return e
 }

@@ -1,4 +1,4 @@
-package gobgp
+package bgptest
 
 import (
 	"bytes"
@@ -14,24 +14,23 @@ import (
 	"time"
 
 	"github.com/projectvrouter/vrouter/bgp"
-	"github.com/projectvrouter/vrouter/bgp/bgptest"
-	"github.com/projectvrouter/vrouter/internal/testenv"
 )
 
-// Hosts of bgptest that its suites leave free.
+// Hosts that the suites leave free.
 const (
-	speakerN = 248
-	routerN  = 249
+	interopN = 248
+	productN = 249
 )
 
-// router is a router of somebody else's, and how to ask it.
-type router struct {
+// product is a router of somebody else's, and how to ask it.
+type product struct {
 	name    string
 	program string
 	asn     uint32
 	config  string // with SPEAKER and ROUTER for the addresses
 	args    func(dir string) []string
 	show    func(dir string) []string // prints the routes learned over BGP
+	find    func(program string) string
 }
 
 const birdConfig = `
@@ -64,7 +63,7 @@ router bgp 4200000001
  exit-address-family
 `
 
-var routers = []router{
+var products = []product{
 	{
 		name: "bird", program: "bird", asn: 64512, config: birdConfig,
 		args: func(dir string) []string {
@@ -77,31 +76,32 @@ var routers = []router{
 		name: "frr", program: "bgpd", asn: 4200000001, config: frrConfig,
 		args: func(dir string) []string {
 			return []string{"-n", "-Z", "-S", "-f", dir + "/conf", "-i", dir + "/pid", "-l",
-				bgptest.Address(routerN, bgp.IPv4Unicast).String(), "-P", "0", "--vty_socket", dir}
+				Address(productN, bgp.IPv4Unicast).String(), "-P", "0", "--vty_socket", dir}
 		},
 		show: func(dir string) []string {
 			return []string{"vtysh", "--vty_socket", dir, "-c", "show bgp ipv4 unicast neighbors " +
-				bgptest.Address(speakerN, bgp.IPv4Unicast).String() + " routes"}
+				Address(interopN, bgp.IPv4Unicast).String() + " routes"}
 		},
 	},
 }
 
-// TestInterop has a Speaker and another router exchange paths, and restarts the
-// Speaker without the router losing any.
-func TestInterop(t *testing.T) {
-	for _, r := range routers {
+// RunInterop has a Speaker exchange paths with BIRD and with FRR, and restarts
+// the Speaker without the router losing any. It can run beside Run. find returns
+// the path of a program that needs root, or ends the test where there is none.
+func RunInterop(t *testing.T, newSpeaker func(testing.TB) bgp.Speaker, find func(testing.TB, string) string) {
+	for _, r := range products {
 		t.Run(r.name, func(t *testing.T) {
-			testenv.Need(t, "root", "program:"+r.program)
-			r.test(t)
+			r.find = func(program string) string { return find(t, program) }
+			r.test(t, newSpeaker)
 		})
 	}
 }
 
-func (r router) test(t *testing.T) {
+func (r product) test(t *testing.T, newSpeaker func(testing.TB) bgp.Speaker) {
 	dir := r.start(t)
-	s := r.speaker(t, nil)
+	s := r.speaker(t, newSpeaker(t), nil)
 	learned := make(map[netip.Prefix][]bgp.Path)
-	await(t, "the router's path", func() string {
+	Await(t, "the router's path", func() string {
 		for _, set := range s.Drain() {
 			learned[set.Prefix] = set.Paths
 		}
@@ -110,10 +110,10 @@ func (r router) test(t *testing.T) {
 		}
 		return fmt.Sprint(learned, s.Peers())
 	})
-	if p := learned[netip.MustParsePrefix("10.9.0.1/32")][0]; p.NextHop != bgptest.Address(routerN, bgp.IPv4Unicast) {
+	if p := learned[netip.MustParsePrefix("10.9.0.1/32")][0]; p.NextHop != Address(productN, bgp.IPv4Unicast) {
 		t.Errorf("next hop %s", p.NextHop)
 	}
-	await(t, "our path at the router, and End-of-RIB", func() string {
+	Await(t, "our path at the router, and End-of-RIB", func() string {
 		out := r.routes(dir)
 		if p := s.Peers()[0]; !strings.Contains(out, "10.1.0.1/32") || !p.EndOfRIB || p.Accepted != 1 {
 			return fmt.Sprintf("%s\n%+v", out, p)
@@ -121,9 +121,9 @@ func (r router) test(t *testing.T) {
 		return ""
 	})
 
-	stop(t, s, true)
-	s = r.speaker(t, map[bgp.Family]bool{bgp.IPv4Unicast: true})
-	await(t, "the session again", func() string {
+	Stop(t, s, true)
+	s = r.speaker(t, newSpeaker(t), map[bgp.Family]bool{bgp.IPv4Unicast: true})
+	Await(t, "the session again", func() string {
 		out := r.routes(dir) // looked at all the while
 		if !strings.Contains(out, "10.1.0.1/32") {
 			t.Fatalf("the router dropped our path:\n%s", out)
@@ -136,7 +136,7 @@ func (r router) test(t *testing.T) {
 	if err := s.Withdraw(netip.MustParsePrefix("10.1.0.1/32")); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "our path to go", func() string {
+	Await(t, "our path to go", func() string {
 		if out := r.routes(dir); strings.Contains(out, "10.1.0.1/32") {
 			return out
 		}
@@ -145,17 +145,17 @@ func (r router) test(t *testing.T) {
 }
 
 // start runs the router and returns the directory of its files.
-func (r router) start(t *testing.T) string {
+func (r product) start(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	config := strings.NewReplacer(
-		"SPEAKER", bgptest.Address(speakerN, bgp.IPv4Unicast).String(),
-		"ROUTER", bgptest.Address(routerN, bgp.IPv4Unicast).String()).Replace(r.config)
+		"SPEAKER", Address(interopN, bgp.IPv4Unicast).String(),
+		"ROUTER", Address(productN, bgp.IPv4Unicast).String()).Replace(r.config)
 	if err := os.WriteFile(filepath.Join(dir, "conf"), []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	c := exec.Command(testenv.Program(r.program), r.args(dir)...)
+	c := exec.Command(r.find(r.program), r.args(dir)...)
 	c.Stdout, c.Stderr = &out, &out
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := c.Start(); err != nil {
@@ -172,33 +172,32 @@ func (r router) start(t *testing.T) string {
 }
 
 // routes is what the router has from us, as it says it.
-func (r router) routes(dir string) string {
+func (r product) routes(dir string) string {
 	args := r.show(dir)
-	out, err := exec.Command(testenv.Program(args[0]), args[1:]...).CombinedOutput()
+	out, err := exec.Command(r.find(args[0]), args[1:]...).CombinedOutput()
 	if err != nil {
 		return fmt.Sprintf("%v: %s", err, out)
 	}
 	return string(out)
 }
 
-func (r router) speaker(t *testing.T, restarting map[bgp.Family]bool) *Speaker {
+func (r product) speaker(t *testing.T, s bgp.Speaker, restarting map[bgp.Family]bool) bgp.Speaker {
 	t.Helper()
-	self := bgptest.Address(speakerN, bgp.IPv4Unicast)
-	s := New(testLog(t))
+	self := Address(interopN, bgp.IPv4Unicast)
 	err := s.Start(t.Context(), bgp.Settings{
 		ASN: 64512, RouterID: self, ListenAddresses: []netip.Addr{self}, Restarting: restarting, Deferral: 5 * time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { stop(t, s, false) })
+	t.Cleanup(func() { Stop(t, s, false) })
 	s.SetPools([]bgp.Pool{{Prefix: netip.MustParsePrefix("10.0.0.0/8")}})
 	if err := s.Originate(netip.MustParsePrefix("10.1.0.1/32"), bgp.Attributes{}); err != nil {
 		t.Fatal(err)
 	}
 	err = s.SetSessions([]bgp.Session{{
 		Name: r.name, Kind: bgp.Global, Family: bgp.IPv4Unicast, Multihop: true,
-		Local: self, LocalAS: 64512, Peer: bgptest.Address(routerN, bgp.IPv4Unicast), PeerAS: r.asn,
+		Local: self, LocalAS: 64512, Peer: Address(productN, bgp.IPv4Unicast), PeerAS: r.asn,
 		ConnectRetry: time.Second,
 	}})
 	if err != nil {
@@ -207,7 +206,8 @@ func (r router) speaker(t *testing.T, restarting map[bgp.Family]bool) *Speaker {
 	return s
 }
 
-func stop(t *testing.T, s *Speaker, graceful bool) {
+// Stop stops a Speaker within bounds.
+func Stop(t *testing.T, s bgp.Speaker, graceful bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := s.Stop(ctx, graceful); err != nil {
@@ -215,8 +215,8 @@ func stop(t *testing.T, s *Speaker, graceful bool) {
 	}
 }
 
-// await waits until missing says nothing.
-func await(t *testing.T, what string, missing func() string) {
+// Await waits until missing says nothing.
+func Await(t *testing.T, what string, missing func() string) {
 	t.Helper()
 	end := time.NewTimer(90 * time.Second)
 	defer end.Stop()
