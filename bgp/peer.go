@@ -57,11 +57,11 @@ type PeerState struct {
 	Accepted   int // of these, those that passed the import policy
 	Advertised int // prefixes that we told the peer
 
-	// EndOfRIB says that the peer has sent its End-of-RIB since the session
-	// came up (RFC 4724 §2). LastUpdate is when it last told anything; zero:
-	// nothing yet. A peer without graceful restart sends no End-of-RIB and
-	// counts as complete by being silent.
-	EndOfRIB   bool
+	// EndOfRIB has the families for which the peer has sent its End-of-RIB
+	// since the session came up (RFC 4724 §2). LastUpdate is when it last told
+	// anything; zero: nothing yet. A peer without graceful restart sends no
+	// End-of-RIB and counts as complete by being silent.
+	EndOfRIB   Families
 	LastUpdate time.Time
 
 	GracefulRestart GracefulRestart
@@ -71,7 +71,7 @@ type PeerState struct {
 type GracefulRestart struct {
 	Negotiated  bool          // both ends have the capability
 	Restarting  bool          // R: it restarts itself, waiting for it is pointless
-	Forwarding  bool          // F: it kept its forwarding state for the family
+	Forwarding  Families      // F: those for which it kept its forwarding state
 	RestartTime time.Duration // for how long we keep its paths
 	Stale       int           // its paths that we keep as stale now
 }

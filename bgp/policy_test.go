@@ -1,7 +1,6 @@
 package bgp
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -209,68 +208,18 @@ func TestBest(t *testing.T) {
 	}
 }
 
-func TestRIB(t *testing.T) {
-	var rib RIB
-	refuse := map[netip.Addr]bool{}
-	accept := func(p Path) (Path, Refusal) {
-		if refuse[p.Peer] {
-			return p, NotInPool
-		}
-		return p, ""
-	}
-	drain := func() (told []string) {
-		for _, s := range rib.Drain(accept) {
-			text := s.Prefix.String()
-			for _, p := range s.Paths {
-				text += " " + p.NextHop.String()
-			}
-			told = append(told, text)
-		}
-		return told
-	}
-	put := func(p string, peer string, stale bool) {
-		rib.Put(Path{Prefix: prefix(p), Peer: addr(peer), PeerID: addr(peer), NextHop: addr(peer), Stale: stale})
-	}
-	for i, step := range []struct {
-		do   func()
-		want []string
-	}{
-		{func() {}, nil},
-		{func() { put("10.0.0.2/32", "192.0.2.1", false); put("10.0.0.1/32", "192.0.2.2", false) },
-			[]string{"10.0.0.1/32 192.0.2.2", "10.0.0.2/32 192.0.2.1"}},
-		{func() { put("10.0.0.1/32", "192.0.2.1", false) }, []string{"10.0.0.1/32 192.0.2.1 192.0.2.2"}},
-		{func() { put("10.0.0.1/32", "192.0.2.1", true) }, nil}, // stale is no news
-		{func() { put("10.0.0.3/32", "192.0.2.1", false); rib.Remove(prefix("10.0.0.3/32"), addr("192.0.2.1")) }, nil},
-		{func() { refuse[addr("192.0.2.1")] = true; rib.Touch(func(netip.Prefix) bool { return true }) },
-			[]string{"10.0.0.1/32 192.0.2.2", "10.0.0.2/32"}},
-		{func() { clear(refuse); rib.Touch(func(p netip.Prefix) bool { return p == prefix("10.0.0.2/32") }) },
-			[]string{"10.0.0.2/32 192.0.2.1"}},
-		{func() { rib.Remove(prefix("10.0.0.2/32"), addr("192.0.2.9")) }, nil}, // nobody told it
-		{func() { rib.Remove(prefix("10.0.0.2/32"), addr("192.0.2.1")) }, []string{"10.0.0.2/32"}},
-	} {
-		step.do()
-		if got := drain(); !slices.Equal(got, step.want) {
-			t.Errorf("step %d: told %v, want %v", i, got, step.want)
-		}
-	}
-	counts := fmt.Sprint(rib.Counts(accept))
-	if want := "map[192.0.2.1:{1 1 1} 192.0.2.2:{1 0 0}]"; counts != want {
-		t.Errorf("counts %s, want %s", counts, want)
-	}
-}
-
 func TestSessionCheck(t *testing.T) {
-	good := Session{Family: IPv4Unicast, Peer: addr("192.0.2.1"), Local: addr("192.0.2.2"), LocalAS: 1, PeerAS: 1}
+	good := Session{Peer: addr("192.0.2.1"), Local: addr("192.0.2.2"), LocalAS: 1, PeerAS: 1}
 	if err := good.Check(); err != nil {
 		t.Error(err)
 	}
 	for i, change := range []func(*Session){
-		func(s *Session) { s.Family = IPv6Unicast },
-		func(s *Session) { s.Family = 0 },
+		func(s *Session) { s.Range = netip.MustParsePrefix("192.0.2.0/24") },
+		func(s *Session) { s.Peer, s.Range = netip.Addr{}, netip.MustParsePrefix("192.0.2.1/24") },
 		func(s *Session) { s.Peer = netip.Addr{} },
 		func(s *Session) { s.Local = addr("2001:db8::1") },
 		func(s *Session) { s.Local = s.Peer },
-		func(s *Session) { s.PeerAS = 0 },
+		func(s *Session) { s.LocalAS = 0 },
 		func(s *Session) { s.ReflectorClient = true },
 		func(s *Session) { s.ReflectorClient, s.ClusterID, s.PeerAS = true, addr("1.1.1.1"), 2 },
 	} {

@@ -124,6 +124,9 @@ func sortedPeers(peers []*resource.BGPPeer) []*resource.BGPPeer {
 	return slices.SortedFunc(slices.Values(peers), func(x, y *resource.BGPPeer) int { return cmp.Compare(x.Name, y.Name) })
 }
 
+// defaultMultihop is Calico's: external peers may be anywhere.
+const defaultMultihop = 255
+
 var families = [...]Family{IPv4Unicast, IPv6Unicast}
 
 // forward adds the sessions that p asks for with the node at the near end.
@@ -246,7 +249,6 @@ func (b *builder) session(p *resource.BGPPeer, kind Kind, f Family, peer netip.A
 	}
 	s := Session{
 		Kind:         kind,
-		Family:       f,
 		Peer:         peer,
 		PeerPort:     port,
 		Local:        address(b.self, f),
@@ -257,7 +259,9 @@ func (b *builder) session(p *resource.BGPPeer, kind Kind, f Family, peer netip.A
 		ConnectRetry: b.timers.ConnectRetry,
 	}
 	s.ReflectorClient = s.Internal() && s.ClusterID.IsValid()
-	s.Multihop = !s.Internal()
+	if !s.Internal() {
+		s.Multihop = defaultMultihop
+	}
 	if p == nil {
 		return s
 	}

@@ -331,7 +331,7 @@ func TestSessionsMeet(t *testing.T) {
 				t.Errorf("objects %b: %s has no other end", mask, line(s))
 			case s.Passive && other.Passive:
 				t.Errorf("objects %b: nobody dials %s", mask, line(s))
-			case s.LocalAS != other.PeerAS || s.Family != other.Family:
+			case s.LocalAS != other.PeerAS || s.Carried() != other.Carried():
 				t.Errorf("objects %b: %s and %s do not fit", mask, line(s), line(other))
 			}
 		}

@@ -56,7 +56,7 @@ type Speaker interface {
 	PeersChanged() <-chan struct{}
 
 	// Routes is the RIB as it stands, in order of prefix and peer.
-	Routes(Filter) iter.Seq[Entry]
+	Routes(Query) iter.Seq[Entry]
 
 	// Stop closes all sessions and stops listening. Graceful closes TCP
 	// without a NOTIFICATION, so that peers keep our routes for the restart
@@ -112,22 +112,22 @@ func (s Settings) WithDefaults() Settings {
 	return s
 }
 
-// Filter chooses entries of the RIB; its zero value chooses all.
-type Filter struct {
+// Query chooses entries of the RIB; its zero value chooses all.
+type Query struct {
 	Family Family       // zero: both
 	Within netip.Prefix // only this prefix and what it holds; zero: all
 	Peer   netip.Addr   // only what this peer told; zero: all, own ones too
 }
 
-// Match reports whether f chooses a path to p told by peer (zero: our own).
-func (f Filter) Match(p netip.Prefix, peer netip.Addr) bool {
-	if f.Family != 0 && f.Family != FamilyOf(p.Addr()) {
+// Match reports whether q chooses a path to p told by peer (zero: our own).
+func (q Query) Match(p netip.Prefix, peer netip.Addr) bool {
+	if q.Family != 0 && q.Family != FamilyOf(p.Addr()) {
 		return false
 	}
-	if f.Within.IsValid() && (f.Within.Bits() > p.Bits() || !f.Within.Contains(p.Addr())) {
+	if q.Within.IsValid() && (q.Within.Bits() > p.Bits() || !q.Within.Contains(p.Addr())) {
 		return false
 	}
-	return !f.Peer.IsValid() || f.Peer == peer
+	return !q.Peer.IsValid() || q.Peer == peer
 }
 
 // Entry is one path in the RIB.

@@ -81,7 +81,7 @@ func feed(ctx context.Context, h *lab.Host, routes []byte) error {
 	open, err := wire.AppendOpen(nil, wire.Open{
 		AS: 64512, HoldTime: 10 * time.Minute, RouterID: netip.MustParseAddr(feederAddress),
 		Capabilities: wire.Capabilities{
-			Multiprotocol: true, Families: wire.FamiliesOf(bgp.IPv4Unicast), FourByteAS: true, AS: 64512,
+			Multiprotocol: true, Families: bgp.FamiliesOf(bgp.IPv4Unicast), FourByteAS: true, AS: 64512,
 		},
 	})
 	if err != nil {

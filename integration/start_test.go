@@ -50,6 +50,10 @@ func TestStartWithoutStoreAndCopy(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			monitor := fabric.NewMonitor(t, h1.Host)
 			before := fabric.Routes(h1.Host)
+			lab.Eventually(t, fabric.Limit, "the copy is written", func() error {
+				_, err := os.Stat(copyFile(h1))
+				return err
+			})
 			h1.Kill()
 			s.Etcd[0].Kill()
 			if err := c.change(copyFile(h1)); err != nil {

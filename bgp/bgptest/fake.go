@@ -41,7 +41,7 @@ type Fake struct {
 	pools        bgp.Pools
 	sessions     map[netip.AddrPort]*session
 	own          map[netip.Prefix]bgp.Attributes
-	rib          bgp.RIB
+	rib          RIB
 	changed      chan struct{}
 	peersChanged chan struct{}
 }
@@ -170,7 +170,7 @@ func (f *Fake) Peers() []bgp.PeerState {
 }
 
 // Routes implements bgp.Speaker.
-func (f *Fake) Routes(filter bgp.Filter) iter.Seq[bgp.Entry] {
+func (f *Fake) Routes(filter bgp.Query) iter.Seq[bgp.Entry] {
 	f.network.mu.Lock()
 	defer f.network.mu.Unlock()
 	return slices.Values(f.rib.Entries(filter, f.own, f.export(), f.accept()))
@@ -200,7 +200,7 @@ func (f *Fake) String() string {
 	for _, p := range f.Peers() {
 		fmt.Fprintf(&b, "session %s %s\n", p.Session.Name, p.State)
 	}
-	for e := range f.Routes(bgp.Filter{}) {
+	for e := range f.Routes(bgp.Query{}) {
 		switch {
 		case e.Refused != "":
 			fmt.Fprintf(&b, "refused %s: %s\n", e.Prefix, e.Refused)
@@ -215,7 +215,7 @@ func (f *Fake) String() string {
 
 func (f *Fake) export() bgp.ExportPolicy { return bgp.ExportPolicy{Pools: f.pools} }
 
-func (f *Fake) accept() bgp.Accept {
+func (f *Fake) accept() Accept {
 	own := make(map[netip.Addr]bool)
 	byPeer := make(map[netip.Addr]*session)
 	for _, s := range f.sessions {

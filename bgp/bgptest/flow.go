@@ -32,7 +32,7 @@ func (s *session) exports() map[netip.Prefix]bgp.Path {
 	export := f.export()
 	send := make(map[netip.Prefix]bgp.Path)
 	for p, a := range f.own {
-		if bgp.FamilyOf(p.Addr()) == s.want.Family && export.Own(p) == "" {
+		if s.want.Carried().Has(bgp.FamilyOf(p.Addr())) && export.Own(p) == "" {
 			path := a.Path(p)
 			if !path.NextHop.IsValid() {
 				path.NextHop = s.local()
@@ -48,7 +48,7 @@ func (s *session) exports() map[netip.Prefix]bgp.Path {
 		from[o.want.Peer] = o
 	}
 	accept := f.accept()
-	for _, e := range f.rib.Entries(bgp.Filter{Family: s.want.Family}, nil, export, accept) {
+	for _, e := range f.rib.Entries(bgp.Query{Family: bgp.FamilyOf(s.want.Peer)}, nil, export, accept) {
 		if _, own := send[e.Prefix]; own || !e.Best || f.rib.Best(e.Prefix, accept)[0].Peer != e.Peer {
 			continue
 		}

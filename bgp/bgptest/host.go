@@ -106,13 +106,12 @@ func (h *host) to(peer *host, f bgp.Family, change ...func(*bgp.Session)) bgp.Se
 	s := bgp.Session{
 		Name:         fmt.Sprintf("mesh/host%d/%s", peer.n, f),
 		Kind:         bgp.Mesh,
-		Family:       f,
 		Peer:         h.lab.addr(peer.n, f),
 		Local:        h.lab.addr(h.n, f),
 		LocalAS:      h.asn,
 		PeerAS:       peer.asn,
 		Passive:      h.n > peer.n,
-		Multihop:     true,
+		Multihop:     255,
 		ConnectRetry: time.Second,
 	}
 	for _, c := range change {
@@ -216,7 +215,7 @@ func (h *host) synced(f bgp.Family, peers ...*host) {
 	h.lab.Helper()
 	for _, o := range peers {
 		h.lab.wait(fmt.Sprintf("End-of-RIB between host %d and host %d", h.n, o.n), func() bool {
-			return h.peer(o, f).EndOfRIB && o.peer(h, f).EndOfRIB
+			return h.peer(o, f).EndOfRIB.Has(f) && o.peer(h, f).EndOfRIB.Has(f)
 		})
 	}
 }
@@ -244,10 +243,10 @@ func (l *lab) dump() string {
 	for _, h := range l.hosts {
 		b = fmt.Appendf(b, "host %d (AS %d)\n", h.n, h.asn)
 		for _, p := range h.Peers() {
-			b = fmt.Appendf(b, "  %s %s up %d times, received %d accepted %d advertised %d, End-of-RIB %t, last error %q\n",
+			b = fmt.Appendf(b, "  %s %s up %d times, received %d accepted %d advertised %d, End-of-RIB %q, last error %q\n",
 				p.Session, p.State, p.Established, p.Received, p.Accepted, p.Advertised, p.EndOfRIB, p.LastError)
 		}
-		for e := range h.Routes(bgp.Filter{}) {
+		for e := range h.Routes(bgp.Query{}) {
 			b = fmt.Appendf(b, "  %s via %s peer %s own %t best %t stale %t refused %q\n",
 				e.Prefix, e.NextHop, e.Peer, e.Own, e.Best, e.Stale, e.Refused)
 		}

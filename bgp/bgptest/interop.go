@@ -115,7 +115,7 @@ func (r product) test(t *testing.T, newSpeaker func(testing.TB) bgp.Speaker) {
 	}
 	Await(t, "our path at the router, and End-of-RIB", func() string {
 		out := r.routes(dir)
-		if p := s.Peers()[0]; !strings.Contains(out, "10.1.0.1/32") || !p.EndOfRIB || p.Accepted != 1 {
+		if p := s.Peers()[0]; !strings.Contains(out, "10.1.0.1/32") || p.EndOfRIB == 0 || p.Accepted != 1 {
 			return fmt.Sprintf("%s\n%+v", out, p)
 		}
 		return ""
@@ -128,7 +128,7 @@ func (r product) test(t *testing.T, newSpeaker func(testing.TB) bgp.Speaker) {
 		if !strings.Contains(out, "10.1.0.1/32") {
 			t.Fatalf("the router dropped our path:\n%s", out)
 		}
-		if p := s.Peers()[0]; p.State != bgp.Established || !p.EndOfRIB {
+		if p := s.Peers()[0]; p.State != bgp.Established || p.EndOfRIB == 0 {
 			return fmt.Sprintf("%+v", p)
 		}
 		return ""
@@ -196,7 +196,7 @@ func (r product) speaker(t *testing.T, s bgp.Speaker, restarting map[bgp.Family]
 		t.Fatal(err)
 	}
 	err = s.SetSessions([]bgp.Session{{
-		Name: r.name, Kind: bgp.Global, Family: bgp.IPv4Unicast, Multihop: true,
+		Name: r.name, Kind: bgp.Global, Multihop: 255,
 		Local: self, LocalAS: 64512, Peer: Address(productN, bgp.IPv4Unicast), PeerAS: r.asn,
 		ConnectRetry: time.Second,
 	}})

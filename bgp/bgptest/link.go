@@ -41,7 +41,7 @@ func (s *session) local() netip.Addr {
 		return s.want.Local
 	}
 	for _, a := range s.owner.settings.ListenAddresses {
-		if bgp.FamilyOf(a) == s.want.Family {
+		if bgp.FamilyOf(a) == bgp.FamilyOf(s.want.Peer) {
 			return a
 		}
 	}
@@ -99,9 +99,12 @@ func (f *Fake) connect(o *Fake) {
 }
 
 func (s *session) open(other *session) {
-	restarting := other.established == 0 && other.owner.settings.Restarting[s.want.Family]
+	var forwarding bgp.Families
+	if f := bgp.FamilyOf(s.want.Peer); other.established == 0 && other.owner.settings.Restarting[f] {
+		forwarding = bgp.FamiliesOf(f)
+	}
 	s.restart = bgp.GracefulRestart{
-		Negotiated: true, Restarting: restarting, Forwarding: restarting,
+		Negotiated: true, Restarting: forwarding != 0, Forwarding: forwarding,
 		RestartTime: other.owner.settings.RestartTime,
 	}
 	s.other, s.since, s.sent = other, time.Now(), make(map[netip.Prefix]bgp.Path)
@@ -191,7 +194,7 @@ func (s *session) gone(p netip.Prefix) {
 	signal(s.owner.changed)
 }
 
-func (s *session) state(c bgp.Count) bgp.PeerState {
+func (s *session) state(c Count) bgp.PeerState {
 	st := bgp.PeerState{
 		Session: s.want, State: bgp.Active, Since: s.since, Established: s.established, LastError: s.lastError,
 		RouterID: s.routerID, Received: len(s.heard), Accepted: c.Accepted, Advertised: len(s.sent),
@@ -203,7 +206,7 @@ func (s *session) state(c bgp.Count) bgp.PeerState {
 		st.Capabilities = []string{"4-octet-as", "graceful-restart", "multiprotocol"}
 	}
 	if s.other != nil {
-		st.State, st.EndOfRIB, st.Local = bgp.Established, true, s.local()
+		st.State, st.EndOfRIB, st.Local = bgp.Established, s.want.Carried(), s.local()
 	}
 	return st
 }

@@ -179,7 +179,7 @@ func reflectorRestart(l *lab) {
 	a.sessions(a.to(rr, bgp.IPv4Unicast))
 	l.wait("End-of-RIB of the reflector", func() bool {
 		b.drain()
-		return b.peer(rr, bgp.IPv4Unicast).EndOfRIB && a.peer(rr, bgp.IPv4Unicast).EndOfRIB
+		return b.peer(rr, bgp.IPv4Unicast).EndOfRIB != 0 && a.peer(rr, bgp.IPv4Unicast).EndOfRIB != 0
 	})
 	l.wait("path", func() bool { return b.has("10.1.0.2/32", a) })
 	for _, set := range b.told[before:] {

@@ -36,7 +36,7 @@ func gracefulRestart(l *lab) {
 		p := b.peer(a, bgp.IPv4Unicast)
 		return p.State != bgp.Established && p.GracefulRestart.Stale == 2
 	})
-	for e := range b.Routes(bgp.Filter{Peer: l.addr(1, bgp.IPv4Unicast)}) {
+	for e := range b.Routes(bgp.Query{Peer: l.addr(1, bgp.IPv4Unicast)}) {
 		if !e.Stale || !e.Best {
 			l.Errorf("%s: stale %t, best %t", e.Prefix, e.Stale, e.Best)
 		}
@@ -46,7 +46,7 @@ func gracefulRestart(l *lab) {
 	a.sessions(a.to(b, bgp.IPv4Unicast))
 	l.wait("the flags of the restarted peer", func() bool {
 		gr := b.peer(a, bgp.IPv4Unicast).GracefulRestart
-		return gr.Restarting && gr.Forwarding
+		return gr.Restarting && gr.Forwarding != 0
 	})
 	a.synced(bgp.IPv4Unicast, b)
 	l.wait("what did not come back to go", func() bool { return b.has("10.1.0.9/32") && a.has("10.1.0.2/32", b) })

@@ -213,7 +213,7 @@ func routes(l *lab) {
 		own, best bool
 		refused   bgp.Refusal
 	}
-	list := func(f bgp.Filter) (got []entry) {
+	list := func(f bgp.Query) (got []entry) {
 		for e := range b.Routes(f) {
 			got = append(got, entry{e.Prefix.String(), e.Own, e.Best, e.Refused})
 		}
@@ -226,14 +226,14 @@ func routes(l *lab) {
 		{"203.0.113.1/32", true, false, bgp.NotInPool},
 	}
 	for _, c := range []struct {
-		filter bgp.Filter
+		filter bgp.Query
 		want   []entry
 	}{
-		{bgp.Filter{}, all},
-		{bgp.Filter{Family: bgp.IPv4Unicast}, all},
-		{bgp.Filter{Family: bgp.IPv6Unicast}, nil},
-		{bgp.Filter{Within: netip.MustParsePrefix("10.1.0.0/24")}, all[:2]},
-		{bgp.Filter{Peer: l.addr(1, bgp.IPv4Unicast)}, []entry{all[0], all[2]}},
+		{bgp.Query{}, all},
+		{bgp.Query{Family: bgp.IPv4Unicast}, all},
+		{bgp.Query{Family: bgp.IPv6Unicast}, nil},
+		{bgp.Query{Within: netip.MustParsePrefix("10.1.0.0/24")}, all[:2]},
+		{bgp.Query{Peer: l.addr(1, bgp.IPv4Unicast)}, []entry{all[0], all[2]}},
 	} {
 		if got := list(c.filter); !slices.Equal(got, c.want) {
 			l.Errorf("routes %+v are %+v, want %+v", c.filter, got, c.want)

@@ -160,11 +160,11 @@ func refusedSessions(l *lab) {
 	err := a.SetSessions([]bgp.Session{
 		a.to(b, bgp.IPv4Unicast, func(s *bgp.Session) { s.Peer = netip.Addr{} }),
 		a.to(b, bgp.IPv6Unicast, func(s *bgp.Session) { s.Peer = l.addr(3, bgp.IPv4Unicast) }),
-		a.to(b, bgp.IPv6Unicast, func(s *bgp.Session) { s.PeerAS = 0 }),
+		a.to(b, bgp.IPv6Unicast, func(s *bgp.Session) { s.TTLSecurity = 1 }),
 		a.to(b, bgp.IPv4Unicast),
 	})
 	if err == nil {
-		l.Error("sessions without an address, of another family, without an AS: no error")
+		l.Error("sessions without an address, of another family, near and far at once: no error")
 	}
 	a.up(b) // not held up by the others
 	if n := len(a.Peers()); n != 1 {

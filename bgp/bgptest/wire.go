@@ -101,7 +101,7 @@ func restartFlagsForLatePeer(l *lab) {
 			l.Errorf("router %d: capability %t, flags %#x, of the family %#x", n, ok, flags, family)
 		}
 		r.endOfRIB()
-		l.wait("End-of-RIB of the router", func() bool { return h.peer(&host{n: n}, bgp.IPv4Unicast).EndOfRIB })
+		l.wait("End-of-RIB of the router", func() bool { return h.peer(&host{n: n}, bgp.IPv4Unicast).EndOfRIB != 0 })
 		l.wait("our End-of-RIB", func() bool {
 			updates, _ := r.messages(msgUpdate)
 			return slices.ContainsFunc(updates, isEndOfRIB)
@@ -191,7 +191,7 @@ func (l *lab) twoPaths(h *host) attributes {
 	r.announce("10.1.0.3", path)
 	r.endOfRIB()
 	l.wait("both paths and End-of-RIB", func() bool {
-		return len(h.paths("10.1.0.2/32")) == 1 && len(h.paths("10.1.0.3/32")) == 1 && h.Peers()[0].EndOfRIB
+		return len(h.paths("10.1.0.2/32")) == 1 && len(h.paths("10.1.0.3/32")) == 1 && h.Peers()[0].EndOfRIB != 0
 	})
 	r.cut()
 	l.wait("stale paths", func() bool { return h.Peers()[0].GracefulRestart.Stale == 2 })

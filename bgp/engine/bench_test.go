@@ -72,11 +72,11 @@ func benchReflect(b *testing.B, updates [][]byte) (*rib, int) {
 	var peers []*peer
 	for n := range updates {
 		p := &peer{engine: e, source: e.rib.addSource(bgp.Session{
-			Family: bgp.IPv4Unicast, Peer: netip.AddrFrom4([4]byte{192, 0, byte(n >> 8), byte(n)}),
+			Peer:    netip.AddrFrom4([4]byte{192, 0, byte(n >> 8), byte(n)}),
 			LocalAS: modelAS, PeerAS: modelAS, ClusterID: modelCluster, ReflectorClient: true,
 		})}
 		p.source.routerID = p.source.want.Peer
-		p.options = wire.Options{FourByteAS: true, Families: wire.FamiliesOf(bgp.IPv4Unicast)}
+		p.options = wire.Options{FourByteAS: true, Families: bgp.FamiliesOf(bgp.IPv4Unicast)}
 		p.member = newMember(p.source.id)
 		e.rib.join(treatment{family: bgp.IPv4Unicast, localAS: modelAS, local: modelLocal, cluster: modelCluster}, p.member)
 		p.member.start()

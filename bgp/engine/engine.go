@@ -69,7 +69,7 @@ func (e *Engine) Start(ctx context.Context, settings bgp.Settings) error {
 		return fmt.Errorf("start BGP: AS %d and router id %s are not usable", e.settings.ASN, e.settings.RouterID)
 	}
 	e.mu.Lock()
-	e.deferral.families = wire.Families(0)
+	e.deferral.families = bgp.Families(0)
 	for f, restarting := range e.settings.Restarting {
 		if restarting {
 			e.deferral.families = e.deferral.families.With(f)
@@ -204,7 +204,7 @@ func (e *Engine) Drain() []bgp.PathSet {
 }
 
 // Routes implements bgp.Speaker.
-func (e *Engine) Routes(f bgp.Filter) iter.Seq[bgp.Entry] {
+func (e *Engine) Routes(f bgp.Query) iter.Seq[bgp.Entry] {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.entries(f)

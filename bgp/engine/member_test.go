@@ -70,7 +70,7 @@ func TestTooLarge(t *testing.T) {
 		m.rib.leave(p.member)
 		s := p.source.want
 		m.rib.join(treatment{
-			family: s.Family, role: p.source.role, localAS: s.LocalAS, local: modelLocal, cluster: s.ClusterID,
+			family: s.Carried().All()[0], role: p.source.role, localAS: s.LocalAS, local: modelLocal, cluster: s.ClusterID,
 			form: wire.Form{Max: longest},
 		}, p.member)
 		p.member.start()

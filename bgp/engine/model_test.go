@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/projectvrouter/vrouter/bgp"
+	"github.com/projectvrouter/vrouter/bgp/bgptest"
 	"github.com/projectvrouter/vrouter/bgp/wire"
 )
 
@@ -51,7 +52,7 @@ type model struct {
 
 	pools bgp.Pools
 	own   map[netip.Prefix]bgp.Attributes
-	ref   bgp.RIB
+	ref   bgptest.RIB
 	told  map[netip.Prefix][]bgp.Path
 }
 
@@ -75,7 +76,7 @@ func newModel(t *testing.T, seed uint64) *model {
 	m.rib.setPolicy(bgp.ImportPolicy{ASN: modelAS, RouterID: modelLocal})
 	for n := range 9 {
 		s := bgp.Session{
-			Name: fmt.Sprint(n), Family: bgp.IPv4Unicast, Peer: netip.AddrFrom4([4]byte{192, 0, 2, byte(n + 1)}),
+			Name: fmt.Sprint(n), Peer: netip.AddrFrom4([4]byte{192, 0, 2, byte(n + 1)}),
 			LocalAS: modelAS, PeerAS: modelAS, ClusterID: modelCluster, ReflectorClient: n < 4,
 		}
 		switch {
@@ -86,7 +87,7 @@ func newModel(t *testing.T, seed uint64) *model {
 		}
 		p := &modelPeer{source: m.rib.addSource(s)}
 		p.source.routerID = s.Peer
-		p.options = wire.Options{FourByteAS: true, Families: wire.FamiliesOf(bgp.IPv4Unicast), External: !s.Internal()}
+		p.options = wire.Options{FourByteAS: true, Families: bgp.FamiliesOf(bgp.IPv4Unicast), External: !s.Internal()}
 		m.peers = append(m.peers, p)
 	}
 	return m
@@ -169,7 +170,7 @@ func (m *model) toggle(p *modelPeer) {
 	if p.member == nil {
 		p.member, p.holds, p.eor = newMember(p.source.id), make(map[netip.Prefix]bgp.Path), 0
 		m.rib.join(treatment{
-			family: s.Family, role: p.source.role, localAS: s.LocalAS, local: modelLocal, cluster: s.ClusterID,
+			family: s.Carried().All()[0], role: p.source.role, localAS: s.LocalAS, local: modelLocal, cluster: s.ClusterID,
 		}, p.member)
 		p.member.start()
 		return
@@ -264,7 +265,7 @@ func (m *model) quiet() {
 	}
 }
 
-func (m *model) accept() bgp.Accept {
+func (m *model) accept() bgptest.Accept {
 	policy := bgp.ImportPolicy{Pools: m.pools, ASN: modelAS, RouterID: modelLocal}
 	return func(p bgp.Path) (bgp.Path, bgp.Refusal) { return policy.Import(m.session(p.Peer), p) }
 }

@@ -28,7 +28,7 @@ type peer struct {
 	member     *member       // likewise
 	up         int           // how often it was established
 	complete   bool          // nothing more is to be waited for after a restart
-	endOfRIB   bool
+	endOfRIB   bgp.Families
 	lastUpdate time.Time
 	restart    *wire.GracefulRestart // of the last connection; nil: not agreed on
 	enhanced   bool                  // RFC 7313 was agreed on
@@ -38,14 +38,15 @@ type peer struct {
 
 func (p *peer) endpoint() netip.AddrPort { return p.source.want.Endpoint() }
 
-func (p *peer) family() bgp.Family { return p.source.want.Family }
+// family is the one that the session carries.
+func (p *peer) family() bgp.Family { return p.source.want.Carried().All()[0] }
 
 // Capabilities implements session.Handler.
 func (p *peer) Capabilities() wire.Capabilities {
 	e := p.engine
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	f := wire.FamiliesOf(p.family())
+	f := bgp.FamiliesOf(p.family())
 	restart := &wire.GracefulRestart{
 		Restarting:   p.up == 0 && e.restarting(p.family()),
 		Notification: true,
@@ -73,17 +74,17 @@ func (p *peer) Established(c *session.Conn, n session.Negotiated) {
 		return
 	}
 	p.up++
-	p.conn, p.endOfRIB = c, false
+	p.conn, p.endOfRIB = c, 0
 	e.returnedLocked(p, n)
 	m := newMember(p.source.id)
 	p.member = m
 	w := p.source.want
 	e.rib.join(treatment{
-		family: w.Family, role: p.source.role, localAS: w.LocalAS,
+		family: p.family(), role: p.source.role, localAS: w.LocalAS,
 		local: n.Local.Addr().WithZone(""), cluster: w.ClusterID, form: n.Form(),
 	}, m)
 	// Who gets only what is our own need not wait for what others have.
-	if m.waiting = m.group.reflects() && e.deferredLocked(w.Family); !m.waiting {
+	if m.waiting = m.group.reflects() && e.deferredLocked(p.family()); !m.waiting {
 		m.start()
 	}
 	e.releaseLocked()

@@ -17,7 +17,7 @@ func (e *Engine) restarting(f bgp.Family) bool {
 // lostLocked keeps the paths of p for its restart time, or drops them (RFC 4724
 // §4.2). Those that were stale already go in any case.
 func (e *Engine) lostLocked(p *peer, retain bool) {
-	p.endOfRIB = false
+	p.endOfRIB = 0
 	restart := p.restart
 	if !retain || restart == nil || !restart.Families.Has(p.family()) {
 		e.rib.drop(p.source.id, false)
@@ -54,7 +54,7 @@ func (e *Engine) returnedLocked(p *peer, n session.Negotiated) {
 
 // endOfRIBLocked drops what the peer has not told again.
 func (p *peer) endOfRIBLocked() {
-	p.endOfRIB, p.complete = true, true
+	p.endOfRIB, p.complete = p.endOfRIB.With(p.family()), true
 	p.stopTimer()
 	p.engine.rib.drop(p.source.id, true)
 	p.engine.releaseLocked()
@@ -69,7 +69,7 @@ func (e *Engine) expireLocked(p *peer, d time.Duration) {
 	p.timer = time.AfterFunc(d, func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		if p.removed || e.stopped || p.epoch != epoch || p.endOfRIB {
+		if p.removed || e.stopped || p.epoch != epoch || p.endOfRIB != 0 {
 			return
 		}
 		e.rib.drop(p.source.id, true)
@@ -88,8 +88,8 @@ func (p *peer) stopTimer() {
 // sent nothing, because what is best among the paths of all is not known (RFC
 // 4724 §4.1), and the first one back would drop what the others had told.
 type deferral struct {
-	families wire.Families // in which it lasts
-	timer    *time.Timer   // bounds it; runs from the first sessions on
+	families bgp.Families // in which it lasts
+	timer    *time.Timer  // bounds it; runs from the first sessions on
 }
 
 func (d *deferral) stop() {
@@ -129,7 +129,7 @@ func (e *Engine) deferredLocked(f bgp.Family) bool {
 func (e *Engine) releaseLocked() {
 	for _, f := range e.deferral.families.All() {
 		if len(e.peers) > 0 && !e.deferredLocked(f) {
-			e.deferral.families &^= wire.FamiliesOf(f)
+			e.deferral.families &^= bgp.FamiliesOf(f)
 		}
 	}
 	for _, p := range e.peers {

@@ -32,19 +32,19 @@ func TestDeferral(t *testing.T) {
 			client := startAt(t, clientN, bgp.Settings{})
 			set(t, client, between(clientN, rrN))
 			bgptest.Await(t, "the client's End-of-RIB", func() string {
-				if !rr.Peers()[0].EndOfRIB {
+				if rr.Peers()[0].EndOfRIB == 0 {
 					return "none"
 				}
 				return ""
 			})
 			if c.giveUp {
-				if p := client.Peers()[0]; p.EndOfRIB || p.Received > 0 {
+				if p := client.Peers()[0]; p.EndOfRIB != 0 || p.Received > 0 {
 					t.Errorf("the reflector did not wait: %+v", p)
 				}
 				set(t, rr, between(rrN, clientN, reflect))
 			}
 			bgptest.Await(t, "End-of-RIB of the reflector, and its route", func() string {
-				if p := client.Peers()[0]; !p.EndOfRIB || p.Received != 1 {
+				if p := client.Peers()[0]; p.EndOfRIB == 0 || p.Received != 1 {
 					return "not yet"
 				}
 				return ""
@@ -70,7 +70,7 @@ func startAt(t *testing.T, n int, s bgp.Settings) *Engine {
 // between is the session of host n with host peer.
 func between(n, peer int, change ...func(*bgp.Session)) bgp.Session {
 	s := bgp.Session{
-		Name: bgptest.Address(peer, bgp.IPv4Unicast).String(), Family: bgp.IPv4Unicast,
+		Name:  bgptest.Address(peer, bgp.IPv4Unicast).String(),
 		Local: bgptest.Address(n, bgp.IPv4Unicast), Peer: bgptest.Address(peer, bgp.IPv4Unicast),
 		LocalAS: modelAS, PeerAS: modelAS, ConnectRetry: time.Second,
 	}

@@ -12,10 +12,6 @@ import (
 	"github.com/projectvrouter/vrouter/bgp/wire"
 )
 
-// multihopTTL is that of sessions with external peers farther away than one
-// hop; the Session does not say how far.
-const multihopTTL = 255
-
 // SetSessions implements bgp.Speaker.
 func (e *Engine) SetSessions(list []bgp.Session) error {
 	e.apply.Lock()
@@ -124,8 +120,8 @@ func (e *Engine) config(w bgp.Session) session.Config {
 		LocalAS: w.LocalAS, PeerAS: w.PeerAS, RouterID: e.settings.RouterID, Passive: w.Passive,
 		Hold: w.Hold, Keepalive: w.Keepalive, ConnectRetry: w.ConnectRetry,
 	}
-	if w.Multihop && !w.Internal() {
-		c.Multihop = multihopTTL
+	if !w.Internal() {
+		c.Multihop = w.Multihop
 	}
 	return c
 }

@@ -65,7 +65,7 @@ func (p *peer) state(c counts) bgp.PeerState {
 	if gr := n.Capabilities.GracefulRestart; gr != nil {
 		st.GracefulRestart = bgp.GracefulRestart{
 			Negotiated: n.GracefulRestart, Restarting: gr.Restarting,
-			Forwarding: gr.Forwarding.Has(p.family()), RestartTime: gr.Time,
+			Forwarding: gr.Forwarding, RestartTime: gr.Time,
 		}
 	}
 	st.GracefulRestart.Stale = c.stale
@@ -73,7 +73,7 @@ func (p *peer) state(c counts) bgp.PeerState {
 }
 
 // entries is what Routes is to show.
-func (e *Engine) entries(f bgp.Filter) iter.Seq[bgp.Entry] {
+func (e *Engine) entries(f bgp.Query) iter.Seq[bgp.Entry] {
 	var list []bgp.Entry
 	r := e.rib
 	if !f.Peer.IsValid() {

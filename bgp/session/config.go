@@ -35,7 +35,7 @@ type Config struct {
 	TTLSecurity uint8
 	// Password is the key of TCP MD5 signatures (RFC 2385); empty: none. For
 	// the peer's connections the Listener needs it, too.
-	Password Password
+	Password bgp.Password
 
 	Hold         time.Duration // offered; zero: bgp.DefaultHold; NoHold: none
 	MinHold      time.Duration // an OPEN that makes it less, or none, is refused; zero: any will do
@@ -54,30 +54,6 @@ const NoHold time.Duration = -1
 
 // minSendHold is the default of RFC 9687 §5.
 const minSendHold = 8 * time.Minute
-
-// Password does not show itself when printed.
-type Password string
-
-// String says only whether there is one.
-func (p Password) String() string {
-	if p == "" {
-		return "none"
-	}
-	return "hidden"
-}
-
-// GoString is String, for %#v.
-func (p Password) GoString() string { return p.String() }
-
-// MarshalText is String, for loggers that encode.
-func (p Password) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
-
-func (p Password) check() error {
-	if len(p) > unix.TCP_MD5SIG_MAXKEYLEN {
-		return fmt.Errorf("password of %d octets, the kernel takes %d at most", len(p), unix.TCP_MD5SIG_MAXKEYLEN)
-	}
-	return nil
-}
 
 // withDefaults is c with its zero values filled in.
 func (c Config) withDefaults() Config {
@@ -116,7 +92,7 @@ func (c Config) Check() error {
 	bad(c.Keepalive < 0 || c.ConnectRetry < 0 || c.SendHold < 0 || c.MinHold < 0, "a time is negative")
 	bad(c.TTLSecurity > 0 && c.Multihop > 0, "TTL security and multihop exclude each other")
 	bad(len(c.Device) >= unix.IFNAMSIZ, "device %q has too long a name", c.Device)
-	errs = append(errs, c.Password.check())
+	errs = append(errs, c.Password.Check())
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("session %s with %s: %w", c.Name, c.Peer, err)
 	}

@@ -53,10 +53,10 @@ type engine struct {
 
 func newEngine(t testing.TB) *engine {
 	return &engine{t: t, caps: wire.Capabilities{
-		Multiprotocol: true, Families: wire.FamiliesOf(bgp.IPv4Unicast, bgp.IPv6Unicast),
+		Multiprotocol: true, Families: bgp.FamiliesOf(bgp.IPv4Unicast, bgp.IPv6Unicast),
 		RouteRefresh: true, EnhancedRefresh: true, ExtendedMessage: true,
 		GracefulRestart: &wire.GracefulRestart{
-			Notification: true, Time: 2 * time.Minute, Families: wire.FamiliesOf(bgp.IPv4Unicast),
+			Notification: true, Time: 2 * time.Minute, Families: bgp.FamiliesOf(bgp.IPv4Unicast),
 		},
 	}}
 }

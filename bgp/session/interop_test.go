@@ -96,11 +96,11 @@ func TestBIRD(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := newEngine(t)
-	e.caps.AddPathSend = wire.FamiliesOf(bgp.IPv4Unicast)
+	e.caps.AddPathSend = bgp.FamiliesOf(bgp.IPv4Unicast)
 	p := u.peer(u.config(64512), e)
 	established(t, p, e, 1)
 	n := p.Status().Negotiated
-	if n.Families != wire.FamiliesOf(bgp.IPv4Unicast, bgp.IPv6Unicast) || !n.ExtendedMessage || !n.EnhancedRefresh ||
+	if n.Families != bgp.FamiliesOf(bgp.IPv4Unicast, bgp.IPv6Unicast) || !n.ExtendedMessage || !n.EnhancedRefresh ||
 		!n.GracefulRestart || !n.AddPathSend.Has(bgp.IPv4Unicast) || n.RouterID != routerAddr || n.Keepalive != time.Second {
 		t.Errorf("negotiated %+v", n)
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/projectvrouter/vrouter/bgp"
 )
 
 // Lookup finds the session that a connection is for; nil: none, and it is
@@ -30,7 +32,7 @@ type Listener struct {
 	refused   atomic.Uint64
 
 	mu   sync.Mutex // guards keys, and the kernel's with them
-	keys map[netip.Prefix]Password
+	keys map[netip.Prefix]bgp.Password
 }
 
 // Listen listens on an address; an unspecified one means all of its family. The
@@ -57,7 +59,7 @@ func (t *Transport) Listen(ctx context.Context, at netip.AddrPort, lookup Lookup
 	s := &Listener{
 		transport: t, lookup: lookup, tcp: l.(*net.TCPListener),
 		log: t.log.With("address", at.String()), done: make(chan struct{}),
-		keys: make(map[netip.Prefix]Password),
+		keys: make(map[netip.Prefix]bgp.Password),
 	}
 	go s.run()
 	return s, nil
@@ -72,9 +74,9 @@ func (l *Listener) Refused() uint64 { return l.refused.Load() }
 // SetKey sets the TCP MD5 key of peers in p, where the longest prefix counts;
 // without a password it removes it. Connections that exist, and the keys of
 // others, stay as they are. The same again changes nothing.
-func (l *Listener) SetKey(p netip.Prefix, w Password) error {
+func (l *Listener) SetKey(p netip.Prefix, w bgp.Password) error {
 	p = p.Masked()
-	if err := w.check(); err != nil {
+	if err := w.Check(); err != nil {
 		return fmt.Errorf("set key of %s: %w", p, err)
 	}
 	l.mu.Lock()

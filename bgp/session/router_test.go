@@ -43,7 +43,7 @@ func TestOpenRefused(t *testing.T) {
 		},
 		"role": {
 			config: func(c *Config) { c.PeerAS = 0 },
-			open:   func(o *wire.Open) { o.AS, o.Capabilities.Role = 65000, wire.RoleProvider },
+			open:   func(o *wire.Open) { o.AS, o.Capabilities.Role = 65000, bgp.RoleProvider },
 			want:   wire.Notification{Code: wire.OpenError, Subcode: wire.RoleMismatch},
 		},
 		"no role": {
@@ -64,7 +64,7 @@ func TestOpenRefused(t *testing.T) {
 			}
 			n, p, e := expecting(t, changes...)
 			e.mu.Lock()
-			e.caps.Role = wire.RoleProvider // counts between two ASes only
+			e.caps.Role = bgp.RoleProvider // counts between two ASes only
 			e.mu.Unlock()
 			r := dialRouter(t, n, "127.0.0.9")
 			if c.open == nil {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/projectvrouter/vrouter/bgp"
 )
 
 // classCS6 is DSCP CS6, network control, as the octet of the IP header (RFC
@@ -60,7 +62,7 @@ func keyOf(a netip.Addr) netip.Prefix {
 }
 
 // setKey sets the TCP MD5 key for peers in p; without a password it removes it.
-func setKey(fd int, p netip.Prefix, w Password) error {
+func setKey(fd int, p netip.Prefix, w bgp.Password) error {
 	// Prefixlen with its flag even for one address: the kernel then holds
 	// both forms in one list, and finds the longest.
 	sig := unix.TCPMD5Sig{Flags: unix.TCP_MD5SIG_FLAG_PREFIX, Prefixlen: uint8(p.Bits())}

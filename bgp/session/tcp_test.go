@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/projectvrouter/vrouter/bgp"
 )
 
 func TestPasswordIsNotPrinted(t *testing.T) {
@@ -17,19 +19,19 @@ func TestPasswordIsNotPrinted(t *testing.T) {
 			t.Errorf("%s: %s", format, s)
 		}
 	}
-	if s := Password("").String(); s != "none" {
+	if s := bgp.Password("").String(); s != "none" {
 		t.Error(s)
 	}
 }
 
 // keyed gives both ends of a session a password, with the key of each on the
 // other's listener.
-func keyed(t *testing.T, na, nb *node, wa, wb Password) (a, b *Peer, ea, eb *engine) {
+func keyed(t *testing.T, na, nb *node, wa, wb bgp.Password) (a, b *Peer, ea, eb *engine) {
 	t.Helper()
 	ea, eb = newEngine(t), newEngine(t)
 	ca, cb := na.config(nb), nb.config(na)
 	ca.Password, cb.Password = wa, wb
-	for n, w := range map[*node]Password{na: wa, nb: wb} {
+	for n, w := range map[*node]bgp.Password{na: wa, nb: wb} {
 		o := na
 		if n == na {
 			o = nb
@@ -70,7 +72,7 @@ func TestMD5KeyChange(t *testing.T) {
 	ac, _, eac, eca := keyed(t, na, nc, "three", "three")
 	eventually(t, "both sessions", func() bool { return eab.up() && eba.up() && eac.up() && eca.up() })
 	before := ac.Status()
-	for _, w := range []Password{"two", ""} {
+	for _, w := range []bgp.Password{"two", ""} {
 		stopped(t, ab, nil)
 		stopped(t, ba, nil)
 		ab, ba, eab, eba = keyed(t, na, nb, w, w)
@@ -97,7 +99,7 @@ func TestMD5Prefix(t *testing.T) {
 	na.peer(ca, ea)
 	nb.peer(cb, eb)
 	eventually(t, "both up", func() bool { return ea.up() && eb.up() })
-	if err := na.listener.SetKey(netip.MustParsePrefix("127.0.0.0/24"), Password(strings.Repeat("x", 81))); err == nil {
+	if err := na.listener.SetKey(netip.MustParsePrefix("127.0.0.0/24"), bgp.Password(strings.Repeat("x", 81))); err == nil {
 		t.Error("a password of 81 octets is taken")
 	}
 }

@@ -79,11 +79,11 @@ func (c *Capabilities) addFamily(f FamilyCode) {
 // setRole takes the role of the wire. Two that differ are a mismatch (RFC 9234
 // §4.2); one that has no name is none.
 func (c *Capabilities) setRole(v uint8) error {
-	role := RoleNone
-	if v <= uint8(RolePeer-RoleProvider) {
-		role = RoleProvider + Role(v)
+	role := bgp.RoleNone
+	if v <= uint8(bgp.RolePeer-bgp.RoleProvider) {
+		role = bgp.RoleProvider + bgp.Role(v)
 	}
-	if c.Role != RoleNone && c.Role != role {
+	if c.Role != bgp.RoleNone && c.Role != role {
 		return openError(RoleMismatch)
 	}
 	c.Role = role
@@ -181,8 +181,8 @@ func (c Capabilities) append(b []byte) ([]byte, error) {
 	if c.ExtendedNextHop {
 		b = append(b, capExtendedNextHop, 6, 0, afiIPv4, 0, safiUnicast, 0, afiIPv6)
 	}
-	if c.Role != RoleNone {
-		b = append(b, capRole, 1, byte(c.Role-RoleProvider))
+	if c.Role != bgp.RoleNone {
+		b = append(b, capRole, 1, byte(c.Role-bgp.RoleProvider))
 	}
 	if c.FourByteAS {
 		b = binary.BigEndian.AppendUint32(append(b, capFourByteAS, 4), c.AS)

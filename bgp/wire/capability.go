@@ -10,7 +10,7 @@ import (
 // which means IPv4 unicast and nothing else.
 type Capabilities struct {
 	Multiprotocol bool         // any family was named; else IPv4 unicast is meant
-	Families      Families     // RFC 4760 §8
+	Families      bgp.Families // RFC 4760 §8
 	Others        []FamilyCode // named, and not spoken here
 
 	FourByteAS bool   // RFC 6793 §4.1
@@ -24,9 +24,9 @@ type Capabilities struct {
 
 	// AddPathReceive and AddPathSend are the families in which path
 	// identifiers are understood and wanted to be sent (RFC 7911 §4).
-	AddPathReceive, AddPathSend Families
+	AddPathReceive, AddPathSend bgp.Families
 
-	Role Role // RFC 9234 §4.1
+	Role bgp.Role // RFC 9234 §4.1
 
 	GracefulRestart *GracefulRestart // nil: not capable
 	// LongLived is by family; it means nothing without GracefulRestart (RFC
@@ -41,8 +41,8 @@ type GracefulRestart struct {
 	Restarting   bool          // R: the speaker has restarted
 	Notification bool          // N: it honours RFC 8538
 	Time         time.Duration // whole seconds up to 4095
-	Families     Families      // none: it only helps others
-	Forwarding   Families      // F: of these the forwarding state was kept
+	Families     bgp.Families  // none: it only helps others
+	Forwarding   bgp.Families  // F: of these the forwarding state was kept
 }
 
 // LongLived is one family of the long-lived graceful restart capability (RFC
@@ -51,53 +51,6 @@ type LongLived struct {
 	Family     bgp.Family
 	Forwarding bool          // F
 	Time       time.Duration // whole seconds up to 2^24-1
-}
-
-// Role is a BGP role, that of the one who sends it (RFC 9234 §4.1).
-type Role uint8
-
-// The roles. The zero Role is none.
-const (
-	RoleNone Role = iota
-	RoleProvider
-	RoleRouteServer
-	RoleRouteServerClient
-	RoleCustomer
-	RolePeer
-)
-
-// String is the name of r in RFC 9234; empty for RoleNone.
-func (r Role) String() string {
-	switch r {
-	case RoleProvider:
-		return "Provider"
-	case RoleRouteServer:
-		return "RS"
-	case RoleRouteServerClient:
-		return "RS-Client"
-	case RoleCustomer:
-		return "Customer"
-	case RolePeer:
-		return "Peer"
-	}
-	return ""
-}
-
-// fits reports whether r and the peer's role belong together (RFC 9234 §4.2).
-func (r Role) fits(peer Role) bool {
-	switch r {
-	case RoleProvider:
-		return peer == RoleCustomer
-	case RoleCustomer:
-		return peer == RoleProvider
-	case RoleRouteServer:
-		return peer == RoleRouteServerClient
-	case RoleRouteServerClient:
-		return peer == RoleRouteServer
-	case RolePeer:
-		return peer == RolePeer
-	}
-	return false
 }
 
 // Codes of capabilities (IANA).
@@ -128,7 +81,7 @@ func (c Capabilities) Names() []string {
 	add(c.RouteRefresh, "route-refresh")
 	add(c.ExtendedNextHop, "extended-nexthop")
 	add(c.ExtendedMessage, "extended-message")
-	add(c.Role != RoleNone, "role")
+	add(c.Role != bgp.RoleNone, "role")
 	add(c.GracefulRestart != nil, "graceful-restart")
 	add(c.FourByteAS, "4-octet-as")
 	add(c.AddPathReceive|c.AddPathSend != 0, "add-path")

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/projectvrouter/vrouter/bgp"
 )
@@ -43,46 +42,3 @@ func (c FamilyCode) Family() bgp.Family {
 
 // String is the numbers, as "afi 25 safi 70".
 func (c FamilyCode) String() string { return fmt.Sprintf("afi %d safi %d", c.AFI, c.SAFI) }
-
-// Families is a set of families.
-type Families uint8
-
-// FamiliesOf is the set of f.
-func FamiliesOf(f ...bgp.Family) Families {
-	var s Families
-	for _, one := range f {
-		s = s.With(one)
-	}
-	return s
-}
-
-// Has reports whether f is in s; the zero Family never is.
-func (s Families) Has(f bgp.Family) bool { return f != 0 && s&(1<<f) != 0 }
-
-// With is s and f.
-func (s Families) With(f bgp.Family) Families {
-	if f == 0 {
-		return s
-	}
-	return s | 1<<f
-}
-
-// All is the families of s, IPv4 first.
-func (s Families) All() []bgp.Family {
-	var all []bgp.Family
-	for _, f := range [...]bgp.Family{bgp.IPv4Unicast, bgp.IPv6Unicast} {
-		if s.Has(f) {
-			all = append(all, f)
-		}
-	}
-	return all
-}
-
-// String is the names, as "ipv4,ipv6".
-func (s Families) String() string {
-	var names []string
-	for _, f := range s.All() {
-		names = append(names, f.String())
-	}
-	return strings.Join(names, ",")
-}

@@ -88,7 +88,7 @@ func fuzzOptions(b byte) Options {
 		o.AddPath = both
 	}
 	if b&16 != 0 {
-		o.Families = FamiliesOf(bgp.IPv4Unicast)
+		o.Families = bgp.FamiliesOf(bgp.IPv4Unicast)
 	}
 	return o
 }

@@ -15,7 +15,7 @@ var (
 	addr   = netip.MustParseAddr
 	prefix = netip.MustParsePrefix
 
-	both     = FamiliesOf(bgp.IPv4Unicast, bgp.IPv6Unicast)
+	both     = bgp.FamiliesOf(bgp.IPv4Unicast, bgp.IPv6Unicast)
 	internal = Options{FourByteAS: true, Families: both}
 	external = Options{FourByteAS: true, Families: both, External: true}
 )

@@ -118,7 +118,7 @@ func speak(t *testing.T, from *lab.Host, to string, as uint32) *speaker {
 	t.Helper()
 	open := fullOpen()
 	open.AS, open.RouterID = as, addr("10.0.0.1")
-	open.Capabilities.Role, open.Capabilities.Others, open.Capabilities.AddPathSend = RoleNone, nil, both
+	open.Capabilities.Role, open.Capabilities.Others, open.Capabilities.AddPathSend = bgp.RoleNone, nil, both
 	open.Capabilities.GracefulRestart.Restarting = false
 	b, err := AppendOpen(nil, open)
 	if err != nil {
@@ -232,7 +232,7 @@ func (s *speaker) read(t *testing.T, r *Reader) {
 	t.Helper()
 	var u Update
 	// FRR ends the RIB before static routes have come to it.
-	for ended := Families(0); ended != both || len(s.told) < len(birdAndFRR); {
+	for ended := bgp.Families(0); ended != both || len(s.told) < len(birdAndFRR); {
 		m := next(t, r)
 		if m.Type != TypeUpdate {
 			continue

@@ -10,7 +10,7 @@ import (
 type Negotiated struct {
 	PeerAS   uint32
 	External bool
-	Families Families
+	Families bgp.Families
 	// HoldTime is the lesser of both; zero: no KEEPALIVEs, no hold timer (RFC
 	// 4271 §4.2).
 	HoldTime time.Duration
@@ -21,7 +21,7 @@ type Negotiated struct {
 	ExtendedMessage bool
 	ExtendedNextHop bool
 
-	AddPathReceive, AddPathSend Families
+	AddPathReceive, AddPathSend bgp.Families
 
 	GracefulRestart bool // both are capable; see the peer's Capabilities
 	Notification    bool // of RFC 8538 §3
@@ -62,16 +62,16 @@ func Negotiate(local, peer Open, strict bool) (Negotiated, error) {
 		}
 		return n, openError(UnsupportedCapability, wanted...)
 	}
-	if n.External && l.Role != RoleNone && !l.Role.fits(p.Role) && (strict || p.Role != RoleNone) {
+	if n.External && l.Role != bgp.RoleNone && !l.Role.Fits(p.Role) && (strict || p.Role != bgp.RoleNone) {
 		return n, openError(RoleMismatch)
 	}
 	return n, nil
 }
 
 // families is what c carries: IPv4 unicast if it names none (RFC 4760 §8).
-func (c Capabilities) families() Families {
+func (c Capabilities) families() bgp.Families {
 	if c.Families == 0 && !c.Multiprotocol {
-		return FamiliesOf(bgp.IPv4Unicast)
+		return bgp.FamiliesOf(bgp.IPv4Unicast)
 	}
 	return c.Families
 }

@@ -14,8 +14,8 @@ func fullOpen() Open {
 	return Open{AS: 4200000000, HoldTime: 90 * time.Second, RouterID: addr("192.0.2.1"), Capabilities: Capabilities{
 		Multiprotocol: true, Families: both, Others: []FamilyCode{{AFI: 25, SAFI: 70}}, FourByteAS: true, AS: 4200000000,
 		RouteRefresh: true, EnhancedRefresh: true, ExtendedMessage: true, ExtendedNextHop: true,
-		AddPathReceive: both, AddPathSend: FamiliesOf(bgp.IPv6Unicast), Role: RolePeer,
-		GracefulRestart: &GracefulRestart{Restarting: true, Notification: true, Time: 4095 * time.Second, Families: both, Forwarding: FamiliesOf(bgp.IPv4Unicast)},
+		AddPathReceive: both, AddPathSend: bgp.FamiliesOf(bgp.IPv6Unicast), Role: bgp.RolePeer,
+		GracefulRestart: &GracefulRestart{Restarting: true, Notification: true, Time: 4095 * time.Second, Families: both, Forwarding: bgp.FamiliesOf(bgp.IPv4Unicast)},
 		LongLived:       []LongLived{{Family: bgp.IPv4Unicast, Forwarding: true, Time: 16777215 * time.Second}, {Family: bgp.IPv6Unicast}},
 	}}
 }
@@ -121,9 +121,9 @@ func TestParseCapabilities(t *testing.T) {
 		45 08 0001 01 03 0002 01 04  05 0c 0001 0001 0002 0001 0080 0002
 		40 02 0078  40 06 8078 0002 01 80  47 0e 0001 01 00 00000a 0001 01 80 00000b`))
 	want := Capabilities{
-		Multiprotocol: true, Families: FamiliesOf(bgp.IPv4Unicast), Others: []FamilyCode{{25, 70}}, Unknown: []uint8{0x49},
-		AddPathReceive: FamiliesOf(bgp.IPv4Unicast), AddPathSend: FamiliesOf(bgp.IPv4Unicast), ExtendedNextHop: true,
-		GracefulRestart: &GracefulRestart{Restarting: true, Time: 120 * time.Second, Families: FamiliesOf(bgp.IPv6Unicast), Forwarding: FamiliesOf(bgp.IPv6Unicast)},
+		Multiprotocol: true, Families: bgp.FamiliesOf(bgp.IPv4Unicast), Others: []FamilyCode{{25, 70}}, Unknown: []uint8{0x49},
+		AddPathReceive: bgp.FamiliesOf(bgp.IPv4Unicast), AddPathSend: bgp.FamiliesOf(bgp.IPv4Unicast), ExtendedNextHop: true,
+		GracefulRestart: &GracefulRestart{Restarting: true, Time: 120 * time.Second, Families: bgp.FamiliesOf(bgp.IPv6Unicast), Forwarding: bgp.FamiliesOf(bgp.IPv6Unicast)},
 		LongLived:       []LongLived{{Family: bgp.IPv4Unicast, Forwarding: true, Time: 11 * time.Second}},
 	}
 	if err != nil || !reflect.DeepEqual(c, want) {
@@ -136,12 +136,12 @@ func TestParseCapabilities(t *testing.T) {
 
 func TestNegotiate(t *testing.T) {
 	a, b := fullOpen(), fullOpen()
-	b.AS, b.HoldTime, b.Capabilities.AddPathReceive = 65001, 30*time.Second, FamiliesOf(bgp.IPv4Unicast)
+	b.AS, b.HoldTime, b.Capabilities.AddPathReceive = 65001, 30*time.Second, bgp.FamiliesOf(bgp.IPv4Unicast)
 	n, err := Negotiate(a, b, true)
 	want := Negotiated{
 		PeerAS: 65001, External: true, Families: both, HoldTime: 30 * time.Second,
 		FourByteAS: true, RouteRefresh: true, EnhancedRefresh: true, ExtendedMessage: true, ExtendedNextHop: true,
-		AddPathReceive: FamiliesOf(bgp.IPv6Unicast), AddPathSend: 0,
+		AddPathReceive: bgp.FamiliesOf(bgp.IPv6Unicast), AddPathSend: 0,
 		GracefulRestart: true, Notification: true, LongLived: true,
 	}
 	if err != nil || n != want {
@@ -150,7 +150,7 @@ func TestNegotiate(t *testing.T) {
 	// A peer without capabilities speaks IPv4 with two octets.
 	old := Open{AS: 65001, HoldTime: 0, RouterID: addr("192.0.2.2")}
 	n, err = Negotiate(a, old, false)
-	if want := (Negotiated{PeerAS: 65001, External: true, Families: FamiliesOf(bgp.IPv4Unicast)}); err != nil || n != want {
+	if want := (Negotiated{PeerAS: 65001, External: true, Families: bgp.FamiliesOf(bgp.IPv4Unicast)}); err != nil || n != want {
 		t.Errorf("%v\n%+v", err, n)
 	}
 	if f := n.Form(); !f.TwoByteAS || f.Max != MaxMessage {
@@ -164,18 +164,18 @@ func TestNegotiate(t *testing.T) {
 		}
 	}
 	six := fullOpen()
-	six.Capabilities.Families = FamiliesOf(bgp.IPv6Unicast)
+	six.Capabilities.Families = bgp.FamiliesOf(bgp.IPv6Unicast)
 	refuse("no family in common", six, old, false, "2/7 010400020001")
 	refuse("our own identifier", a, a, false, "2/3 ")
 	refuse("no role, strictly", a, old, true, "2/11 ")
 	provider := fullOpen()
-	provider.Capabilities.Role = RoleProvider
+	provider.Capabilities.Role = bgp.RoleProvider
 	refuse("roles", provider, b, false, "2/11 ")
-	for local, peer := range map[Role]Role{
-		RoleProvider: RoleCustomer, RoleCustomer: RoleProvider, RolePeer: RolePeer,
-		RoleRouteServer: RoleRouteServerClient, RoleRouteServerClient: RoleRouteServer,
+	for local, peer := range map[bgp.Role]bgp.Role{
+		bgp.RoleProvider: bgp.RoleCustomer, bgp.RoleCustomer: bgp.RoleProvider, bgp.RolePeer: bgp.RolePeer,
+		bgp.RoleRouteServer: bgp.RoleRouteServerClient, bgp.RoleRouteServerClient: bgp.RoleRouteServer,
 	} {
-		if !local.fits(peer) {
+		if !local.Fits(peer) {
 			t.Errorf("%s with %s", local, peer)
 		}
 	}

@@ -12,10 +12,10 @@ import (
 
 // Form is how UPDATEs for a session are to be written.
 type Form struct {
-	TwoByteAS       bool     // the peer knows no four-octet AS numbers
-	ExtendedNextHop bool     // IPv4 prefixes may have IPv6 next hops (RFC 8950)
-	AddPath         Families // their prefixes have path identifiers
-	Max             int      // longest message; zero: MaxMessage
+	TwoByteAS       bool         // the peer knows no four-octet AS numbers
+	ExtendedNextHop bool         // IPv4 prefixes may have IPv6 next hops (RFC 8950)
+	AddPath         bgp.Families // their prefixes have path identifiers
+	Max             int          // longest message; zero: MaxMessage
 }
 
 // ErrTooLarge says that attributes leave no room for a prefix in a message.

@@ -159,7 +159,7 @@ func rules() []verdictCase {
 		{name: "MP_REACH of another family", attrs: with(attr(0x80, 14, 0, 25, 70, 4, 1, 2, 3, 4, 0, 99)), action: AttributeDiscard, about: AttrMPReach},
 		{name: "MP_UNREACH of another family", attrs: with(attr(0x80, 15, 0, 1, 128, 99)), action: AttributeDiscard, about: AttrMPUnreach},
 		{name: "only another family, in error", body: update(nil, [][]byte{wrong, asPath, attr(0x80, 14, 0, 25, 70, 4, 1, 2, 3, 4, 0, 99)}), action: TreatAsWithdraw, about: AttrOrigin, subcode: InvalidOrigin},
-		{name: "family not negotiated", attrs: with(reach6), opts: Options{FourByteAS: true, Families: FamiliesOf(bgp.IPv4Unicast)}, action: AttributeDiscard, about: AttrMPReach},
+		{name: "family not negotiated", attrs: with(reach6), opts: Options{FourByteAS: true, Families: bgp.FamiliesOf(bgp.IPv4Unicast)}, action: AttributeDiscard, about: AttrMPReach},
 		{name: "unknown well-known", attrs: with(attr(0x40, 99, 1)), action: SessionReset, about: 99, subcode: UnrecognizedWellKnown, data: attr(0x40, 99, 1)},
 		{name: "unknown not transitive", attrs: with(attr(0x80, 99, 1)), action: OK},
 		{name: "unknown, partial", attrs: with(attr(0xe0, 99, 1)), action: OK},

@@ -8,11 +8,11 @@ import (
 
 // Options are how the UPDATEs of a session are to be read.
 type Options struct {
-	External        bool     // the peer is of another AS
-	FourByteAS      bool     // both ends have RFC 6793
-	Families        Families // negotiated; others are passed over
-	AddPath         Families // of them with path identifiers
-	ExtendedNextHop bool     // IPv4 prefixes may have IPv6 next hops (RFC 8950)
+	External        bool         // the peer is of another AS
+	FourByteAS      bool         // both ends have RFC 6793
+	Families        bgp.Families // negotiated; others are passed over
+	AddPath         bgp.Families // of them with path identifiers
+	ExtendedNextHop bool         // IPv4 prefixes may have IPv6 next hops (RFC 8950)
 }
 
 // Update is an UPDATE message taken apart. All of it lies in the buffer of the

@@ -50,7 +50,7 @@ func TestUpdate(t *testing.T) {
 			"+ fd00::/16\n  " + hex.EncodeToString(good6)},
 		{"path identifiers", update([]byte{0, 0, 0, 7, 8, 10}, [][]byte{good}, 0, 0, 1, 0, 24, 10, 0, 0), ids,
 			"- 10.0.0.0/8 id 7\n+ 10.0.0.0/24 id 256\n  " + hex.EncodeToString(good)},
-		{"ipv6 only, ipv4 passed over", update(nlri, [][]byte{reach6, good}, nlri...), Options{FourByteAS: true, Families: FamiliesOf(bgp.IPv6Unicast)},
+		{"ipv6 only, ipv4 passed over", update(nlri, [][]byte{reach6, good}, nlri...), Options{FourByteAS: true, Families: bgp.FamiliesOf(bgp.IPv6Unicast)},
 			"+ fd00::/16\n  " + hex.EncodeToString(good6)},
 		{"end of ipv4", []byte{0, 0, 0, 0}, internal, "end of ipv4"},
 		{"end of ipv4, by MP_UNREACH", update(nil, [][]byte{attr(0x80, 15, 0, 1, 1)}), internal, "end of ipv4"},

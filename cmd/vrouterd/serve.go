@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/projectvrouter/vrouter/bgp"
-	"github.com/projectvrouter/vrouter/bgp/gobgp"
+	"github.com/projectvrouter/vrouter/bgp/engine"
 	"github.com/projectvrouter/vrouter/fib"
 	"github.com/projectvrouter/vrouter/fib/rtnetlink"
 	"github.com/projectvrouter/vrouter/internal/agent"
@@ -60,7 +60,7 @@ func serve(ctx context.Context, cfg config.Config, role string) (err error) {
 
 	health := telemetry.NewHealth(agent.Conditions()...)
 	opts := agent.Options{
-		Store: db, LeaseTTL: cfg.Store.LeaseTTL, Speaker: gobgp.New(log.Named("bgp")), BGP: bgpOptions(cfg),
+		Store: db, LeaseTTL: cfg.Store.LeaseTTL, Speaker: engine.New(log.Named("bgp")), BGP: bgpOptions(cfg),
 		Copy: known, CopyPath: cfg.Store.CopyFile, Levels: levels, Health: health, Logger: log.Named("agent"),
 	}
 	var tasks []task

@@ -69,17 +69,17 @@ func TestComplete(t *testing.T) {
 		want bool
 	}{
 		{"unknown", bgp.PeerState{}, false},
-		{"down", bgp.PeerState{State: bgp.Active, EndOfRIB: true}, false},
-		{"has told all", bgp.PeerState{State: bgp.Established, EndOfRIB: true}, true},
+		{"down", bgp.PeerState{State: bgp.Active, EndOfRIB: bgp.FamiliesOf(bgp.IPv4Unicast)}, false},
+		{"has told all", bgp.PeerState{State: bgp.Established, EndOfRIB: bgp.FamiliesOf(bgp.IPv4Unicast)}, true},
 		{"still tells", bgp.PeerState{State: bgp.Established, GracefulRestart: bgp.GracefulRestart{Negotiated: true}, Since: now.Add(-time.Hour)}, false},
 		{"restarts itself, tells still", bgp.PeerState{State: bgp.Established, GracefulRestart: bgp.GracefulRestart{Negotiated: true, Restarting: true}}, false},
-		{"restarts itself, told all", bgp.PeerState{State: bgp.Established, EndOfRIB: true, GracefulRestart: bgp.GracefulRestart{Negotiated: true, Restarting: true}}, true},
+		{"restarts itself, told all", bgp.PeerState{State: bgp.Established, EndOfRIB: bgp.FamiliesOf(bgp.IPv4Unicast), GracefulRestart: bgp.GracefulRestart{Negotiated: true, Restarting: true}}, true},
 		{"restarts itself, and is down", bgp.PeerState{State: bgp.Active, GracefulRestart: bgp.GracefulRestart{Restarting: true}}, false},
 		{"without graceful restart, up now", bgp.PeerState{State: bgp.Established, Since: now.Add(-silence + time.Second)}, false},
 		{"without graceful restart, silent", bgp.PeerState{State: bgp.Established, Since: now.Add(-silence)}, true},
 		{"without graceful restart, tells", bgp.PeerState{State: bgp.Established, Since: now.Add(-time.Hour), LastUpdate: now.Add(-time.Second)}, false},
 	} {
-		if got := complete(c.p, now); got != c.want {
+		if got := complete(c.p, bgp.IPv4Unicast, now); got != c.want {
 			t.Errorf("%s: %t, want %t", c.name, got, c.want)
 		}
 	}

@@ -99,7 +99,7 @@ func (a *Agent) Routes(ctx context.Context, within netip.Prefix, yield func([]*v
 		}
 		return r
 	}
-	for e := range a.opts.Speaker.Routes(bgp.Filter{Within: within}) {
+	for e := range a.opts.Speaker.Routes(bgp.Query{Within: within}) {
 		r := at(e.Prefix)
 		if e.Own {
 			r.Advertised = e.Best
@@ -109,7 +109,7 @@ func (a *Agent) Routes(ctx context.Context, within netip.Prefix, yield func([]*v
 	}
 	if a.opts.Table != nil {
 		for _, s := range a.opts.Table.States() {
-			if (bgp.Filter{Within: within}).Match(s.Prefix, netip.Addr{}) {
+			if (bgp.Query{Within: within}).Match(s.Prefix, netip.Addr{}) {
 				a.fillRoute(at(s.Prefix), s)
 			}
 		}
@@ -206,10 +206,10 @@ func peerMessage(p bgp.PeerState) *vrouterv1.Peer {
 	s := p.Session
 	m := &vrouterv1.Peer{
 		Name: s.Name, Address: s.Peer.String(), Type: peerType(s.Kind), AsNumber: s.PeerAS, LocalAsNumber: s.LocalAS,
-		State: p.State.String(), Since: timestamppb.New(p.Since), Family: familyName(s.Family),
+		State: p.State.String(), Since: timestamppb.New(p.Since), Family: familyName(bgp.FamilyOf(s.Peer)),
 		PrefixesReceived: int64(p.Received), PrefixesAccepted: int64(p.Accepted), PrefixesAdvertised: int64(p.Advertised),
 		LastError: p.LastError, HoldTime: durationpb.New(p.Hold), KeepaliveTime: durationpb.New(p.Keepalive),
-		Capabilities: p.Capabilities, EndOfRib: p.EndOfRIB, ReflectorClient: s.ReflectorClient, Node: s.PeerNode,
+		Capabilities: p.Capabilities, EndOfRib: p.EndOfRIB == s.Carried(), ReflectorClient: s.ReflectorClient, Node: s.PeerNode,
 	}
 	if p.RouterID.IsValid() {
 		m.RouterId = p.RouterID.String()

@@ -123,13 +123,13 @@ func (c collector) counter(d *prometheus.Desc, value float64, labels ...string) 
 }
 
 func (c collector) peer(d descriptions, p bgp.PeerState) {
-	labels := []string{p.Session.Name, p.Session.Peer.String(), p.Session.Family.String()}
+	labels := []string{p.Session.Name, p.Session.Peer.String(), p.Session.Carried().String()}
 	c.gauge(d.peerUp, one(p.State == bgp.Established), labels...)
 	c.counter(d.peerTransitions, float64(p.Established), labels...)
 	c.gauge(d.received, float64(p.Received), labels...)
 	c.gauge(d.accepted, float64(p.Accepted), labels...)
 	c.gauge(d.advertised, float64(p.Advertised), labels...)
-	c.gauge(d.endOfRIB, one(p.EndOfRIB), labels...)
+	c.gauge(d.endOfRIB, one(p.EndOfRIB == p.Session.Carried()), labels...)
 	c.gauge(d.stale, float64(p.GracefulRestart.Stale), labels...)
 }
 

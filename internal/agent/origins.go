@@ -86,7 +86,7 @@ func (o *origins) contested(p netip.Prefix) bool {
 	if o.rivals.watch(p) {
 		return true
 	}
-	for e := range o.speaker.Routes(bgp.Filter{Within: p}) {
+	for e := range o.speaker.Routes(bgp.Query{Within: p}) {
 		if !e.Own && e.Prefix == p && e.Refused == "" {
 			return true
 		}

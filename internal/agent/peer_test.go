@@ -42,7 +42,7 @@ func (r *rig) peer() *host2 {
 func (p *host2) connect() {
 	p.r.t.Helper()
 	err := p.SetSessions([]bgp.Session{{
-		Name: "host1", Family: bgp.IPv4Unicast, Peer: netip.MustParseAddr("192.0.2.1"),
+		Name: "host1", Peer: netip.MustParseAddr("192.0.2.1"),
 		Local: netip.MustParseAddr(addr2), PeerAS: resource.DefaultASNumber,
 	}})
 	if err != nil {
@@ -76,7 +76,7 @@ func (p *host2) withdraw(prefixes ...string) {
 
 // heard is the LOCAL_PREF with which a prefix came from host1; 0: it did not.
 func (p *host2) heard(prefix string) uint32 {
-	for e := range p.Routes(bgp.Filter{Within: pfx(prefix), Peer: netip.MustParseAddr("192.0.2.1")}) {
+	for e := range p.Routes(bgp.Query{Within: pfx(prefix), Peer: netip.MustParseAddr("192.0.2.1")}) {
 		return e.LocalPref
 	}
 	return 0

@@ -210,7 +210,7 @@ func (r *rig) routes() string {
 func (r *rig) wantOwn(want ...string) {
 	r.t.Helper()
 	got := []string{}
-	for e := range r.speaker.Routes(bgp.Filter{}) {
+	for e := range r.speaker.Routes(bgp.Query{}) {
 		if e.Own {
 			got = append(got, fmt.Sprintf("%s %d", e.Prefix, e.LocalPref))
 		}
@@ -341,7 +341,9 @@ type recorder struct {
 func (r *recorder) Peers() []bgp.PeerState {
 	list := r.Speaker.Peers()
 	for i := range list {
-		list[i].EndOfRIB = list[i].EndOfRIB && !r.silent.Load()
+		if r.silent.Load() {
+			list[i].EndOfRIB = 0
+		}
 	}
 	return list
 }

@@ -77,22 +77,22 @@ func (s *sweep) missing(family bgp.Family) int {
 	}
 	n := 0
 	for _, w := range wanted {
-		if w.Family == family && !complete(states[w.Name], time.Now()) {
+		if w.Carried().Has(family) && !complete(states[w.Name], family, time.Now()) {
 			n++
 		}
 	}
 	return n
 }
 
-// complete reports whether a peer counts as having told everything. One that
+// complete reports whether a peer counts as having told everything of family. One that
 // restarts itself is no exception: RFC 4724 §4.1 lets nobody wait for it with
 // what is advertised, but what it gave must not go before it could tell it
 // again. FRR says so of itself for two minutes after each start.
-func complete(p bgp.PeerState, now time.Time) bool {
+func complete(p bgp.PeerState, family bgp.Family, now time.Time) bool {
 	switch {
 	case p.State != bgp.Established:
 		return false
-	case p.EndOfRIB:
+	case p.EndOfRIB.Has(family):
 		return true
 	case p.GracefulRestart.Negotiated:
 		return false

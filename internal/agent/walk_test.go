@@ -295,7 +295,7 @@ func (w *walker) rest() {
 // wrong says how the agent's work differs from what the world asks for.
 func (w *walker) wrong() string {
 	var own []netip.Prefix
-	for e := range w.speaker.Routes(bgp.Filter{}) {
+	for e := range w.speaker.Routes(bgp.Query{}) {
 		if e.Own {
 			own = append(own, e.Prefix)
 		}

@@ -159,7 +159,7 @@ func (r *rig) speak(n int, said map[netip.Prefix]bool) *bgptest.Fake {
 		}
 	}
 	err = f.SetSessions([]bgp.Session{{
-		Name: "host1", Family: bgp.IPv4Unicast, Peer: netip.MustParseAddr(hostAddr(1)),
+		Name: "host1", Peer: netip.MustParseAddr(hostAddr(1)),
 		Local: netip.MustParseAddr(hostAddr(n)), PeerAS: resource.DefaultASNumber,
 	}})
 	if err != nil {

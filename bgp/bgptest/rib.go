@@ -1,13 +1,15 @@
-package bgp
+package bgptest
 
 import (
 	"cmp"
 	"net/netip"
 	"slices"
+
+	"github.com/projectvrouter/vrouter/bgp"
 )
 
 // Accept says how a path is to be used, or why it is not.
-type Accept func(Path) (Path, Refusal)
+type Accept func(bgp.Path) (bgp.Path, bgp.Refusal)
 
 // RIB is what peers told, one path of each peer and prefix, as a Speaker needs
 // it to answer Drain and Routes. It keeps paths as they came: what is accepted
@@ -19,12 +21,12 @@ type RIB struct {
 }
 
 type ribRoute struct {
-	paths []Path // in order of peer
-	told  []Path // as Drain gave them last
+	paths []bgp.Path // in order of peer
+	told  []bgp.Path // as Drain gave them last
 }
 
 // Put puts p in the place of what its peer told of its prefix before.
-func (r *RIB) Put(p Path) {
+func (r *RIB) Put(p bgp.Path) {
 	if r.routes == nil {
 		r.routes = make(map[netip.Prefix]*ribRoute)
 		r.dirty = make(map[netip.Prefix]struct{})
@@ -56,20 +58,20 @@ func (r *RIB) Remove(prefix netip.Prefix, peer netip.Addr) {
 }
 
 // Get is what peer told of prefix.
-func (r *RIB) Get(prefix netip.Prefix, peer netip.Addr) (Path, bool) {
+func (r *RIB) Get(prefix netip.Prefix, peer netip.Addr) (bgp.Path, bool) {
 	route := r.routes[prefix]
 	if route == nil {
-		return Path{}, false
+		return bgp.Path{}, false
 	}
 	i, ok := route.find(peer)
 	if !ok {
-		return Path{}, false
+		return bgp.Path{}, false
 	}
 	return route.paths[i], true
 }
 
 func (r *ribRoute) find(peer netip.Addr) (int, bool) {
-	return slices.BinarySearchFunc(r.paths, peer, func(p Path, a netip.Addr) int { return p.Peer.Compare(a) })
+	return slices.BinarySearchFunc(r.paths, peer, func(p bgp.Path, a netip.Addr) int { return p.Peer.Compare(a) })
 }
 
 // Touch makes Drain look again at the prefixes for which changed says true: a
@@ -83,15 +85,15 @@ func (r *RIB) Touch(changed func(netip.Prefix) bool) {
 }
 
 // Best is the best accepted paths to prefix.
-func (r *RIB) Best(prefix netip.Prefix, accept Accept) []Path {
+func (r *RIB) Best(prefix netip.Prefix, accept Accept) []bgp.Path {
 	if route := r.routes[prefix]; route != nil {
-		return Best(route.accepted(accept))
+		return bgp.Best(route.accepted(accept))
 	}
 	return nil
 }
 
-func (r *ribRoute) accepted(accept Accept) []Path {
-	var list []Path
+func (r *ribRoute) accepted(accept Accept) []bgp.Path {
+	var list []bgp.Path
 	for _, p := range r.paths {
 		if p, refused := accept(p); refused == "" {
 			list = append(list, p)
@@ -101,13 +103,13 @@ func (r *ribRoute) accepted(accept Accept) []Path {
 }
 
 // Drain is what Speaker.Drain is to tell.
-func (r *RIB) Drain(accept Accept) []PathSet {
-	var sets []PathSet
+func (r *RIB) Drain(accept Accept) []bgp.PathSet {
+	var sets []bgp.PathSet
 	for p := range r.dirty {
 		route := r.routes[p]
-		best := Best(route.accepted(accept))
-		if !slices.EqualFunc(best, route.told, Path.Equal) {
-			sets = append(sets, PathSet{Prefix: p, Paths: best})
+		best := bgp.Best(route.accepted(accept))
+		if !slices.EqualFunc(best, route.told, bgp.Path.Equal) {
+			sets = append(sets, bgp.PathSet{Prefix: p, Paths: best})
 		}
 		route.told = best
 		if len(route.paths) == 0 {
@@ -115,7 +117,7 @@ func (r *RIB) Drain(accept Accept) []PathSet {
 		}
 	}
 	clear(r.dirty)
-	slices.SortFunc(sets, func(a, b PathSet) int { return ComparePrefix(a.Prefix, b.Prefix) })
+	slices.SortFunc(sets, func(a, b bgp.PathSet) int { return bgp.ComparePrefix(a.Prefix, b.Prefix) })
 	return sets
 }
 
@@ -139,7 +141,7 @@ func (r *RIB) Counts(accept Accept) map[netip.Addr]Count {
 			}
 			counts[p.Peer] = c
 		}
-		if best := Best(accepted); len(best) > 0 {
+		if best := bgp.Best(accepted); len(best) > 0 {
 			c := counts[best[0].Peer]
 			c.First++
 			counts[best[0].Peer] = c
@@ -149,27 +151,27 @@ func (r *RIB) Counts(accept Accept) map[netip.Addr]Count {
 }
 
 // Entries is what Speaker.Routes is to show, given what is originated, too.
-func (r *RIB) Entries(f Filter, own map[netip.Prefix]Attributes, export ExportPolicy, accept Accept) []Entry {
-	var list []Entry
+func (r *RIB) Entries(f bgp.Query, own map[netip.Prefix]bgp.Attributes, export bgp.ExportPolicy, accept Accept) []bgp.Entry {
+	var list []bgp.Entry
 	for p, a := range own {
 		if f.Match(p, netip.Addr{}) {
 			refused := export.Own(p)
-			list = append(list, Entry{Path: a.Path(p), Own: true, Best: refused == "", Refused: refused})
+			list = append(list, bgp.Entry{Path: a.Path(p), Own: true, Best: refused == "", Refused: refused})
 		}
 	}
 	for prefix, route := range r.routes {
-		best := Best(route.accepted(accept))
+		best := bgp.Best(route.accepted(accept))
 		for _, p := range route.paths {
 			if !f.Match(prefix, p.Peer) {
 				continue
 			}
 			p, refused := accept(p)
-			isBest := slices.ContainsFunc(best, func(b Path) bool { return b.Peer == p.Peer })
-			list = append(list, Entry{Path: p, Best: isBest, Refused: refused})
+			isBest := slices.ContainsFunc(best, func(b bgp.Path) bool { return b.Peer == p.Peer })
+			list = append(list, bgp.Entry{Path: p, Best: isBest, Refused: refused})
 		}
 	}
-	slices.SortFunc(list, func(a, b Entry) int {
-		return cmp.Or(ComparePrefix(a.Prefix, b.Prefix), a.Peer.Compare(b.Peer))
+	slices.SortFunc(list, func(a, b bgp.Entry) int {
+		return cmp.Or(bgp.ComparePrefix(a.Prefix, b.Prefix), a.Peer.Compare(b.Peer))
 	})
 	return list
 }

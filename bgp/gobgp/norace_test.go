@@ -1,6 +1,0 @@
-//go:build !race
-
-package gobgp
-
-// raceDetector: the tests run under it.
-const raceDetector = false
