@@ -2,6 +2,8 @@ package bgp
 
 import (
 	"net/netip"
+	"path"
+	"slices"
 )
 
 // Verdict is what filters say of a path.
@@ -26,7 +28,7 @@ type Filter struct {
 type FilterRule struct {
 	Family Family
 
-	Prefix      netip.Prefix // with MinLength and MaxLength: those it holds; see Match
+	Prefix      netip.Prefix
 	Match       PrefixMatch
 	MinLength   uint8 // of In and NotIn; as written, or the prefix's own
 	MaxLength   uint8
@@ -73,3 +75,87 @@ type Operations struct {
 	Priority       uint32
 	HasPriority    bool
 }
+
+// Import is what the filters of o say of a path that the peer of s told, and
+// what is to be done to it if they accept it. Without a rule that matches it is
+// NoMatch.
+func (o *Policy) Import(p *Path, s *Session) (Verdict, *Operations) {
+	return o.first(p, s, func(f *Filter) []*FilterRule { return f.Import })
+}
+
+// Export is what the filters of o say of a path, learned or ours, that is to go
+// to the peer of s.
+func (o *Policy) Export(p *Path, s *Session) (Verdict, *Operations) {
+	return o.first(p, s, func(f *Filter) []*FilterRule { return f.Export })
+}
+
+func (o *Policy) first(p *Path, s *Session, rules func(*Filter) []*FilterRule) (Verdict, *Operations) {
+	if o == nil {
+		return NoMatch, nil
+	}
+	for _, f := range o.Filters {
+		for _, r := range rules(f) {
+			if !r.Matches(p, s) {
+				continue
+			}
+			if r.Reject {
+				return Rejected, nil
+			}
+			return Accepted, r.Change
+		}
+	}
+	return NoMatch, nil
+}
+
+// Matches reports whether all criteria of r hold for p, which the peer of s
+// told or is to be told.
+func (r *FilterRule) Matches(p *Path, s *Session) bool {
+	return r.Family == FamilyOf(p.Prefix.Addr()) && r.matchesPrefix(p.Prefix) &&
+		(!r.RemotePeers || p.Peer.IsValid()) &&
+		(r.Interface == "" || matchesGlob(r.Interface, p.Interface)) &&
+		(r.PeerType == AnyPeer || (r.PeerType == InternalPeer) == s.Internal()) &&
+		containsAll(p.Communities, r.Communities) && containsAll(p.LargeCommunities, r.Large) &&
+		len(r.ASPath) <= len(p.ASPath) && slices.Equal(r.ASPath, p.ASPath[:len(r.ASPath)]) &&
+		(!r.HasPriority || r.Priority == PriorityOf(p.LocalPref))
+}
+
+func (r *FilterRule) matchesPrefix(p netip.Prefix) bool {
+	in := func() bool {
+		return r.Prefix.Bits() <= p.Bits() && r.Prefix.Contains(p.Addr()) &&
+			int(r.MinLength) <= p.Bits() && p.Bits() <= int(r.MaxLength)
+	}
+	switch r.Match {
+	case Equal:
+		return p == r.Prefix
+	case NotEqual:
+		return p != r.Prefix
+	case In:
+		return in()
+	case NotIn:
+		return !in()
+	}
+	return true
+}
+
+// matchesGlob reports whether name fits a glob, in which * is any text. Names
+// of interfaces have no slash, which path.Match does not let * hold.
+func matchesGlob(glob, name string) bool {
+	ok, err := path.Match(glob, name)
+	return ok && err == nil
+}
+
+func containsAll[T comparable](list, wanted []T) bool {
+	for _, w := range wanted {
+		if !slices.Contains(list, w) {
+			return false
+		}
+	}
+	return true
+}
+
+// highestPriority is what LOCAL_PREF and the priority of a route add up to in
+// Calico, so that a lower priority, which is better, has a higher LOCAL_PREF.
+const highestPriority = 1<<31 - 1
+
+// PriorityOf is the priority of a route that a LOCAL_PREF stands for.
+func PriorityOf(localPref uint32) uint32 { return highestPriority - min(localPref, highestPriority) }

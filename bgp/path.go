@@ -22,11 +22,12 @@ type Attributes struct {
 	MED              uint32     // zero: none
 	Communities      []Community
 	LargeCommunities []LargeCommunity
+	Interface        string // that the host forwards it to, for filters; not told
 }
 
 // Equal reports whether a and b say the same.
 func (a Attributes) Equal(b Attributes) bool {
-	return a.NextHop == b.NextHop && a.LocalPref == b.LocalPref && a.MED == b.MED &&
+	return a.NextHop == b.NextHop && a.LocalPref == b.LocalPref && a.MED == b.MED && a.Interface == b.Interface &&
 		slices.Equal(a.Communities, b.Communities) &&
 		slices.Equal(a.LargeCommunities, b.LargeCommunities)
 }
@@ -38,7 +39,7 @@ func (a Attributes) Path(p netip.Prefix) Path {
 	}
 	return Path{
 		Prefix: p, NextHop: a.NextHop, LocalPref: a.LocalPref, MED: a.MED,
-		Communities: a.Communities, LargeCommunities: a.LargeCommunities,
+		Communities: a.Communities, LargeCommunities: a.LargeCommunities, Interface: a.Interface,
 	}
 }
 
@@ -78,9 +79,20 @@ type Path struct {
 	OriginatorID netip.Addr // RFC 4456 §8; zero: none
 	ClusterList  []netip.Addr
 
+	// PathID tells several paths of one peer apart (RFC 7911); zero: it gave
+	// one only.
+	PathID uint32
+	// Discard says that packets are to be dropped (BLACKHOLE, RFC 7999 §3.3).
+	Discard bool
+	// Interface that the host forwards it to, of our own routes.
+	Interface string
+
 	// Stale says that the session that gave the path is down, or has come
 	// back and not yet given it again (RFC 4724 §4.2).
 	Stale bool
+	// LongLived says that it is stale for longer than a restart, and is worse
+	// than any path that is not (RFC 9494 §4.3).
+	LongLived bool
 }
 
 // Equal reports whether p and o are the same path from the same peer,
@@ -92,7 +104,7 @@ func (p Path) Equal(o Path) bool {
 		p.LocalPref == o.LocalPref && p.MED == o.MED &&
 		slices.Equal(p.Communities, o.Communities) &&
 		slices.Equal(p.LargeCommunities, o.LargeCommunities) &&
-		p.OriginatorID == o.OriginatorID && slices.Equal(p.ClusterList, o.ClusterList)
+		p.PathID == o.PathID && p.Discard == o.Discard && p.OriginatorID == o.OriginatorID && slices.Equal(p.ClusterList, o.ClusterList)
 }
 
 // PathSet is what is known of a prefix: all learned paths that are equally

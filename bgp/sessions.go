@@ -270,9 +270,9 @@ func (b *builder) session(p *resource.BGPPeer, kind Kind, f Family, peer netip.A
 		s.Name = fmt.Sprintf("peer/%s/%s", p.Name, s.Endpoint())
 	}
 	s.Origin = p.Name
-	if p.KeepaliveTime != 0 {
-		s.Keepalive = p.KeepaliveTime
-		s.Hold = max(cmp.Or(s.Hold, DefaultHold), 3*p.KeepaliveTime) // RFC 4271 §4.4
+	if k := p.Settings.KeepaliveTime; k != nil {
+		s.Keepalive = *k
+		s.Hold = max(cmp.Or(s.Hold, DefaultHold), 3**k) // RFC 4271 §4.4
 	}
 	return s
 }

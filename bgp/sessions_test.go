@@ -244,7 +244,7 @@ func TestSessions(t *testing.T) {
 					peer("c-file", func(p *resource.BGPPeer) { p.PeerIP, p.ASNumber = netip.MustParseAddr("10.0.0.254"), 65004 }),
 					peer("d-port", func(p *resource.BGPPeer) {
 						p.PeerIP, p.PeerPort, p.ASNumber = netip.MustParseAddr("10.0.0.254"), 1179, 65004
-						p.KeepaliveTime = time.Minute
+						p.Settings.KeepaliveTime = new(time.Minute)
 					}),
 					peer("e-mesh", func(p *resource.BGPPeer) { p.PeerIP, p.ASNumber = netip.MustParseAddr("10.0.0.2"), 64512 }),
 				},

@@ -140,8 +140,9 @@ func (p *problems) peer(meta Meta, spec *vrouterv1.BGPPeerSpec) *BGPPeer {
 		p.addf("spec.reversePeering", "%q is none of Auto, Manual", spec.GetReversePeering())
 	}
 	if spec.GetKeepaliveTime() != "" {
-		peer.KeepaliveTime, err = parseDuration(spec.GetKeepaliveTime(), time.Second, maxKeepalive)
+		keepalive, err := parseDuration(spec.GetKeepaliveTime(), time.Second, maxKeepalive)
 		p.err("spec.keepaliveTime", err)
+		peer.Settings.KeepaliveTime = &keepalive
 	}
 	p.unbuiltPeer(spec)
 	return peer

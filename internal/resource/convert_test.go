@@ -44,7 +44,7 @@ func TestChecked(t *testing.T) {
 			Meta: meta(KindBGPConfiguration, "node.a.b"), NodeToNodeMesh: true, LogLevel: "warn"}},
 		{"b", "peerIP: '[fd00::1]:1179'\nasNumber: 1\nnode: n\nkeepaliveTime: 1m", &BGPPeer{
 			Meta: meta(KindBGPPeer, "b"), Node: "n", PeerIP: netip.MustParseAddr("fd00::1"), PeerPort: 1179, ASNumber: 1,
-			KeepaliveTime: time.Minute}},
+			Settings: SessionSettings{KeepaliveTime: new(time.Minute)}}},
 		{"b", "nodeSelector: has(a)\npeerSelector: has(b)\nreversePeering: Manual", &BGPPeer{
 			Meta: meta(KindBGPPeer, "b"), NodeSelector: sel("has(a)"), PeerSelector: sel("has(b)"), ReverseManual: true}},
 		{"default", "", &ClusterInformation{Meta: meta(KindClusterInformation, "default"), DatastoreReady: true}},

@@ -18,6 +18,9 @@ const (
 	KindIPPool             Kind = "IPPool"
 	KindBGPConfiguration   Kind = "BGPConfiguration"
 	KindBGPPeer            Kind = "BGPPeer"
+	KindBGPPeerGroup       Kind = "BGPPeerGroup"
+	KindBGPFilter          Kind = "BGPFilter"
+	KindSecret             Kind = "Secret"
 	KindClusterInformation Kind = "ClusterInformation"
 )
 
@@ -140,6 +143,26 @@ type BGPConfiguration struct {
 	ASNumber       uint32 // zero: not given
 	ListenPort     uint16 // zero: not given
 	LogLevel       string // hclog's name of the level; empty: not given
+
+	// Sessions holds for all sessions that do not say otherwise, those of the
+	// mesh included.
+	Sessions SessionSettings
+	// MeshPassword and MeshRestartTime are of the mesh alone.
+	MeshPassword    *SecretRef
+	MeshRestartTime time.Duration // zero: not given
+
+	// MaxPaths is how many equally good paths are used at once; zero: not given.
+	MaxPaths int
+	// Communities go with our routes inside a prefix, of all that hold a route.
+	Communities []PrefixCommunities
+}
+
+// PrefixCommunities are communities for the routes inside a prefix, each
+// standard ("AA:NN" as one number) or large.
+type PrefixCommunities struct {
+	Prefix   netip.Prefix
+	Standard []uint32
+	Large    [][3]uint32
 }
 
 // BGPPeer states sessions between nodes and routers, or among nodes.
@@ -149,10 +172,121 @@ type BGPPeer struct {
 	NodeSelector  *selector.Selector // or those that match; both empty: every node
 	PeerIP        netip.Addr         // the other end
 	PeerPort      uint16             // zero: 179
+	PeerRange     netip.Prefix       // or whoever connects from here: dynamic neighbours
+	RangeLimit    int                // how many of them at once; zero: not given
 	PeerSelector  *selector.Selector // or every node that matches
-	ASNumber      uint32             // of PeerIP
+	ASNumber      uint32             // of PeerIP or PeerRange; zero with AnyExternalAS
+	AnyExternalAS bool               // the other end has any AS but ours
 	ReverseManual bool               // the chosen nodes get no session back by themselves
-	KeepaliveTime time.Duration      // zero: a third of the hold time
+	Group         string             // BGPPeerGroup that holds where Settings say nothing
+	Settings      SessionSettings
+
+	Shutdown        bool // the session is kept down
+	ShutdownMessage string
+}
+
+// BGPPeerGroup is settings that BGPPeers have in common.
+type BGPPeerGroup struct {
+	Meta
+	Settings SessionSettings
+}
+
+// SessionSettings are settings of sessions that can be inherited: those of a
+// BGPPeer count before those of its group, then come the BGPConfiguration of
+// the node, that of the cluster, and the configuration file. Nil says nothing.
+type SessionSettings struct {
+	Filters         *[]string // names of BGPFilters in order; an empty list: none
+	Password        *SecretRef
+	SourceAddress   *SourceAddress
+	LocalASNumber   *uint32
+	AllowedLocalAS  *int // how often our AS may be in an AS_PATH
+	NextHopMode     *NextHopMode
+	Multihop        *uint8 // hops to an external peer; 1: on the link
+	TTLSecurity     *uint8 // hops at most (RFC 5082); zero: off
+	HoldTime        *time.Duration
+	KeepaliveTime   *time.Duration
+	ConnectRetry    *time.Duration
+	RestartTime     *time.Duration
+	LongLived       *time.Duration // longLivedRestartTime; zero: off
+	AddPathSend     *int           // paths of a prefix; -1: all; 1: off
+	AddPathReceive  *bool
+	MaxPrefixes     *MaxPrefixes
+	Families        *[]string // of "IPv4", "IPv6"
+	ExtendedNextHop *bool
+	Role            *string // of RFC 9234: Provider, RouteServer, RouteServerClient, Customer, Peer, or empty
+	StrictRole      *bool
+	AnyFirstAS      *bool // do not check that an external peer's paths begin with its AS
+	Blackhole       *bool // honour BLACKHOLE (RFC 7999)
+	ReflectForeign  *bool // reflect what lies outside the pools without a filter that says so
+}
+
+// SourceAddress is what sessions are dialled from.
+type SourceAddress struct {
+	None bool       // the kernel's choice
+	Addr netip.Addr // this address; neither: the node's
+}
+
+// NextHopMode says which next hop a peer is told.
+type NextHopMode string
+
+// The modes of Calico's API.
+const (
+	NextHopAuto NextHopMode = "Auto"
+	NextHopSelf NextHopMode = "Self"
+	NextHopKeep NextHopMode = "Keep"
+)
+
+// MaxPrefixes bounds what a peer may tell, for each family.
+type MaxPrefixes struct {
+	Limit       int
+	Warning     int           // percent; zero: not given
+	RestartTime time.Duration // zero: the session stays down
+	WarnOnly    bool
+}
+
+// SecretRef refers to a secret: a key of a Secret, or a file on the host.
+type SecretRef struct {
+	Name, Key string // of a Secret
+	File      string // name below the host's directory of secrets, in place of a Secret
+	Optional  bool   // without it the session has no password; else it is not made
+}
+
+// Secret is values by key. The API takes them and never gives them back.
+type Secret struct {
+	Meta
+	Data map[string][]byte
+}
+
+// BGPFilter is rules for what sessions that name it import and export, each
+// list in order.
+type BGPFilter struct {
+	Meta
+	ImportV4, ImportV6, ExportV4, ExportV6 []FilterRule
+}
+
+// FilterRule is a rule of a BGPFilter. Criteria that are zero always hold.
+type FilterRule struct {
+	Prefix        netip.Prefix
+	MatchOperator string // Equal, NotEqual, In, NotIn; with Prefix only
+	MinLength     *int   // of the prefix; nil: that of Prefix
+	MaxLength     *int   // nil: 32 or 128
+	RemotePeers   bool   // source: RemotePeers
+	Interface     string // glob
+	PeerType      string // eBGP, iBGP
+	Communities   []CommunityValue
+	ASPath        []uint32 // beginning of the AS_PATH
+	Priority      *int     // of the route
+	Accept        bool     // else Reject
+
+	AddCommunities []CommunityValue
+	Prepend        []uint32
+	SetPriority    *int
+}
+
+// CommunityValue is a standard or a large community.
+type CommunityValue struct {
+	Large bool
+	Value [3]uint32 // Value[0] alone for a standard one
 }
 
 // ClusterInformation is the singleton that names the cluster.
