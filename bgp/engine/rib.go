@@ -3,6 +3,7 @@ package engine
 import (
 	"maps"
 	"net/netip"
+	"slices"
 
 	"github.com/projectvrouter/vrouter/bgp"
 )
@@ -14,8 +15,12 @@ type source struct {
 	want     bgp.Session
 	routerID netip.Addr // of the last connection
 	role     role
-	paths    int  // how many it gives
-	stale    bool // of which some may be stale
+	paths    int // how many it gives
+	stale    int // of these, stale ones
+	// routes has every route to which it gives a path, some perhaps twice, and
+	// some to which it gives none any longer: what is of a peer is found
+	// without a look at what is of others.
+	routes []routeID
 }
 
 // rib is all routes and who is to get them. Who holds Engine.mu owns it.
@@ -118,7 +123,10 @@ func (r *rib) announce(peer peerID, p netip.Prefix, set setID, refusal uint8) {
 			last = &old.next
 			continue
 		}
-		old.stale = false
+		if old.stale {
+			old.stale = false
+			r.sources[peer].stale--
+		}
 		if old.set != set || old.refusal != refusal {
 			r.sets.retain(set)
 			r.sets.release(old.set)
@@ -129,8 +137,26 @@ func (r *rib) announce(peer peerID, p netip.Prefix, set setID, refusal uint8) {
 	}
 	r.sets.retain(set)
 	*last = r.paths.add(path{set: set, peer: peer, refusal: refusal})
-	r.sources[peer].paths++
+	r.gives(r.sources[peer], i)
 	r.mark(i)
+}
+
+// gives notes that s gives another path, to route i.
+func (r *rib) gives(s *source, i routeID) {
+	s.paths++
+	if s.routes = append(s.routes, i); len(s.routes) < 2*s.paths+64 {
+		return
+	}
+	slices.Sort(s.routes)
+	s.routes = slices.DeleteFunc(slices.Compact(s.routes), func(i routeID) bool {
+		at := r.routes.records.at(i).first
+		for ; at != 0; at = r.paths.records.at(at).next {
+			if r.paths.records.at(at).peer == s.id {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // withdraw removes what the peer told of p.
@@ -150,7 +176,11 @@ func (r *rib) remove(i routeID, which func(*path) bool) {
 			continue
 		}
 		*last = p.next
-		r.sources[p.peer].paths--
+		s := r.sources[p.peer]
+		s.paths--
+		if p.stale {
+			s.stale--
+		}
 		r.sets.release(p.set)
 		r.paths.remove(at)
 		r.mark(i)
@@ -160,29 +190,30 @@ func (r *rib) remove(i routeID, which func(*path) bool) {
 // drop removes all paths of a peer, or those that are stale.
 func (r *rib) drop(peer peerID, staleOnly bool) {
 	s := r.sources[peer]
-	if s.paths == 0 || staleOnly && !s.stale {
+	if s.paths == 0 || staleOnly && s.stale == 0 {
 		return
 	}
-	s.stale = false
 	which := func(p *path) bool { return p.peer == peer && (p.stale || !staleOnly) }
-	for i := range routeID(r.routes.records.len()) {
-		if r.routes.records.at(i).first != 0 {
-			r.remove(i, which)
-		}
+	for _, i := range s.routes {
+		r.remove(i, which)
+	}
+	if s.paths == 0 {
+		s.routes = nil
 	}
 }
 
 // retire marks all paths of a peer as stale, and is how many they are.
 func (r *rib) retire(peer peerID) int {
-	n := 0
-	r.eachPath(func(_ routeID, p *path) {
-		if p.peer == peer {
-			p.stale = true
-			n++
+	s := r.sources[peer]
+	for _, i := range s.routes {
+		for at := r.routes.records.at(i).first; at != 0; at = r.paths.records.at(at).next {
+			if p := r.paths.records.at(at); p.peer == peer && !p.stale {
+				p.stale = true
+				s.stale++
+			}
 		}
-	})
-	r.sources[peer].stale = n > 0
-	return n
+	}
+	return s.stale
 }
 
 func (r *rib) eachPath(f func(routeID, *path)) {

@@ -1,0 +1,78 @@
+package engine
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/projectvrouter/vrouter/bgp"
+	"github.com/projectvrouter/vrouter/bgp/wire"
+)
+
+// TestSourceList: what a source has told and withdrawn leaves nothing in its
+// list, and what it still tells is found by it.
+func TestSourceList(t *testing.T) {
+	m := newModel(t, 1)
+	s := m.peers[0].source
+	a := wire.Attributes{NextHop: wire.NextHop{Addr: modelLocal}}
+	set, err := m.rib.sets.intern(a.Append(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	prefix := func(n int) netip.Prefix {
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 1, byte(n >> 8), byte(n)}), 32)
+	}
+	const kept, rounds = 100, 20_000
+	for n := range rounds {
+		m.rib.announce(s.id, prefix(n), set, 0)
+		if n >= kept {
+			m.rib.withdraw(s.id, prefix(n-kept))
+		}
+	}
+	if n := len(s.routes); s.paths != kept || n > 2*kept+64 {
+		t.Errorf("%d paths, a list of %d routes", s.paths, n)
+	}
+	if n := m.rib.retire(s.id); n != kept {
+		t.Errorf("%d of %d paths were marked stale", n, kept)
+	}
+	m.rib.announce(s.id, prefix(rounds-1), set, 0)
+	m.rib.drop(s.id, true)
+	if s.paths != 1 || s.stale != 0 {
+		t.Errorf("%d paths are left, %d of them stale; one was told again", s.paths, s.stale)
+	}
+	m.rib.drop(s.id, false)
+	if s.paths != 0 || len(s.routes) != 0 {
+		t.Errorf("%d paths and %d routes are left", s.paths, len(s.routes))
+	}
+}
+
+// BenchmarkPeerLoss is the loss of one of a thousand peers of a thousand routes
+// each.
+func BenchmarkPeerLoss(b *testing.B) {
+	r := newRIB()
+	r.setPools(bgp.NewPools([]bgp.Pool{{Prefix: netip.MustParsePrefix("10.0.0.0/8")}}))
+	a := wire.Attributes{NextHop: wire.NextHop{Addr: modelLocal}}
+	set, err := r.sets.intern(a.Append(nil))
+	if err != nil {
+		b.Fatal(err)
+	}
+	tell := func(s *source, n int) {
+		for i := range 1000 {
+			at := n*1000 + i
+			r.announce(s.id, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(at >> 16), byte(at >> 8), byte(at)}), 32), set, 0)
+		}
+	}
+	var first *source
+	for n := range 1000 {
+		s := r.addSource(bgp.Session{LocalAS: modelAS, PeerAS: modelAS})
+		if n == 0 {
+			first = s
+		}
+		tell(s, n)
+	}
+	r.pack()
+	for b.Loop() {
+		r.drop(first.id, false)
+		tell(first, 0)
+		r.pack()
+	}
+}
