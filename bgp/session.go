@@ -13,10 +13,11 @@ type Kind uint8
 // The host's own file comes first, so that a session that was made while the
 // store was away is not reset when it comes back.
 const (
-	Config Kind = iota + 1 // the host's configuration file
-	Global                 // a BGPPeer that names no node
-	Node                   // a BGPPeer with node or nodeSelector, or the way back of one
-	Mesh                   // the node-to-node mesh
+	Config     Kind = iota + 1 // the host's configuration file
+	Global                     // a BGPPeer that names no node
+	Node                       // a BGPPeer with node or nodeSelector, or the way back of one
+	Reflection                 // a group of reflectors
+	Mesh                       // the node-to-node mesh
 )
 
 // String is the lower-case name of k.
@@ -28,6 +29,8 @@ func (k Kind) String() string {
 		return "node"
 	case Config:
 		return "config"
+	case Reflection:
+		return "group"
 	case Mesh:
 		return "mesh"
 	}
@@ -45,7 +48,7 @@ const DefaultPort = 179
 // Origin are labels, and Policy is applied to the living session: one that
 // keeps the rest is the same session, and is not reset when they change.
 type Session struct {
-	Name     string // for status and logs: "mesh/host2/ipv4", "peer/tor1/10.0.0.1"
+	Name     string // for status and logs: "mesh/host2/ipv4", "peer/tor1/10.0.0.1", "group/g/rr1/ipv4"
 	Kind     Kind
 	PeerNode string // the node at the other end, if it is one of ours
 	Origin   string // the BGPPeer behind it, if there is one

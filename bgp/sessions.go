@@ -19,6 +19,9 @@ type Input struct {
 	// ConfigPeers come from the configuration file of the node, hold for it
 	// alone, win over all others, and must have a PeerIP.
 	ConfigPeers []*resource.BGPPeer
+	// Groups of reflectors, and whom the controller has elected for them.
+	Groups      []*resource.ReflectorGroup
+	Memberships []*resource.ReflectorMembership
 	Timers      Timers
 }
 
@@ -47,7 +50,7 @@ func (p Problem) String() string {
 // that are not reflectors; BGPPeers for all nodes, for one, or for those that
 // match; the way back of a session among nodes by itself. Two sessions with
 // one address and port are one: the configuration file wins, then a BGPPeer for
-// all nodes, one for some, the way back of one, and at last the mesh; among
+// all nodes, one for some, the way back of one, a group, and at last the mesh; among
 // BGPPeers of one kind the first by name.
 func Sessions(in Input) ([]Session, []Problem) {
 	b := newBuilder(in)
@@ -70,6 +73,8 @@ func Sessions(in Input) ([]Session, []Problem) {
 	for _, p := range b.peers {
 		b.reverse(p)
 	}
+	b.grouped()
+	b.checkGroups()
 	b.mesh()
 
 	slices.SortFunc(b.sessions, func(x, y Session) int {
@@ -80,15 +85,17 @@ func Sessions(in Input) ([]Session, []Problem) {
 
 // builder collects the sessions of one node; earlier ones win.
 type builder struct {
-	timers   Timers
-	self     *resource.Node
-	nodes    []*resource.Node // others, by name
-	peers    []*resource.BGPPeer
-	config   map[string]*resource.BGPConfiguration // by name
-	byAddr   map[netip.Addr]*resource.Node         // others, by address
-	sessions []Session
-	taken    map[netip.AddrPort]Session
-	problems []Problem
+	timers    Timers
+	self      *resource.Node
+	nodes     []*resource.Node // others, by name
+	peers     []*resource.BGPPeer
+	config    map[string]*resource.BGPConfiguration // by name
+	byAddr    map[netip.Addr]*resource.Node         // others, by address
+	grouping  *Grouping
+	clusterID netip.Addr // ours; invalid: we do not reflect
+	sessions  []Session
+	taken     map[netip.AddrPort]Session
+	problems  []Problem
 }
 
 func newBuilder(in Input) *builder {
@@ -116,6 +123,10 @@ func newBuilder(in Input) *builder {
 				b.byAddr[a] = n
 			}
 		}
+	}
+	b.grouping = NewGrouping(in.Groups, in.Memberships, in.Nodes)
+	if b.self != nil {
+		b.clusterID = b.grouping.ClusterID(b.self)
 	}
 	return b
 }
@@ -194,7 +205,7 @@ func (b *builder) toAddress(p *resource.BGPPeer, kind Kind) {
 	s := b.session(p, kind, family, p.PeerIP, p.PeerPort, p.ASNumber)
 	if n := b.byAddr[p.PeerIP]; n != nil {
 		s.PeerNode = n.Name
-		s.ReflectorClient = s.ReflectorClient && n.RouteReflectorClusterID != b.self.RouteReflectorClusterID
+		s.ReflectorClient = s.ReflectorClient && b.grouping.ClusterID(n) != b.clusterID
 		s.Passive = kind == Global && passive(s)
 	}
 	b.add(s)
@@ -210,7 +221,7 @@ func (b *builder) toNode(p *resource.BGPPeer, n *resource.Node, kind Kind, carri
 		}
 		s := b.session(p, kind, f, peer, b.port(n.Name), b.as(n))
 		s.PeerNode = n.Name
-		s.ReflectorClient = s.ReflectorClient && n.RouteReflectorClusterID != b.self.RouteReflectorClusterID
+		s.ReflectorClient = s.ReflectorClient && b.grouping.ClusterID(n) != b.clusterID
 		s.Passive = kind == Global && passive(s)
 		b.add(s)
 	}
@@ -223,7 +234,7 @@ func (b *builder) mesh() {
 		return
 	}
 	for _, n := range b.nodes {
-		if n.RouteReflectorClusterID.IsValid() {
+		if n.RouteReflectorClusterID.IsValid() || b.grouping.Covered(n.Name) && b.grouping.Covered(b.self.Name) {
 			continue
 		}
 		for _, f := range families {
@@ -234,6 +245,7 @@ func (b *builder) mesh() {
 			s := b.session(nil, Mesh, f, peer, b.port(n.Name), b.as(n))
 			s.Name = fmt.Sprintf("mesh/%s/%s", n.Name, f)
 			s.PeerNode = n.Name
+			s.ReflectorClient = false
 			s.Passive = passive(s)
 			b.add(s)
 		}
@@ -254,7 +266,7 @@ func (b *builder) session(p *resource.BGPPeer, kind Kind, f Family, peer netip.A
 		Local:        address(b.self, f),
 		LocalAS:      b.as(b.self),
 		PeerAS:       as,
-		ClusterID:    b.self.RouteReflectorClusterID,
+		ClusterID:    b.clusterID,
 		Hold:         b.timers.Hold,
 		ConnectRetry: b.timers.ConnectRetry,
 	}

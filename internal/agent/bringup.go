@@ -91,7 +91,7 @@ func (a *Agent) startSpeaker(ctx context.Context) error {
 	}
 	settings := a.opts.BGP.Settings
 	settings.ASN = asNumber(f, own)
-	settings.RouterID = routerID(own.Name, own.IPv4)
+	settings.RouterID = bgp.RouterID(own.Name, own.IPv4)
 	if port := listenPort(f, own.Name); port != 0 {
 		settings.ListenPort = port
 	}

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/projectvrouter/vrouter/bgp"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
@@ -65,7 +66,7 @@ func (id Identity) own() NodeFields {
 // one (RFC 4456 §7): without any it would reflect nothing.
 func (id Identity) withClusterID() Identity {
 	if id.Role == RoleReflector && !id.Configured.ClusterID.IsValid() {
-		id.Detected.ClusterID = routerID(id.Name, id.own().IPv4)
+		id.Detected.ClusterID = bgp.RouterID(id.Name, id.own().IPv4)
 	}
 	return id
 }
@@ -78,17 +79,17 @@ func (id Identity) fill(object *vrouterv1.Node) {
 	if object.Spec.Bgp == nil {
 		object.Spec.Bgp = &vrouterv1.NodeBGPSpec{}
 	}
-	bgp := object.Spec.Bgp
-	bgp.Ipv4Address = id.address(bgp.Ipv4Address, id.Configured.IPv4, id.Detected.IPv4)
-	bgp.Ipv6Address = id.address(bgp.Ipv6Address, id.Configured.IPv6, id.Detected.IPv6)
+	own := object.Spec.Bgp
+	own.Ipv4Address = id.address(own.Ipv4Address, id.Configured.IPv4, id.Detected.IPv4)
+	own.Ipv6Address = id.address(own.Ipv6Address, id.Configured.IPv6, id.Detected.IPv6)
 	if as := id.Configured.ASNumber; as != 0 {
-		bgp.AsNumber = structpb.NewNumberValue(float64(as))
+		own.AsNumber = structpb.NewNumberValue(float64(as))
 	}
 	switch {
 	case id.Configured.ClusterID.IsValid():
-		bgp.RouteReflectorClusterId = proto.String(id.Configured.ClusterID.String())
-	case id.Detected.ClusterID.IsValid() && bgp.GetRouteReflectorClusterId() == "":
-		bgp.RouteReflectorClusterId = proto.String(id.Detected.ClusterID.String())
+		own.RouteReflectorClusterId = proto.String(id.Configured.ClusterID.String())
+	case id.Detected.ClusterID.IsValid() && own.GetRouteReflectorClusterId() == "":
+		own.RouteReflectorClusterId = proto.String(id.Detected.ClusterID.String())
 	}
 	for key, value := range id.Configured.Labels {
 		if object.Metadata.Labels == nil {

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/projectvrouter/vrouter/bgp"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
@@ -13,7 +14,7 @@ import (
 func TestClusterIDOfReflector(t *testing.T) {
 	v4, v6 := netip.MustParsePrefix("192.0.2.1/24"), netip.MustParsePrefix("fd00::1/64")
 	stated := netip.MustParseAddr("244.0.0.1")
-	hashed := hashedRouterID("rr").String()
+	hashed := bgp.RouterID("rr", netip.Prefix{}).String()
 	for name, test := range map[string]struct {
 		id     Identity
 		stored string
@@ -44,10 +45,10 @@ func TestClusterIDOfReflector(t *testing.T) {
 
 // Reflectors share a cluster id, but must not share a router id (RFC 6286).
 func TestRouterID(t *testing.T) {
-	if got := routerID("n1", netip.MustParsePrefix("192.0.2.1/24")); got != netip.MustParseAddr("192.0.2.1") {
+	if got := bgp.RouterID("n1", netip.MustParsePrefix("192.0.2.1/24")); got != netip.MustParseAddr("192.0.2.1") {
 		t.Errorf("router id %s", got)
 	}
-	if a, b := routerID("n1", netip.Prefix{}), routerID("n2", netip.Prefix{}); a == b || a != routerID("n1", netip.Prefix{}) {
+	if a, b := bgp.RouterID("n1", netip.Prefix{}), bgp.RouterID("n2", netip.Prefix{}); a == b || a != bgp.RouterID("n1", netip.Prefix{}) {
 		t.Errorf("router ids %s and %s", a, b)
 	}
 }

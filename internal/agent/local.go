@@ -27,7 +27,7 @@ func (a *Agent) Status(context.Context) (*vrouterv1.GetStatusResponse, error) {
 		Policy: policyNone, LocalEndpoints: int64(len(a.view.Endpoints())),
 	}
 	if own := f.Node(a.opts.Identity.Name); own != nil {
-		r.AsNumber, r.RouterId = asNumber(f, own), routerID(own.Name, own.IPv4).String()
+		r.AsNumber, r.RouterId = asNumber(f, own), bgp.RouterID(own.Name, own.IPv4).String()
 	}
 	r.Problems = a.problems()
 	ready, conditions := a.opts.Health.Ready()
@@ -226,6 +226,8 @@ func peerType(k bgp.Kind) string {
 		return "global"
 	case bgp.Node:
 		return "node specific"
+	case bgp.Reflection:
+		return "reflector group"
 	}
 	return "config file"
 }

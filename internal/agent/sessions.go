@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
 	"net/netip"
 	"slices"
 	"sync"
@@ -191,23 +190,4 @@ func asNumber(f view.Fabric, own *resource.Node) uint32 {
 		}
 	}
 	return resource.DefaultASNumber
-}
-
-// routerID returns the BGP identifier of a node: its IPv4 address, else a hash
-// of its name. A cluster id would not do, which reflectors share.
-func routerID(name string, ipv4 netip.Prefix) netip.Addr {
-	if ipv4.IsValid() {
-		return ipv4.Addr()
-	}
-	return hashedRouterID(name)
-}
-
-// hashedRouterID makes a BGP identifier of a name (FNV-1a), for nodes without
-// an IPv4 address. It is never zero, and outside class E and multicast, which
-// some routers refuse.
-func hashedRouterID(name string) netip.Addr {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(name)) // never fails
-	sum := h.Sum32()
-	return netip.AddrFrom4([4]byte{byte(1 + sum>>24%223), byte(sum >> 16), byte(sum >> 8), byte(sum)})
 }
