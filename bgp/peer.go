@@ -53,6 +53,9 @@ type PeerState struct {
 	Keepalive    time.Duration
 	Capabilities []string // of the peer, sorted
 
+	// Families is by family, IPv4 first. Received, Accepted and Advertised are
+	// the sums.
+	Families   []FamilyState
 	Received   int // prefixes the peer told
 	Accepted   int // of these, those that passed the import policy
 	Advertised int // prefixes that we told the peer
@@ -65,6 +68,16 @@ type PeerState struct {
 	LastUpdate time.Time
 
 	GracefulRestart GracefulRestart
+}
+
+// FamilyState is what is known of one family of a session.
+type FamilyState struct {
+	Family   Family
+	Up       bool // the session is, and both ends carry the family
+	EndOfRIB bool // the peer has sent it since
+
+	Received, Accepted, Advertised int // prefixes
+	Stale                          int // of those accepted; see GracefulRestart
 }
 
 // GracefulRestart is what a peer said about it in its last OPEN (RFC 4724 §3).

@@ -89,11 +89,11 @@ type Session struct {
 	ClusterID       netip.Addr
 	ReflectorClient bool // the peer is a client of ours
 
-	Hold         time.Duration // offered; zero: 90 s (RFC 4271 §10)
+	Hold         time.Duration // offered; zero: 90 s (RFC 4271 §10); negative: none
 	Keepalive    time.Duration // zero: a third of Hold
 	ConnectRetry time.Duration // zero: 2 s, because a restarted peer must not wait
 	// RestartTime is how long the peer shall keep our routes without a session;
-	// zero: that of Settings.
+	// zero: that of Settings; negative: not at all, which leaves LongLived.
 	RestartTime time.Duration
 	// LongLived is how long after that both ends keep each other's routes as
 	// stale ones that lose to any other (RFC 9494), ours as asked of the peer,

@@ -71,22 +71,23 @@ func benchReflect(b *testing.B, updates [][]byte) (*rib, int) {
 	e.rib.setPolicy(bgp.ImportPolicy{ASN: modelAS, RouterID: modelLocal})
 	var peers []*peer
 	for n := range updates {
-		p := &peer{engine: e, source: e.rib.addSource(bgp.Session{
+		p := e.newPeer(bgp.Session{
 			Peer:    netip.AddrFrom4([4]byte{192, 0, byte(n >> 8), byte(n)}),
 			LocalAS: modelAS, PeerAS: modelAS, ClusterID: modelCluster, ReflectorClient: true,
-		})}
-		p.source.routerID = p.source.want.Peer
+		})
+		c := p.channels[0]
+		c.source.routerID = p.want.Peer
 		p.options = wire.Options{FourByteAS: true, Families: bgp.FamiliesOf(bgp.IPv4Unicast)}
-		p.member = newMember(p.source.id)
-		e.rib.join(treatment{family: bgp.IPv4Unicast, localAS: modelAS, local: modelLocal, cluster: modelCluster}, p.member)
-		p.member.start()
+		c.member = newMember(c.source.id, make(chan struct{}, 1))
+		e.rib.join(treatment{family: bgp.IPv4Unicast, localAS: modelAS, local: modelLocal, cluster: modelCluster}, c.member)
+		c.member.start()
 		peers = append(peers, p)
 	}
 	octets := 0
 	take := func() {
 		for _, p := range peers {
 			for {
-				batch := p.member.take(e.rib)
+				batch := p.channels[0].member.take(e.rib)
 				if octets += batch.octets; batch.octets == 0 {
 					break
 				}

@@ -239,12 +239,14 @@ func (e *Engine) Stop(ctx context.Context, graceful bool) error {
 		select {
 		case <-p.session.Done():
 		case <-ctx.Done():
-			err = errors.Join(err, fmt.Errorf("stop BGP: close session %s: %w", p.source.want, ctx.Err()))
+			err = errors.Join(err, fmt.Errorf("stop BGP: close session %s: %w", p.want, ctx.Err()))
 		}
 	}
 	e.mu.Lock()
 	for _, p := range list {
-		p.stopTimer()
+		for _, c := range p.channels {
+			c.stopTimer()
+		}
 	}
 	e.mu.Unlock()
 	close(e.done)

@@ -15,7 +15,9 @@ type member struct {
 	// waiting says that it gets nothing yet (RFC 4724 §4.1).
 	waiting bool
 	idle    bool
-	wake    chan struct{} // signalled when there is something to send again
+	// wake is signalled when there is something to send again. The members of
+	// a connection share it.
+	wake chan struct{}
 }
 
 // walk is a passage through the table.
@@ -29,8 +31,8 @@ type walk struct {
 	begun    bool
 }
 
-func newMember(p peerID) *member {
-	return &member{peer: p, wake: make(chan struct{}, 1)}
+func newMember(p peerID, wake chan struct{}) *member {
+	return &member{peer: p, wake: wake}
 }
 
 // reads is the entry of the log that m will need first.

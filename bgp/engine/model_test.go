@@ -168,7 +168,7 @@ func (m *model) announce(p *modelPeer, prefix netip.Prefix) {
 func (m *model) toggle(p *modelPeer) {
 	s := p.source.want
 	if p.member == nil {
-		p.member, p.holds, p.eor = newMember(p.source.id), make(map[netip.Prefix]bgp.Path), 0
+		p.member, p.holds, p.eor = newMember(p.source.id, make(chan struct{}, 1)), make(map[netip.Prefix]bgp.Path), 0
 		m.rib.join(treatment{
 			family: s.Carried().All()[0], role: p.source.role, localAS: s.LocalAS, local: modelLocal, cluster: s.ClusterID,
 		}, p.member)

@@ -13,8 +13,7 @@ import (
 
 // peer is a session that is wanted. It is the session.Handler of it.
 type peer struct {
-	engine  *Engine
-	session *session.Peer
+	engine *Engine
 
 	// Owned by the goroutine that reads the connection.
 	update    wire.Update
@@ -22,45 +21,66 @@ type peer struct {
 	malformed bool // an update was
 
 	// Guarded by Engine.mu.
-	source     *source
+	want       bgp.Session // as asked for
+	session    *session.Peer
+	channels   []*channel    // one for each family, IPv4 first
 	removed    bool          // no longer wanted
 	conn       *session.Conn // while established
-	member     *member       // likewise
+	local      netip.Addr    // of the present or last connection
 	up         int           // how often it was established
-	complete   bool          // nothing more is to be waited for after a restart
-	endOfRIB   bgp.Families
 	lastUpdate time.Time
-	restart    *wire.GracefulRestart // of the last connection; nil: not agreed on
-	enhanced   bool                  // RFC 7313 was agreed on
-	timer      *time.Timer           // of stale paths
-	epoch      int                   // counts connections and their ends; tells late timers
+	enhanced   bool // RFC 7313 was agreed on
 }
 
-func (p *peer) endpoint() netip.AddrPort { return p.source.want.Endpoint() }
+// newPeer is a peer for w, without a session yet.
+func (e *Engine) newPeer(w bgp.Session) *peer {
+	p := &peer{engine: e, want: w}
+	for _, f := range w.Carried().All() {
+		p.channels = append(p.channels, &channel{peer: p, family: f, source: e.rib.addSource(w)})
+	}
+	return p
+}
 
-// family is the one that the session carries.
-func (p *peer) family() bgp.Family { return p.source.want.Carried().All()[0] }
+func (p *peer) endpoint() netip.AddrPort { return p.want.Endpoint() }
+
+// channel is that of a family; nil: the session does not carry it.
+func (p *peer) channel(f bgp.Family) *channel {
+	for _, c := range p.channels {
+		if c.family == f {
+			return c
+		}
+	}
+	return nil
+}
+
+// adopt takes w, which is SameAs before.
+func (p *peer) adopt(w bgp.Session) {
+	p.want = w
+	for _, c := range p.channels {
+		as := c.source.want.PeerAS
+		c.source.want = w
+		c.source.want.PeerAS = as
+	}
+}
 
 // Capabilities implements session.Handler.
 func (p *peer) Capabilities() wire.Capabilities {
 	e := p.engine
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	f := bgp.FamiliesOf(p.family())
-	restart := &wire.GracefulRestart{
-		Restarting:   p.up == 0 && e.restarting(p.family()),
-		Notification: true,
-		Time:         e.settings.RestartTime,
-		Families:     f,
-	}
-	// What our predecessor left is in the kernel, and what we had when this
-	// session was last up still is.
-	if restart.Restarting || p.up > 0 {
-		restart.Forwarding = f
+	w := p.want
+	restart := &wire.GracefulRestart{Notification: true, Time: e.restartTime(w), Families: w.Carried()}
+	for _, c := range p.channels {
+		// What our predecessor left is in the kernel, and what we had when this
+		// session was last up still is.
+		if p.up > 0 || e.restarting(c.family) {
+			restart.Restarting = p.up == 0
+			restart.Forwarding = restart.Forwarding.With(c.family)
+		}
 	}
 	return wire.Capabilities{
-		Multiprotocol: true, Families: f, RouteRefresh: true, EnhancedRefresh: true, ExtendedMessage: true,
-		GracefulRestart: restart,
+		Multiprotocol: true, Families: w.Carried(), RouteRefresh: true, EnhancedRefresh: true, ExtendedMessage: true,
+		ExtendedNextHop: w.ExtendedNextHop, GracefulRestart: restart,
 	}
 }
 
@@ -70,26 +90,27 @@ func (p *peer) Established(c *session.Conn, n session.Negotiated) {
 	p.options, p.malformed = n.Options(), false
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if p.removed {
+	if p.removed || p.session != c.Peer() {
 		return
 	}
 	p.up++
-	p.conn, p.endOfRIB = c, 0
-	e.returnedLocked(p, n)
-	m := newMember(p.source.id)
-	p.member = m
-	w := p.source.want
-	e.rib.join(treatment{
-		family: p.family(), role: p.source.role, localAS: w.LocalAS,
-		local: n.Local.Addr().WithZone(""), cluster: w.ClusterID, form: n.Form(),
-	}, m)
-	// Who gets only what is our own need not wait for what others have.
-	if m.waiting = m.group.reflects() && e.deferredLocked(p.family()); !m.waiting {
-		m.start()
+	p.conn, p.enhanced = c, n.EnhancedRefresh
+	if local := n.Local.Addr().WithZone(""); local != p.local {
+		p.local = local
+		e.setPolicyLocked()
+	}
+	var members []*member
+	wake := make(chan struct{}, 1)
+	for _, each := range p.channels {
+		each.returnedLocked(n)
+		if n.Families.Has(each.family) {
+			each.joinLocked(n, wake)
+			members = append(members, each.member)
+		}
 	}
 	e.releaseLocked()
 	e.touched()
-	e.running.Go(func() { e.send(c, m) })
+	e.running.Go(func() { e.send(c, members, wake) })
 }
 
 // Update implements session.Handler.
@@ -97,7 +118,7 @@ func (p *peer) Update(c *session.Conn, body []byte) error {
 	v := p.update.Parse(body, p.options)
 	if v.Action != wire.OK {
 		if v.Bug != nil {
-			p.engine.log.Error("decoding an update failed", "peer", p.session.Config().Peer.String(), "error", v.Bug)
+			p.engine.log.Error("decoding an update failed", "peer", c.Peer().Config().Peer.String(), "error", v.Bug)
 		}
 		if v.Action == wire.SessionReset {
 			return v.Notification()
@@ -106,8 +127,13 @@ func (p *peer) Update(c *session.Conn, body []byte) error {
 		if !p.malformed {
 			level, p.malformed = hclog.Warn, true // once for each connection
 		}
-		p.engine.log.Log(level, "malformed update", "peer", p.session.Config().Peer.String(), "verdict", v.String())
+		p.engine.log.Log(level, "malformed update", "peer", c.Peer().Config().Peer.String(), "verdict", v.String())
 	}
+	return p.take(c)
+}
+
+// take takes what the parsed update says.
+func (p *peer) take(c *session.Conn) error {
 	e := p.engine
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -116,34 +142,20 @@ func (p *peer) Update(c *session.Conn, body []byte) error {
 	}
 	p.lastUpdate = time.Now()
 	for _, n := range p.update.Withdrawn {
+		from := p.channel(n.Family())
 		for prefix := range n.All() {
-			e.rib.withdraw(p.source.id, prefix)
+			e.rib.withdraw(from.source.id, prefix)
 		}
 	}
 	for _, a := range p.update.Announced {
-		if err := p.announce(a); err != nil {
+		if err := p.channel(a.NLRI.Family()).announce(a); err != nil {
 			return err
 		}
 	}
-	if p.update.EndOfRIB == p.family() {
-		p.endOfRIBLocked()
+	if from := p.channel(p.update.EndOfRIB); from != nil {
+		from.endOfRIBLocked()
 	}
 	e.touched()
-	return nil
-}
-
-// announce takes the prefixes of one set of attributes.
-func (p *peer) announce(a wire.Announcement) error {
-	r := p.engine.rib
-	set, err := r.sets.intern(a.Attributes)
-	if err != nil {
-		return err
-	}
-	defer r.sets.release(set)
-	refusal := r.judge(p.source, set)
-	for prefix := range a.NLRI.All() {
-		r.announce(p.source.id, prefix, set, refusal)
-	}
 	return nil
 }
 
@@ -154,7 +166,7 @@ func (p *peer) RouteRefresh(c *session.Conn, m wire.RouteRefresh) error {
 	defer e.mu.Unlock()
 	if p.conn == c && m.Kind == wire.RefreshRequest {
 		e.rib.pack()
-		p.member.refresh(p.enhanced)
+		p.channel(m.Family).member.refresh(p.enhanced)
 	}
 	return nil
 }
@@ -168,36 +180,47 @@ func (p *peer) Closed(c *session.Conn, why session.Reason) {
 		return
 	}
 	p.leave()
-	p.epoch++
-	p.stopTimer()
-	if !e.stopped {
-		e.lostLocked(p, why.Retain)
+	for _, each := range p.channels {
+		each.stopTimer()
+		if !e.stopped {
+			each.lostLocked(why.Retain)
+		}
 	}
 	e.touched()
 }
 
-// leave ends the membership of the connection.
+// leave ends what the connection had part in.
 func (p *peer) leave() {
-	if p.member != nil {
-		p.engine.rib.leave(p.member)
+	p.conn = nil
+	for _, c := range p.channels {
+		if c.member != nil {
+			p.engine.rib.leave(c.member)
+			c.member = nil
+		}
 	}
-	p.conn, p.member = nil, nil
 }
 
-// send writes to c what its member is to get, until it ends.
-func (e *Engine) send(c *session.Conn, m *member) {
+// send writes to c what its members are to get, until it ends.
+func (e *Engine) send(c *session.Conn, members []*member, wake <-chan struct{}) {
 	for {
-		e.mu.Lock()
-		b := m.take(e.rib)
-		e.mu.Unlock()
-		if b.octets > 0 {
+		idle := true
+		for _, m := range members {
+			e.mu.Lock()
+			b := m.take(e.rib)
+			e.mu.Unlock()
+			if b.octets == 0 {
+				continue
+			}
+			idle = false
 			if c.Writev(b.bufs, b.messages) != nil {
 				return // the session knows
 			}
+		}
+		if !idle {
 			continue
 		}
 		select {
-		case <-m.wake:
+		case <-wake:
 		case <-c.Done():
 			return
 		}

@@ -14,73 +14,91 @@ func (e *Engine) restarting(f bgp.Family) bool {
 	return e.settings.Restarting[f] && time.Since(e.started) < e.settings.RestartTime
 }
 
-// lostLocked keeps the paths of p for its restart time, or drops them (RFC 4724
-// §4.2). Those that were stale already go in any case.
-func (e *Engine) lostLocked(p *peer, retain bool) {
-	p.endOfRIB = 0
-	restart := p.restart
-	if !retain || restart == nil || !restart.Families.Has(p.family()) {
-		e.rib.drop(p.source.id, false)
+// restartTime is how long the peer of w shall keep our routes.
+func (e *Engine) restartTime(w bgp.Session) time.Duration {
+	switch {
+	case w.RestartTime < 0:
+		return 0
+	case w.RestartTime > 0:
+		return w.RestartTime
+	}
+	return e.settings.RestartTime
+}
+
+// lostLocked keeps the paths of c for the peer's restart time, or drops them
+// (RFC 4724 §4.2). Those that were stale already go in any case.
+func (c *channel) lostLocked(retain bool) {
+	e := c.peer.engine
+	c.endOfRIB = false
+	if !retain || c.restart == nil {
+		e.rib.drop(c.source.id, false)
 		return
 	}
-	e.rib.drop(p.source.id, true)
-	if n := e.rib.retire(p.source.id); n > 0 {
-		e.log.Info("paths kept for a restart", "peer", p.endpoint().String(), "paths", n, "restart_time", restart.Time)
-		e.expireLocked(p, restart.Time)
+	e.rib.drop(c.source.id, true)
+	if n := e.rib.retire(c.source.id); n > 0 {
+		e.log.Info("paths kept for a restart", "peer", c.peer.endpoint().String(), "family", c.family.String(),
+			"paths", n, "restart_time", c.restart.Time)
+		c.expireLocked(c.restart.Time)
 	}
 }
 
-// returnedLocked decides what becomes of stale paths when p has come back.
-func (e *Engine) returnedLocked(p *peer, n session.Negotiated) {
-	p.epoch++
-	p.stopTimer()
-	p.restart, p.enhanced = nil, n.EnhancedRefresh
-	if n.GracefulRestart {
-		p.restart = n.Capabilities.GracefulRestart
+// returnedLocked decides what becomes of stale paths when the peer has come
+// back.
+func (c *channel) returnedLocked(n session.Negotiated) {
+	e := c.peer.engine
+	c.stopTimer()
+	c.restart = nil
+	if n.GracefulRestart && n.Families.Has(c.family) && n.Capabilities.GracefulRestart.Families.Has(c.family) {
+		c.restart = n.Capabilities.GracefulRestart
 	}
-	same := p.source.routerID == n.RouterID
+	same := c.source.routerID == n.RouterID && c.source.want.PeerAS == n.PeerAS
+	c.source.want.PeerAS = n.PeerAS
 	if !same {
-		e.rib.renumber(p.source, n.RouterID)
+		e.rib.renumber(c.source, n.RouterID)
 	}
-	if !same || p.restart == nil || !p.restart.Forwarding.Has(p.family()) {
-		e.rib.drop(p.source.id, true)
-	} else {
-		e.expireLocked(p, e.settings.StaleTime)
+	if !same || c.restart == nil || !c.restart.Forwarding.Has(c.family) {
+		e.rib.drop(c.source.id, true)
+	} else if c.source.stale > 0 {
+		c.expireLocked(e.settings.StaleTime)
 	}
 	// One that restarts itself, and reflects, waits as we do; one that cannot
 	// restart gracefully sends no End-of-RIB.
-	p.complete = p.restart == nil || p.restart.Restarting && p.source.role != client
+	c.complete = c.restart == nil || c.restart.Restarting && c.source.role != client
 }
 
 // endOfRIBLocked drops what the peer has not told again.
-func (p *peer) endOfRIBLocked() {
-	p.endOfRIB, p.complete = p.endOfRIB.With(p.family()), true
-	p.stopTimer()
-	p.engine.rib.drop(p.source.id, true)
-	p.engine.releaseLocked()
-	signal(p.engine.peersChanged)
+func (c *channel) endOfRIBLocked() {
+	e := c.peer.engine
+	c.endOfRIB, c.complete = true, true
+	c.stopTimer()
+	e.rib.drop(c.source.id, true)
+	e.releaseLocked()
+	signal(e.peersChanged)
 }
 
-// expireLocked drops what is stale of p after d, unless its connection comes or
+// expireLocked drops what is stale of c after d, unless its connection comes or
 // goes before.
-func (e *Engine) expireLocked(p *peer, d time.Duration) {
-	epoch := p.epoch
-	p.stopTimer()
-	p.timer = time.AfterFunc(d, func() {
+func (c *channel) expireLocked(d time.Duration) {
+	e := c.peer.engine
+	c.stopTimer()
+	epoch := c.epoch
+	c.timer = time.AfterFunc(d, func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		if p.removed || e.stopped || p.epoch != epoch || p.endOfRIB != 0 {
+		if e.stopped || c.epoch != epoch {
 			return
 		}
-		e.rib.drop(p.source.id, true)
+		e.rib.drop(c.source.id, true)
 		e.touched()
 	})
 }
 
-func (p *peer) stopTimer() {
-	if p.timer != nil {
-		p.timer.Stop()
-		p.timer = nil
+// stopTimer stops the timer, also if it has just run out.
+func (c *channel) stopTimer() {
+	c.epoch++
+	if c.timer != nil {
+		c.timer.Stop()
+		c.timer = nil
 	}
 }
 
@@ -117,7 +135,7 @@ func (e *Engine) deferredLocked(f bgp.Family) bool {
 		return false
 	}
 	for _, p := range e.peers {
-		if p.family() == f && p.source.want.ClusterID.IsValid() && !p.complete {
+		if c := p.channel(f); c != nil && p.want.ClusterID.IsValid() && !c.complete {
 			return true
 		}
 	}
@@ -133,9 +151,11 @@ func (e *Engine) releaseLocked() {
 		}
 	}
 	for _, p := range e.peers {
-		if m := p.member; m != nil && m.waiting && !e.deferral.families.Has(p.family()) {
-			e.rib.pack()
-			m.start()
+		for _, c := range p.channels {
+			if m := c.member; m != nil && m.waiting && !e.deferral.families.Has(c.family) {
+				e.rib.pack()
+				m.start()
+			}
 		}
 	}
 }
@@ -151,10 +171,11 @@ func (e *Engine) evict() {
 	}
 	i := e.rib.dead[0]
 	for _, p := range e.sorted() {
-		m := p.member
-		if m == nil || m.group == nil || m.group.family != e.rib.routes.records.at(i).key.family {
+		c := p.channel(e.rib.routes.records.at(i).key.family)
+		if c == nil || c.member == nil || c.member.group == nil {
 			continue
 		}
+		m := c.member
 		if int(i) < m.group.state.len() && m.group.state.at(i).changed >= m.since() {
 			e.log.Warn("peer reset for not reading", "peer", p.endpoint().String())
 			p.conn.Reset(&wire.Notification{Code: wire.Cease, Subcode: wire.OutOfResources})

@@ -27,8 +27,8 @@ func (e *Engine) SetSessions(list []bgp.Session) error {
 	changed := false
 	for _, p := range e.sorted() {
 		w, ok := want[p.endpoint()]
-		if ok && w.SameAs(p.source.want) {
-			p.source.want = w
+		if ok && w.SameAs(p.want) {
+			p.adopt(w)
 			continue
 		}
 		e.removeLocked(p)
@@ -84,13 +84,13 @@ func (e *Engine) sorted() []*peer {
 }
 
 func (e *Engine) addLocked(w bgp.Session) error {
-	p := &peer{engine: e}
+	p := e.newPeer(w)
 	s, err := e.transport.New(e.config(w), p)
 	if err != nil {
+		p.forget()
 		return err
 	}
 	p.session = s
-	p.source = e.rib.addSource(w)
 	e.peers[w.Endpoint()] = p
 	e.byAddr[w.Peer] = append(e.byAddr[w.Peer], p)
 	slices.SortFunc(e.byAddr[w.Peer], func(a, b *peer) int { return cmp.Compare(a.endpoint().Port(), b.endpoint().Port()) })
@@ -100,17 +100,24 @@ func (e *Engine) addLocked(w bgp.Session) error {
 
 // removeLocked closes the session of p; its paths go with it at once.
 func (e *Engine) removeLocked(p *peer) {
-	w := p.source.want
+	w := p.want
 	delete(e.peers, w.Endpoint())
 	e.byAddr[w.Peer] = slices.DeleteFunc(e.byAddr[w.Peer], func(o *peer) bool { return o == p })
 	if len(e.byAddr[w.Peer]) == 0 {
 		delete(e.byAddr, w.Peer)
 	}
 	p.removed = true
-	p.stopTimer()
 	p.leave()
-	e.rib.removeSource(p.source)
+	p.forget()
 	p.session.Stop(cease(wire.PeerDeconfigured))
+}
+
+// forget removes the sources of p with their paths.
+func (p *peer) forget() {
+	for _, c := range p.channels {
+		c.stopTimer()
+		p.engine.rib.removeSource(c.source)
+	}
 }
 
 // config is w in the words of the transport.
@@ -119,6 +126,9 @@ func (e *Engine) config(w bgp.Session) session.Config {
 		Name: w.Name, Peer: w.Endpoint(), Local: netip.AddrPortFrom(w.Local, 0),
 		LocalAS: w.LocalAS, PeerAS: w.PeerAS, RouterID: e.settings.RouterID, Passive: w.Passive,
 		Hold: w.Hold, Keepalive: w.Keepalive, ConnectRetry: w.ConnectRetry,
+	}
+	if w.Hold < 0 {
+		c.Hold = session.NoHold
 	}
 	if !w.Internal() {
 		c.Multihop = w.Multihop
@@ -134,7 +144,7 @@ func (e *Engine) lookup(remote, local netip.AddrPort) *session.Peer {
 		return nil
 	}
 	for _, p := range e.byAddr[remote.Addr()] {
-		if want := p.source.want.Local; !want.IsValid() || want == local.Addr() {
+		if want := p.want.Local; !want.IsValid() || want == local.Addr() {
 			return p.session
 		}
 	}
@@ -145,8 +155,10 @@ func (e *Engine) lookup(remote, local netip.AddrPort) *session.Peer {
 func (e *Engine) setPolicyLocked() {
 	own := make(map[netip.Addr]bool)
 	for _, p := range e.peers {
-		if a := p.source.want.Local; a.IsValid() {
-			own[a] = true
+		for _, a := range []netip.Addr{p.want.Local, p.want.NextHop4, p.want.NextHop6, p.local} {
+			if a.IsValid() {
+				own[a] = true
+			}
 		}
 	}
 	e.rib.setPolicy(bgp.ImportPolicy{ASN: e.settings.ASN, RouterID: e.settings.RouterID, Own: own})

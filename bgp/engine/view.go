@@ -33,7 +33,7 @@ func (e *Engine) Peers() []bgp.PeerState {
 	})
 	list := make([]bgp.PeerState, 0, len(e.peers))
 	for _, p := range e.peers {
-		list = append(list, p.state(by[p.source.id]))
+		list = append(list, p.state(by))
 	}
 	slices.SortFunc(list, func(a, b bgp.PeerState) int {
 		return cmp.Or(cmp.Compare(a.Session.Name, b.Session.Name), a.Session.Endpoint().Compare(b.Session.Endpoint()))
@@ -41,16 +41,22 @@ func (e *Engine) Peers() []bgp.PeerState {
 	return list
 }
 
-func (p *peer) state(c counts) bgp.PeerState {
+func (p *peer) state(by []counts) bgp.PeerState {
 	status := p.session.Status()
 	st := bgp.PeerState{
-		Session: p.source.want, State: status.State, Since: status.Since,
-		Established: status.Established, LastError: status.LastError,
-		Received: c.received, Accepted: c.accepted,
-		EndOfRIB: p.endOfRIB, LastUpdate: p.lastUpdate,
+		Session: p.channels[0].source.want, State: status.State, Since: status.Since,
+		Established: p.up, LastError: status.LastError, LastUpdate: p.lastUpdate,
 	}
-	if m := p.member; m != nil && m.group != nil {
-		st.Advertised = m.group.advertised(m.peer)
+	for _, c := range p.channels {
+		f := c.state(by[c.source.id])
+		st.Families = append(st.Families, f)
+		st.Received += f.Received
+		st.Accepted += f.Accepted
+		st.Advertised += f.Advertised
+		st.GracefulRestart.Stale += f.Stale
+		if f.EndOfRIB {
+			st.EndOfRIB = st.EndOfRIB.With(f.Family)
+		}
 	}
 	n := status.Negotiated
 	if n == nil {
@@ -65,10 +71,20 @@ func (p *peer) state(c counts) bgp.PeerState {
 	if gr := n.Capabilities.GracefulRestart; gr != nil {
 		st.GracefulRestart = bgp.GracefulRestart{
 			Negotiated: n.GracefulRestart, Restarting: gr.Restarting,
-			Forwarding: gr.Forwarding, RestartTime: gr.Time,
+			Forwarding: gr.Forwarding, RestartTime: gr.Time, Stale: st.GracefulRestart.Stale,
 		}
 	}
-	st.GracefulRestart.Stale = c.stale
+	return st
+}
+
+func (c *channel) state(n counts) bgp.FamilyState {
+	st := bgp.FamilyState{
+		Family: c.family, Up: c.member != nil, EndOfRIB: c.endOfRIB,
+		Received: n.received, Accepted: n.accepted, Stale: n.stale,
+	}
+	if m := c.member; m != nil && m.group != nil {
+		st.Advertised = m.group.advertised(m.peer)
+	}
 	return st
 }
 
