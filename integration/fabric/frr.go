@@ -8,6 +8,9 @@ import (
 	"github.com/projectvrouter/vrouter/internal/lab"
 )
 
+// frrDefaults are those for data centres, which suit a lab's short timers.
+const frrDefaults = "frr defaults datacenter\n"
+
 // StartFRR starts an FRR that has all it is to know before it has its first
 // session. Config is as in frr.conf, on the defaults for data centres.
 //
@@ -16,8 +19,7 @@ import (
 // on a shared network, and refuse IPv6 routes with a link-local next hop.
 func StartFRR(t lab.T, h *lab.Host, config string) *lab.FRR {
 	t.Helper()
-	const defaults = "frr defaults datacenter\n"
-	f := h.FRR(defaults)
+	f := h.FRR(frrDefaults)
 	lab.Eventually(t, Limit, "bgpd of "+h.Name()+" has found zebra", func() error {
 		out, err := f.Vtysh(t.Context(), "show zebra client summary")
 		if err == nil && !strings.Contains(out, "\nbgp ") {
@@ -25,7 +27,7 @@ func StartFRR(t lab.T, h *lab.Host, config string) *lab.FRR {
 		}
 		return err
 	})
-	h.Lab().File(filepath.Join(h.Name(), "frr", "frr.conf"), defaults+config) // for the next start
+	h.Lab().File(filepath.Join(h.Name(), "frr", "frr.conf"), frrDefaults+config) // for the next start
 	lines := strings.Split(strings.TrimSuffix(config, "\n"), "\n")
 	if out, err := f.Vtysh(t.Context(), append([]string{"configure"}, lines...)...); err != nil {
 		t.Fatalf("host %s: configure FRR: %v\n%s", h.Name(), err, out)
