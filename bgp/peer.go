@@ -68,6 +68,8 @@ type PeerState struct {
 	LastUpdate time.Time
 
 	GracefulRestart GracefulRestart
+
+	Stats PeerStats
 }
 
 // FamilyState is what is known of one family of a session.

@@ -55,6 +55,9 @@ type Speaker interface {
 	// End-of-RIB.
 	PeersChanged() <-chan struct{}
 
+	// Statistics is the size of the table and the state of the update groups.
+	Statistics() Statistics
+
 	// Routes is the RIB as it stands, in order of prefix and peer.
 	Routes(Query) iter.Seq[Entry]
 

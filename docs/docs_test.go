@@ -124,7 +124,10 @@ func TestConfigurationKeys(t *testing.T) {
 
 // Every metric of ours is described, and no other.
 func TestMetrics(t *testing.T) {
-	code := read(t, filepath.Join(root, "internal/agent/metrics.go")) + read(t, filepath.Join(root, "internal/telemetry/health.go"))
+	code := ""
+	for _, file := range []string{"internal/agent/metrics.go", "internal/agent/bgpmetrics.go", "internal/telemetry/health.go"} {
+		code += read(t, filepath.Join(root, file))
+	}
 	described := read(t, "operating.md")
 	exported := make(map[string]bool)
 	for _, m := range regexp.MustCompile(`desc\("([a-z_]+)"|NewDesc\("vrouter_([a-z_]+)"`).FindAllStringSubmatch(code, -1) {

@@ -208,5 +208,9 @@ func (s *session) state(c Count) bgp.PeerState {
 	if s.other != nil {
 		st.State, st.EndOfRIB, st.Local = bgp.Established, s.want.Carried(), s.local()
 	}
+	st.Families = []bgp.FamilyState{{
+		Family: s.want.Carried().All()[0], Up: s.other != nil, EndOfRIB: s.other != nil,
+		Received: st.Received, Accepted: st.Accepted, Advertised: st.Advertised, Stale: c.Stale,
+	}}
 	return st
 }

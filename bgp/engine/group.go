@@ -22,6 +22,7 @@ type treatment struct {
 // group is peers that get the same bytes, with the log of them.
 type group struct {
 	treatment
+	id      int         // see bgp.GroupState
 	from    [roles]bool // whose paths it gets
 	members []*member
 	state   slab[held, routeID] // what a member holds that has read the whole log
@@ -32,6 +33,7 @@ type group struct {
 	total  int    // routes held
 	byPeer []int  // of them, given by a peer
 	told   uint64 // since, when last asked
+	walks  uint64 // ever begun by members
 }
 
 // held is the state of one route in a group.
@@ -128,6 +130,7 @@ func (r *rib) groupOf(t treatment) *group {
 		}
 	}
 	g := newGroup(t)
+	g.id = r.groupID()
 	for i := range routeID(r.routes.records.len()) {
 		if r.routes.records.at(i).key.family != t.family {
 			continue

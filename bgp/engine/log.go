@@ -16,6 +16,7 @@ const (
 type entry struct {
 	buf      []byte
 	messages int
+	before   uint64 // octets written to the log before it
 	audience audience
 }
 
@@ -33,6 +34,8 @@ type log struct {
 	base, end uint64
 	octets    int
 	added     int    // octets since the last trim
+	written   uint64 // octets ever
+	messages  uint64 // ever
 	chunk     []byte // that entries are being written into
 }
 
@@ -55,7 +58,10 @@ func (l *log) add(buf []byte, a audience) {
 	if n := len(l.chunk) + len(buf); n <= cap(l.chunk) {
 		l.chunk = l.chunk[:n] // else it grew out of the chunk
 	}
-	l.entries = append(l.entries, entry{buf: buf, messages: countMessages(buf), audience: a})
+	n := countMessages(buf)
+	l.entries = append(l.entries, entry{buf: buf, messages: n, before: l.written, audience: a})
+	l.written += uint64(len(buf))
+	l.messages += uint64(n)
 	l.end++
 	l.octets += len(buf)
 	l.added += len(buf)

@@ -141,6 +141,8 @@ func (m *member) walkOn(r *rib, b *batch) bool {
 	}
 	if !w.begun {
 		w.begun = true
+		r.sources[m.peer].walks++
+		g.walks++
 		if w.enhanced {
 			b.add(wire.AppendRouteRefresh(nil, wire.RouteRefresh{Family: g.family, Kind: wire.RefreshBegin}), 1)
 		}

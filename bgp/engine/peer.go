@@ -20,6 +20,8 @@ type peer struct {
 	options   wire.Options
 	malformed bool // an update was
 
+	stats peerStats
+
 	// Guarded by Engine.mu.
 	want       bgp.Session // as asked for
 	session    *session.Peer
@@ -117,6 +119,7 @@ func (p *peer) Established(c *session.Conn, n session.Negotiated) {
 func (p *peer) Update(c *session.Conn, body []byte) error {
 	v := p.update.Parse(body, p.options)
 	if v.Action != wire.OK {
+		p.stats.malformed[v.Action].Add(1)
 		if v.Bug != nil {
 			p.engine.log.Error("decoding an update failed", "peer", c.Peer().Config().Peer.String(), "error", v.Bug)
 		}

@@ -17,6 +17,7 @@ type source struct {
 	role     role
 	paths    int // how many it gives
 	stale    int // of these, stale ones
+	walks    uint64
 	// routes has every route to which it gives a path, some perhaps twice, and
 	// some to which it gives none any longer: what is of a peer is found
 	// without a look at what is of others.

@@ -10,7 +10,10 @@ import (
 )
 
 // counts of the paths of one peer.
-type counts struct{ received, accepted, stale int }
+type counts struct {
+	received, accepted, stale int
+	refused                   map[bgp.Refusal]int
+}
 
 // Peers implements bgp.Speaker.
 func (e *Engine) Peers() []bgp.PeerState {
@@ -23,7 +26,8 @@ func (e *Engine) Peers() []bgp.PeerState {
 	e.rib.eachPath(func(i routeID, p *path) {
 		c := &by[p.peer]
 		c.received++
-		if !accepts(e.rib.routes.records.at(i), p) {
+		if why := e.rib.refusal(i, p); why != "" {
+			c.refuse(why)
 			return
 		}
 		c.accepted++
@@ -45,7 +49,7 @@ func (p *peer) state(by []counts) bgp.PeerState {
 	status := p.session.Status()
 	st := bgp.PeerState{
 		Session: p.channels[0].source.want, State: status.State, Since: status.Since,
-		Established: p.up, LastError: status.LastError, LastUpdate: p.lastUpdate,
+		Established: p.up, LastError: status.LastError, LastUpdate: p.lastUpdate, Stats: p.statsLocked(status, by),
 	}
 	for _, c := range p.channels {
 		f := c.state(by[c.source.id])
@@ -88,6 +92,25 @@ func (c *channel) state(n counts) bgp.FamilyState {
 	return st
 }
 
+// refuse counts a path that is not used.
+func (c *counts) refuse(why bgp.Refusal) {
+	if c.refused == nil {
+		c.refused = make(map[bgp.Refusal]int)
+	}
+	c.refused[why]++
+}
+
+// refusal is why p, of route i, is not used; empty: it may be.
+func (r *rib) refusal(i routeID, p *path) bgp.Refusal {
+	if why := refusals[p.refusal]; why != "" {
+		return why
+	}
+	if r.routes.records.at(i).standing == outside {
+		return bgp.NotInPool
+	}
+	return ""
+}
+
 // entries is what Routes is to show.
 func (e *Engine) entries(f bgp.Query) iter.Seq[bgp.Entry] {
 	var list []bgp.Entry
@@ -111,12 +134,8 @@ func (e *Engine) entries(f bgp.Query) iter.Seq[bgp.Entry] {
 			if f.Peer.IsValid() && r.sources[p.peer].want.Peer != f.Peer {
 				continue
 			}
-			refused := refusals[p.refusal]
-			if refused == "" && rec.standing == outside {
-				refused = bgp.NotInPool
-			}
 			list = append(list, bgp.Entry{
-				Path: r.path(rec.key.prefix(), p), Best: slices.Contains(best, at), Refused: refused,
+				Path: r.path(rec.key.prefix(), p), Best: slices.Contains(best, at), Refused: r.refusal(i, p),
 			})
 		}
 	}

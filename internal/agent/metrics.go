@@ -65,7 +65,7 @@ func (d descriptions) all(dataplane bool) []*prometheus.Desc {
 
 // Describe implements prometheus.Collector.
 func (a *Agent) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range newDescriptions().all(a.opts.Table != nil) {
+	for _, d := range append(newDescriptions().all(a.opts.Table != nil), newBGPDescriptions().all()...) {
 		ch <- d
 	}
 }
@@ -84,9 +84,12 @@ func (a *Agent) Collect(ch chan<- prometheus.Metric) {
 		bad++
 	}
 	c.gauge(d.undecodable, float64(bad))
+	b := newBGPDescriptions()
 	for _, p := range a.opts.Speaker.Peers() {
 		c.peer(d, p)
+		c.peerStats(b, p)
 	}
+	c.statistics(b, a.opts.Speaker.Statistics())
 	if a.opts.Table != nil {
 		a.collectDataplane(c, d)
 	}
@@ -123,14 +126,17 @@ func (c collector) counter(d *prometheus.Desc, value float64, labels ...string) 
 }
 
 func (c collector) peer(d descriptions, p bgp.PeerState) {
-	labels := []string{p.Session.Name, p.Session.Peer.String(), p.Session.Carried().String()}
+	labels := peerLabels(p)
 	c.gauge(d.peerUp, one(p.State == bgp.Established), labels...)
 	c.counter(d.peerTransitions, float64(p.Established), labels...)
-	c.gauge(d.received, float64(p.Received), labels...)
-	c.gauge(d.accepted, float64(p.Accepted), labels...)
-	c.gauge(d.advertised, float64(p.Advertised), labels...)
-	c.gauge(d.endOfRIB, one(p.EndOfRIB == p.Session.Carried()), labels...)
-	c.gauge(d.stale, float64(p.GracefulRestart.Stale), labels...)
+	for _, f := range p.Families {
+		labels := []string{p.Session.Name, p.Session.Peer.String(), f.Family.String()}
+		c.gauge(d.received, float64(f.Received), labels...)
+		c.gauge(d.accepted, float64(f.Accepted), labels...)
+		c.gauge(d.advertised, float64(f.Advertised), labels...)
+		c.gauge(d.endOfRIB, one(f.EndOfRIB), labels...)
+		c.gauge(d.stale, float64(f.Stale), labels...)
+	}
 }
 
 func one(holds bool) float64 {

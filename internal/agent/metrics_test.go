@@ -63,6 +63,8 @@ func TestMetrics(t *testing.T) {
 			"bgp_peer_prefixes_advertised" + peer + "1",
 			"bgp_peer_prefixes_received" + peer + "2",
 			"bgp_peer_prefixes_stale" + peer + "0",
+			"bgp_table_paths 2",
+			"bgp_table_routes 3",
 			"endpoints 2",
 			"endpoints_reached stage=advertised 1",
 			"endpoints_reached stage=programmed 1",
@@ -83,7 +85,12 @@ func TestMetrics(t *testing.T) {
 			"store_revision " + fmt.Sprint(r.agent.view.Revision()),
 			"store_revision_lag 0",
 		}
-		got := r.metrics("vrouter_build_info", "vrouter_fib_read_back_seconds", "vrouter_fib_read_backs_total")
+		// What sessions and groups count is of the speaker, and in TestSpeakerMetrics.
+		counted := []string{"vrouter_build_info", "vrouter_fib_read_back_seconds", "vrouter_fib_read_backs_total",
+			"vrouter_bgp_peer_messages_total", "vrouter_bgp_peer_octets_total", "vrouter_bgp_peer_lag_octets",
+			"vrouter_bgp_peer_updates_malformed_total", "vrouter_bgp_peer_walks_total",
+			"vrouter_bgp_table_attribute_sets", "vrouter_bgp_table_octets"}
+		got := r.metrics(counted...)
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
