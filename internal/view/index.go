@@ -46,6 +46,9 @@ func (v *View) putLocked(kv store.KV, changed *changes) {
 		changed.copy = true
 		return
 	}
+	if ep, ok := checked.(*resource.WorkloadEndpoint); ok && v.owners != nil {
+		v.owners.put(kv.Key, ep)
+	}
 	if ep, ok := checked.(*resource.WorkloadEndpoint); ok && ep.Node != v.node {
 		v.deleteLocked(kv.Key, changed)
 		return

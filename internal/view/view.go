@@ -30,6 +30,7 @@ type View struct {
 	fabricChanged chan struct{}
 	localChanged  chan struct{}
 	copyChanged   chan struct{}
+	owners        *Owners // nil: not kept
 
 	mu          sync.Mutex // guards the rest
 	objects     map[string]object
@@ -58,6 +59,14 @@ func New(node string) *View {
 	}
 }
 
+// KeepOwners has the view keep on which node each address is, of all nodes. It
+// must come before the first batch. What the local copy holds is not of it: the
+// owners are as good as the view is in sync.
+func (v *View) KeepOwners() *Owners {
+	v.owners = newOwners()
+	return v.owners
+}
+
 // Prefixes is what a view wants watched.
 func Prefixes() []string { return []string{store.ResourcePrefix} }
 
@@ -82,8 +91,14 @@ func (v *View) Apply(b store.Batch) {
 		delete(v.unconfirmed, e.KV.Key)
 		switch e.Type {
 		case store.Put:
+			if v.owners != nil {
+				v.owners.confirm(e.KV.Key)
+			}
 			v.putLocked(e.KV, &changed)
 		case store.Delete:
+			if v.owners != nil {
+				v.owners.delete(e.KV.Key)
+			}
 			v.deleteLocked(e.KV.Key, &changed)
 		}
 	}
@@ -97,11 +112,17 @@ func (v *View) Apply(b store.Batch) {
 			v.deleteLocked(key, &changed)
 		}
 		clear(v.unconfirmed)
+		if v.owners != nil {
+			v.owners.sweep()
+		}
 		v.isSynced = true
 		close(v.synced)
 		changed = changes{fabric: true, local: true, copy: true}
 	}
 	v.signalLocked(changed)
+	if v.owners != nil {
+		v.owners.tell()
+	}
 }
 
 // Restart says that the batches of another watch follow: the first were cut
@@ -112,6 +133,9 @@ func (v *View) Restart() {
 	defer v.mu.Unlock()
 	for key := range v.objects {
 		v.unconfirmed[key] = struct{}{}
+	}
+	if v.owners != nil {
+		v.owners.restart()
 	}
 	if v.isSynced {
 		v.isSynced = false
