@@ -200,18 +200,16 @@ func (b *builder) grouped() {
 		}
 		like := &resource.BGPPeer{Meta: group.Meta, Settings: group.Settings}
 		if r == reflector { // what may be reflected is for reflectors to say
-			like.Settings = resource.SessionSettings{LongLived: group.Settings.LongLived}
+			like.Settings.Filters, like.Settings.NextHopMode = nil, nil
+			like.Settings.MaxPrefixes, like.Settings.ReflectForeign = nil, nil
 		}
-		for _, f := range families {
-			peer := address(n, f)
-			if !peer.IsValid() || !address(b.self, f).IsValid() {
-				continue
-			}
-			s := b.session(like, Reflection, f, peer, b.port(n.Name), b.as(n))
-			s.Name = fmt.Sprintf("group/%s/%s/%s", group.Name, n.Name, f)
-			s.Origin, s.PeerNode = "", n.Name
+		for _, t := range b.transports(like, Reflection, n, families[:]) {
+			s := b.session(like, Reflection, t.over, address(n, t.over), b.port(n.Name), b.as(n))
+			s.Name = fmt.Sprintf("group/%s/%s/%s", group.Name, n.Name, t.over)
+			s.Families = t.families
+			b.toPeerNode(&s, n, Reflection)
+			s.Origin = ""
 			s.ReflectorClient = r == client && s.Internal()
-			s.Passive = passive(s)
 			b.add(s)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
 )
@@ -16,22 +15,29 @@ type Input struct {
 	Nodes          []*resource.Node
 	Configurations []*resource.BGPConfiguration // "default" and "node.NAME"
 	Peers          []*resource.BGPPeer
-	// ConfigPeers come from the configuration file of the node, hold for it
-	// alone, win over all others, and must have a PeerIP.
-	ConfigPeers []*resource.BGPPeer
+	PeerGroups     []*resource.BGPPeerGroup
 	// Groups of reflectors, and whom the controller has elected for them.
 	Groups      []*resource.ReflectorGroup
 	Memberships []*resource.ReflectorMembership
-	Timers      Timers
+	Filters     []*resource.BGPFilter
+	Secrets     []*resource.Secret
+
+	// ConfigPeers come from the configuration file of the node, hold for it
+	// alone, win over all others, and must have a PeerIP. Their settings are
+	// their own and Defaults, so that nothing that the store tells resets them.
+	ConfigPeers []*resource.BGPPeer
+	// Defaults are the settings of the configuration file, which count last.
+	Defaults resource.SessionSettings
+	// File is the content of a file in the host's directory of secrets; nil:
+	// the host has none. fs.ErrNotExist: there is no such file.
+	File func(name string) ([]byte, error)
+	// Compiled keeps the filters from one call to the next, so that what has
+	// not changed stays the same object; nil: nothing is kept.
+	Compiled *FilterCache
 }
 
-// Timers are those of every session of a node; zero values are the defaults of
-// Session.
-type Timers struct {
-	Hold, ConnectRetry time.Duration
-}
-
-// Problem says why something that was asked for is not among the sessions.
+// Problem says why something that was asked for is not among the sessions, or
+// not as it was asked for.
 type Problem struct {
 	Origin string // the BGPPeer concerned; empty: the mesh or the node itself
 	Detail string
@@ -48,10 +54,15 @@ func (p Problem) String() string {
 // Sessions is the sessions that a node has, in order of name, and what keeps
 // others from being there. The semantics are Calico's: a mesh among all nodes
 // that are not reflectors; BGPPeers for all nodes, for one, or for those that
-// match; the way back of a session among nodes by itself. Two sessions with
-// one address and port are one: the configuration file wins, then a BGPPeer for
-// all nodes, one for some, the way back of one, a group, and at last the mesh; among
-// BGPPeers of one kind the first by name.
+// match; the way back of a session among nodes by itself, with the same
+// settings. Two sessions with one address and port are one: the configuration
+// file wins, then a BGPPeer for all nodes, one for some, the way back of one,
+// a group, and at last the mesh; among BGPPeers of one kind the first by name.
+//
+// What cannot be had as it was asked for fails closed. A session whose group
+// or password is missing is not made, nor does a lesser one take its place. A
+// filter that is missing rejects all that reaches it, both ways; the session
+// stays up, so that nothing is reset when the filter is there.
 func Sessions(in Input) ([]Session, []Problem) {
 	b := newBuilder(in)
 	if b.self == nil {
@@ -85,29 +96,60 @@ func Sessions(in Input) ([]Session, []Problem) {
 
 // builder collects the sessions of one node; earlier ones win.
 type builder struct {
-	timers    Timers
+	in        Input
 	self      *resource.Node
 	nodes     []*resource.Node // others, by name
 	peers     []*resource.BGPPeer
 	config    map[string]*resource.BGPConfiguration // by name
+	groups    map[string]*resource.BGPPeerGroup     // by name
+	secrets   map[string]*resource.Secret           // by name
 	byAddr    map[netip.Addr]*resource.Node         // others, by address
 	grouping  *Grouping
 	clusterID netip.Addr // ours; invalid: we do not reflect
+	filters   *FilterCache
+	policies  []*Policy // of the sessions, each once
 	sessions  []Session
-	taken     map[netip.AddrPort]Session
+	taken     map[netip.AddrPort]taken
+	ranges    map[netip.Prefix]taken
 	problems  []Problem
+}
+
+// taken says who has an address and port, or a range.
+type taken struct{ name, origin string }
+
+// draft is a session before it is added.
+type draft struct {
+	Session
+	set     resource.SessionSettings
+	over    Family     // of the connection
+	own     netip.Addr // the node's address of that family; invalid: none
+	refused string     // why it is not made; empty: it is
 }
 
 func newBuilder(in Input) *builder {
 	b := &builder{
-		timers: in.Timers,
-		peers:  sortedPeers(in.Peers),
-		config: make(map[string]*resource.BGPConfiguration),
-		byAddr: make(map[netip.Addr]*resource.Node),
-		taken:  make(map[netip.AddrPort]Session),
+		in:      in,
+		peers:   sortedPeers(in.Peers),
+		config:  make(map[string]*resource.BGPConfiguration),
+		groups:  make(map[string]*resource.BGPPeerGroup),
+		secrets: make(map[string]*resource.Secret),
+		byAddr:  make(map[netip.Addr]*resource.Node),
+		taken:   make(map[netip.AddrPort]taken),
+		ranges:  make(map[netip.Prefix]taken),
+		filters: in.Compiled,
 	}
+	if b.filters == nil {
+		b.filters = &FilterCache{}
+	}
+	b.filters.compile(in.Filters)
 	for _, c := range in.Configurations {
 		b.config[c.Name] = c
+	}
+	for _, g := range in.PeerGroups {
+		b.groups[g.Name] = g
+	}
+	for _, s := range in.Secrets {
+		b.secrets[s.Name] = s
 	}
 	for _, n := range in.Nodes {
 		if n.Name == in.Node {
@@ -135,27 +177,27 @@ func sortedPeers(peers []*resource.BGPPeer) []*resource.BGPPeer {
 	return slices.SortedFunc(slices.Values(peers), func(x, y *resource.BGPPeer) int { return cmp.Compare(x.Name, y.Name) })
 }
 
-// defaultMultihop is Calico's: external peers may be anywhere.
-const defaultMultihop = 255
-
 var families = [...]Family{IPv4Unicast, IPv6Unicast}
 
 // forward adds the sessions that p asks for with the node at the near end.
 func (b *builder) forward(p *resource.BGPPeer, kind Kind) {
-	if p.PeerSelector == nil {
+	switch {
+	case p.PeerRange.IsValid():
+		b.toRange(p, kind)
+	case p.PeerSelector == nil:
 		b.toAddress(p, kind)
-		return
-	}
-	for _, n := range b.nodes {
-		if p.PeerSelector.Matches(n.Labels) {
-			b.toNode(p, n, kind, families[:]...)
+	default:
+		for _, n := range b.nodes {
+			if p.PeerSelector.Matches(n.Labels) {
+				b.toNode(p, n, kind, families[:]...)
+			}
 		}
 	}
 }
 
 // reverse adds the sessions back to the nodes that have one with ours by p.
 func (b *builder) reverse(p *resource.BGPPeer) {
-	if p.ReverseManual {
+	if p.ReverseManual || p.PeerRange.IsValid() {
 		return
 	}
 	carried := families[:]
@@ -171,7 +213,7 @@ func (b *builder) reverse(p *resource.BGPPeer) {
 	}
 	for _, n := range b.nodes {
 		if selects(p, n) {
-			b.toNode(p, n, Node, carried...)
+			b.back(p, n, carried...)
 		}
 	}
 }
@@ -185,8 +227,6 @@ func (b *builder) isSelf(p *resource.BGPPeer) bool {
 
 // toAddress adds the session with the address that p names.
 func (b *builder) toAddress(p *resource.BGPPeer, kind Kind) {
-	family := FamilyOf(p.PeerIP)
-	local := address(b.self, family)
 	switch {
 	case !p.PeerIP.IsValid():
 		b.problem(p, "it names no address")
@@ -194,16 +234,15 @@ func (b *builder) toAddress(p *resource.BGPPeer, kind Kind) {
 	case p.PeerIP.Zone() != "":
 		b.problem(p, fmt.Sprintf("%s: sessions between link-local addresses are not supported", p.PeerIP))
 		return
-	case p.PeerIP == local:
+	case p.PeerIP == address(b.self, FamilyOf(p.PeerIP)):
 		return // ourselves: a BGPPeer for all nodes may name one of them
-	case !local.IsValid():
-		if kind != Global {
-			b.problem(p, fmt.Sprintf("node %s has no %s address", b.self.Name, family))
-		}
-		return
 	}
-	s := b.session(p, kind, family, p.PeerIP, p.PeerPort, p.ASNumber)
-	if n := b.byAddr[p.PeerIP]; n != nil {
+	port, n := p.PeerPort, b.byAddr[p.PeerIP]
+	if port == 0 && n != nil && b.as(n) == p.ASNumber {
+		port = b.port(n.Name)
+	}
+	s := b.session(p, kind, FamilyOf(p.PeerIP), p.PeerIP, port, p.ASNumber)
+	if n != nil {
 		s.PeerNode = n.Name
 		s.ReflectorClient = s.ReflectorClient && b.grouping.ClusterID(n) != b.clusterID
 		s.Passive = kind == Global && passive(s)
@@ -211,20 +250,51 @@ func (b *builder) toAddress(p *resource.BGPPeer, kind Kind) {
 	b.add(s)
 }
 
-// toNode adds the sessions with n in those of the families in which both ends
-// have an address.
+// toRange adds the session for whoever connects from the range of p.
+func (b *builder) toRange(p *resource.BGPPeer, kind Kind) {
+	s := b.session(p, kind, FamilyOf(p.PeerRange.Addr()), netip.Addr{}, 0, p.ASNumber)
+	s.Name = "peer/" + p.Name
+	s.Range, s.RangeLimit, s.Passive, s.PeerPort = p.PeerRange, p.RangeLimit, true, 0
+	b.add(s)
+}
+
+// toNode adds the sessions that p asks for with n, or without p the mesh, in
+// those of the families in which both ends have an address.
 func (b *builder) toNode(p *resource.BGPPeer, n *resource.Node, kind Kind, carried ...Family) {
-	for _, f := range carried {
-		peer := address(n, f)
-		if !peer.IsValid() || !address(b.self, f).IsValid() {
-			continue
+	// The other end is our way back, unless p asks for a session of its own.
+	var theirs *resource.BGPPeer
+	if p != nil && p.PeerSelector != nil && selects(p, n) && p.PeerSelector.Matches(b.self.Labels) {
+		theirs = p
+	}
+	for _, t := range b.transports(p, kind, n, carried) {
+		s := b.session(p, kind, t.over, address(n, t.over), b.port(n.Name), b.localAS(theirs, n))
+		if p == nil {
+			s.Name = fmt.Sprintf("mesh/%s/%s", n.Name, t.over)
 		}
-		s := b.session(p, kind, f, peer, b.port(n.Name), b.as(n))
-		s.PeerNode = n.Name
-		s.ReflectorClient = s.ReflectorClient && b.grouping.ClusterID(n) != b.clusterID
-		s.Passive = kind == Global && passive(s)
+		s.Families = t.families
+		b.toPeerNode(&s, n, kind)
 		b.add(s)
 	}
+}
+
+// back adds the way back of the sessions that p asks n to have with us. It has
+// the settings of p, but for those that tell the two ends apart.
+func (b *builder) back(p *resource.BGPPeer, n *resource.Node, carried ...Family) {
+	for _, t := range b.transports(p, Node, n, carried) {
+		s := b.session(p, Node, t.over, address(n, t.over), b.port(n.Name), b.localAS(p, n))
+		b.setAS(&s, b.localAS(nil, b.self), s.PeerAS)
+		s.Role = opposite(s.Role)
+		s.Families = t.families
+		b.toPeerNode(&s, n, Node)
+		b.add(s)
+	}
+}
+
+func (b *builder) toPeerNode(s *draft, n *resource.Node, kind Kind) {
+	s.PeerNode = n.Name
+	s.ReflectorClient = s.Kind != Mesh && s.ReflectorClient && b.grouping.ClusterID(n) != b.clusterID
+	s.Passive = kind != Node && passive(*s)
+	b.setNextHops(s)
 }
 
 // mesh adds the sessions with all other nodes.
@@ -234,74 +304,53 @@ func (b *builder) mesh() {
 		return
 	}
 	for _, n := range b.nodes {
-		if n.RouteReflectorClusterID.IsValid() || b.grouping.Covered(n.Name) && b.grouping.Covered(b.self.Name) {
-			continue
-		}
-		for _, f := range families {
-			peer := address(n, f)
-			if !peer.IsValid() || !address(b.self, f).IsValid() {
-				continue
-			}
-			s := b.session(nil, Mesh, f, peer, b.port(n.Name), b.as(n))
-			s.Name = fmt.Sprintf("mesh/%s/%s", n.Name, f)
-			s.PeerNode = n.Name
-			s.ReflectorClient = false
-			s.Passive = passive(s)
-			b.add(s)
+		grouped := b.grouping.Covered(n.Name) && b.grouping.Covered(b.self.Name)
+		if !n.RouteReflectorClusterID.IsValid() && !grouped {
+			b.toNode(nil, n, Mesh, families[:]...)
 		}
 	}
 }
 
-// session is what all kinds of session have in common. It is with a client of
-// ours if it is internal and we are a reflector, unless the peer turns out to
-// be a reflector of the same cluster.
-func (b *builder) session(p *resource.BGPPeer, kind Kind, f Family, peer netip.Addr, port uint16, as uint32) Session {
-	if port == 0 {
-		port = DefaultPort
-	}
-	s := Session{
-		Kind:         kind,
-		Peer:         peer,
-		PeerPort:     port,
-		Local:        address(b.self, f),
-		LocalAS:      b.as(b.self),
-		PeerAS:       as,
-		ClusterID:    b.clusterID,
-		Hold:         b.timers.Hold,
-		ConnectRetry: b.timers.ConnectRetry,
-	}
-	s.ReflectorClient = s.Internal() && s.ClusterID.IsValid()
-	if !s.Internal() {
-		s.Multihop = defaultMultihop
-	}
-	if p == nil {
-		return s
-	}
-	s.Name = fmt.Sprintf("peer/%s/%s", p.Name, peer)
-	if port != DefaultPort {
-		s.Name = fmt.Sprintf("peer/%s/%s", p.Name, s.Endpoint())
-	}
-	s.Origin = p.Name
-	if k := p.Settings.KeepaliveTime; k != nil {
-		s.Keepalive = *k
-		s.Hold = max(cmp.Or(s.Hold, DefaultHold), 3**k) // RFC 4271 §4.4
-	}
-	return s
-}
-
-func (b *builder) add(s Session) {
-	if winner, ok := b.taken[s.Endpoint()]; ok {
-		if s.Origin != "" && s.Origin != winner.Origin {
-			b.problems = append(b.problems, Problem{s.Origin, fmt.Sprintf("shadowed at %s by %s", s.Endpoint(), winner.Name)})
-		}
+func (b *builder) add(s draft) {
+	if s.refused == quiet {
 		return
 	}
-	b.taken[s.Endpoint()] = s
-	b.sessions = append(b.sessions, s)
+	owner := taken{s.Name, s.Origin}
+	at := fmt.Sprint(s.Endpoint())
+	winner, twice := b.taken[s.Endpoint()]
+	if s.Range.IsValid() {
+		at = s.Range.String()
+		winner, twice = b.ranges[s.Range]
+	}
+	switch {
+	case twice:
+		if s.Origin != "" && s.Origin != winner.origin {
+			b.note(s.Origin, fmt.Sprintf("shadowed at %s by %s", at, winner.name))
+		}
+		return
+	case s.Range.IsValid():
+		b.ranges[s.Range] = owner
+	default:
+		b.taken[s.Endpoint()] = owner
+	}
+	if s.refused != "" {
+		b.note(s.Origin, s.refused)
+		return
+	}
+	b.sessions = append(b.sessions, s.Session)
 }
 
-func (b *builder) problem(p *resource.BGPPeer, detail string) {
-	b.problems = append(b.problems, Problem{p.Name, detail})
+// quiet refuses a session of which nobody needs to hear.
+const quiet = "-"
+
+func (b *builder) problem(p *resource.BGPPeer, detail string) { b.note(p.Name, detail) }
+
+// note notes a problem, once.
+func (b *builder) note(origin, detail string) {
+	p := Problem{origin, detail}
+	if !slices.Contains(b.problems, p) {
+		b.problems = append(b.problems, p)
+	}
 }
 
 // as is the AS of n: its own, else that of the default configuration.
@@ -328,7 +377,7 @@ func (b *builder) port(node string) uint16 {
 
 // passive makes one end of a session between nodes wait: the one whose peer
 // has the greater address, as text, because Calico compares them so.
-func passive(s Session) bool { return s.Peer.String() > s.Local.String() }
+func passive(s draft) bool { return s.own.IsValid() && s.Peer.String() > s.own.String() }
 
 // isGlobal reports whether p holds for every node.
 func isGlobal(p *resource.BGPPeer) bool { return p.Node == "" && p.NodeSelector == nil }

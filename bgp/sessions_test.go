@@ -235,7 +235,7 @@ func TestSessions(t *testing.T) {
 					peer("file", func(p *resource.BGPPeer) { p.PeerIP, p.ASNumber = netip.MustParseAddr("10.0.0.254"), 65001 }),
 					peer("link", func(p *resource.BGPPeer) { p.PeerIP, p.ASNumber = netip.MustParseAddr("fe80::1%eth0"), 65001 }),
 				},
-				Timers: Timers{Hold: 120 * time.Second},
+				Defaults: resource.SessionSettings{HoldTime: new(120 * time.Second)},
 				Peers: []*resource.BGPPeer{
 					peer("a-node", func(p *resource.BGPPeer) {
 						p.Node, p.PeerIP, p.ASNumber = "a", netip.MustParseAddr("10.0.0.253"), 65002

@@ -290,7 +290,7 @@ func bgpOptions(cfg config.Config) agent.BGPOptions {
 			ListenPort: cfg.BGP.ListenPort, ListenAddresses: cfg.BGP.ListenAddresses,
 			RestartTime: cfg.BGP.GracefulRestartTime, Deferral: cfg.BGP.AdvertiseDelay,
 		},
-		Timers:      bgp.Timers{Hold: cfg.BGP.HoldTime, ConnectRetry: cfg.BGP.ConnectRetry},
+		Defaults:    resource.SessionSettings{HoldTime: &cfg.BGP.HoldTime, ConnectRetry: &cfg.BGP.ConnectRetry},
 		Accept:      cfg.BGP.Accept,
 		MeshWarning: cfg.BGP.MeshMaxNodes,
 	}

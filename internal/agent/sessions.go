@@ -18,7 +18,8 @@ import (
 type BGPOptions struct {
 	Settings bgp.Settings // ASN, RouterID and Restarting are filled in at the start
 	Peers    []*resource.BGPPeer
-	Timers   bgp.Timers
+	// Defaults count for sessions where nothing else says otherwise.
+	Defaults resource.SessionSettings
 	// Accept are prefixes outside the pools whose routes are accepted and never
 	// sent on.
 	Accept []netip.Prefix
@@ -98,7 +99,7 @@ func (s *sessions) apply() {
 	s.logLevel(f)
 	wanted, found := bgp.Sessions(bgp.Input{
 		Node: s.node, Nodes: f.Nodes, Peers: f.Peers, Configurations: f.Configurations,
-		ConfigPeers: s.options.Peers, Timers: s.options.Timers,
+		ConfigPeers: s.options.Peers, Defaults: s.options.Defaults,
 	})
 	mesh := 0
 	for _, w := range wanted {
