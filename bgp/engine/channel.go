@@ -69,10 +69,10 @@ func (c *channel) announce(a wire.Announcement) error {
 	defer r.sets.release(set)
 	refusal := r.judge(c.source, set)
 	if refusal != 0 {
-		c.peer.stats.refused(refusals[refusal], a.NLRI.Count())
+		c.peer.stats.refused(r.refusals[refusal], a.NLRI.Count())
 	}
-	for prefix := range a.NLRI.All() {
-		r.announce(c.source.id, prefix, set, refusal)
+	for prefix, id := range a.NLRI.All() {
+		r.announce(c.source.id, prefix, id, set, refusal)
 	}
 	return nil
 }

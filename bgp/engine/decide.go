@@ -7,18 +7,6 @@ import (
 	"github.com/projectvrouter/vrouter/bgp"
 )
 
-// refusals are the reasons that concern the attributes of a path; a path has
-// its index among them.
-var refusals = [...]bgp.Refusal{
-	"", bgp.OwnAS, bgp.OwnOriginator, bgp.OwnCluster, bgp.NoNextHop, bgp.OwnNextHop,
-}
-
-// judge is why a path of s with these attributes is refused, pools apart.
-func (r *rib) judge(s *source, set setID) uint8 {
-	_, why := r.policy.Import(s.want, r.sets.sets[set].path)
-	return uint8(max(slices.Index(refusals[:], why), 0)) // without pools all others are outside of them
-}
-
 // role is what a peer is to a reflector (RFC 4456 §4).
 type role uint8
 
@@ -90,7 +78,7 @@ func (r *rib) path(prefix netip.Prefix, p *path) bgp.Path {
 	out := r.sets.sets[p.set].path
 	out.Prefix = prefix
 	out.Peer, out.PeerAS, out.PeerID, out.Internal = s.want.Peer, s.want.PeerAS, s.routerID, s.want.Internal()
-	out.Stale = p.stale
+	out.PathID, out.Stale, out.LongLived = p.id, p.stale(), p.flags&longLived != 0
 	return out
 }
 

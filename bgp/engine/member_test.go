@@ -29,7 +29,7 @@ func TestSlowPeer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m.rib.announce(giver.source.id, prefix(n), set, 0)
+			m.rib.announce(giver.source.id, prefix(n), 0, set, 0)
 			m.rib.sets.release(set)
 		}
 		m.rib.pack()
@@ -46,7 +46,7 @@ func TestSlowPeer(t *testing.T) {
 		t.Errorf("%d octets for %d routes of 5", octets, routes)
 	}
 	for n := range routes {
-		m.rib.withdraw(giver.source.id, prefix(n))
+		m.rib.withdraw(giver.source.id, prefix(n), 0)
 	}
 	m.rib.pack()
 	if n := m.rib.routes.len(); n != routes {
@@ -85,7 +85,7 @@ func TestTooLarge(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.rib.announce(m.peers[0].source.id, prefix, set, 0)
+		m.rib.announce(m.peers[0].source.id, prefix, 0, set, 0)
 		m.rib.sets.release(set)
 		m.rib.pack()
 		m.read(plain)

@@ -106,7 +106,7 @@ func (m *model) step() {
 	case n < 30:
 		m.announce(p, prefix)
 	case n < 50:
-		m.rib.withdraw(p.source.id, prefix)
+		m.rib.withdraw(p.source.id, prefix, 0)
 		m.ref.Remove(prefix, p.source.want.Peer)
 	case n < 55:
 		a := bgp.Attributes{MED: uint32(m.rand.IntN(2)), LocalPref: uint32(m.rand.IntN(2))}
@@ -156,7 +156,7 @@ func (m *model) announce(p *modelPeer, prefix netip.Prefix) {
 	if err != nil {
 		m.Fatal(err)
 	}
-	m.rib.announce(p.source.id, prefix, set, m.rib.judge(p.source, set))
+	m.rib.announce(p.source.id, prefix, 0, set, m.rib.judge(p.source, set))
 	path := m.rib.sets.sets[set].path
 	m.rib.sets.release(set)
 	s := p.source.want

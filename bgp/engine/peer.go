@@ -146,8 +146,8 @@ func (p *peer) take(c *session.Conn) error {
 	p.lastUpdate = time.Now()
 	for _, n := range p.update.Withdrawn {
 		from := p.channel(n.Family())
-		for prefix := range n.All() {
-			e.rib.withdraw(from.source.id, prefix)
+		for prefix, id := range n.All() {
+			e.rib.withdraw(from.source.id, prefix, id)
 		}
 	}
 	for _, a := range p.update.Announced {

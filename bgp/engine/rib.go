@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"maps"
 	"net/netip"
 	"slices"
 
@@ -15,13 +14,19 @@ type source struct {
 	want     bgp.Session
 	routerID netip.Addr // of the last connection
 	role     role
-	paths    int // how many it gives
-	stale    int // of these, stale ones
 	walks    uint64
 	// routes has every route to which it gives a path, some perhaps twice, and
 	// some to which it gives none any longer: what is of a peer is found
 	// without a look at what is of others.
 	routes []routeID
+	counts
+	refused []int // paths by index of rib.refusals
+}
+
+// counts of the paths of one source.
+type counts struct {
+	received, accepted int
+	stale              int // whether accepted or not
 }
 
 // rib is all routes and who is to get them. Who holds Engine.mu owns it.
@@ -34,8 +39,10 @@ type rib struct {
 	serials uint64
 	groups  []*group // in the order in which they came to be
 
-	pools  bgp.Pools
-	policy bgp.ImportPolicy // without pools
+	pools    bgp.Pools
+	policy   bgp.ImportPolicy // without pools
+	origins  Origins          // nil: not asked
+	refusals []bgp.Refusal    // that a path has its own of, by index; the first is none
 
 	dirty []routeID // the groups are to look at
 	news  []routeID // Drain is to look at
@@ -60,7 +67,7 @@ var defaultLimits = limits{log: 8 << 20, batch: 256 << 10, step: 8192}
 func newRIB() *rib {
 	return &rib{
 		routes: newRouteTable(), sets: newAttributeStore(), sources: make([]*source, 1),
-		told: make(map[routeID][]toldPath), limits: defaultLimits,
+		told: make(map[routeID][]toldPath), limits: defaultLimits, refusals: make([]bgp.Refusal, 1),
 	}
 }
 
@@ -113,39 +120,65 @@ func (r *rib) standing(p netip.Prefix) standing {
 	return exported
 }
 
-// announce takes a path: it replaces what the peer told of p before. The caller
-// keeps its reference to set.
-func (r *rib) announce(peer peerID, p netip.Prefix, set setID, refusal uint8) {
+// announce takes a path: it replaces what the peer told of p under the same id
+// before. The caller keeps its reference to set.
+func (r *rib) announce(peer peerID, p netip.Prefix, id uint32, set setID, refusal uint8) {
 	i := r.route(p)
-	last := &r.routes.records.at(i).first
+	rec := r.routes.records.at(i)
+	if r.origins != nil && refusal == 0 {
+		refusal = r.judgeOrigin(r.sources[peer], p, id, set)
+	}
+	last := &rec.first
 	for *last != 0 {
 		old := r.paths.records.at(*last)
-		if old.peer != peer {
+		if old.peer != peer || old.id != id {
 			last = &old.next
 			continue
 		}
-		if old.stale {
-			old.stale = false
-			r.sources[peer].stale--
-		}
-		if old.set != set || old.refusal != refusal {
+		was := *old
+		r.count(rec, old, -1)
+		old.flags &^= stale | longLived
+		if old.set != set {
 			r.sets.retain(set)
 			r.sets.release(old.set)
-			old.set, old.refusal = set, refusal
+		}
+		old.set, old.refusal = set, refusal
+		r.count(rec, old, +1)
+		if *old != was {
 			r.mark(i)
 		}
 		return
 	}
 	r.sets.retain(set)
-	*last = r.paths.add(path{set: set, peer: peer, refusal: refusal})
+	*last = r.paths.add(path{set: set, peer: peer, id: id, refusal: refusal})
+	r.count(rec, r.paths.records.at(*last), +1)
 	r.gives(r.sources[peer], i)
 	r.mark(i)
 }
 
-// gives notes that s gives another path, to route i.
+// count adds p, of route rec, to what its source has, n times. Whoever changes
+// what is counted takes it away before and adds it again.
+func (r *rib) count(rec *route, p *path, n int) {
+	s := r.sources[p.peer]
+	c := &s.counts
+	c.received += n
+	if accepts(rec, p) {
+		c.accepted += n
+	}
+	if p.stale() {
+		c.stale += n
+	}
+	if p.refusal != 0 {
+		for int(p.refusal) >= len(s.refused) {
+			s.refused = append(s.refused, 0)
+		}
+		s.refused[p.refusal] += n
+	}
+}
+
+// gives notes that s gives another path, which is counted, to route i.
 func (r *rib) gives(s *source, i routeID) {
-	s.paths++
-	if s.routes = append(s.routes, i); len(s.routes) < 2*s.paths+64 {
+	if s.routes = append(s.routes, i); len(s.routes) < 2*s.received+64 {
 		return
 	}
 	slices.Sort(s.routes)
@@ -160,16 +193,17 @@ func (r *rib) gives(s *source, i routeID) {
 	})
 }
 
-// withdraw removes what the peer told of p.
-func (r *rib) withdraw(peer peerID, p netip.Prefix) {
+// withdraw removes what the peer told of p under id.
+func (r *rib) withdraw(peer peerID, p netip.Prefix, id uint32) {
 	if i := r.routes.find(keyOf(p)); i != 0 {
-		r.remove(i, func(o *path) bool { return o.peer == peer })
+		r.remove(i, func(o *path) bool { return o.peer == peer && o.id == id })
 	}
 }
 
 // remove removes the paths of route i for which which says true.
 func (r *rib) remove(i routeID, which func(*path) bool) {
-	last := &r.routes.records.at(i).first
+	rec := r.routes.records.at(i)
+	last := &rec.first
 	for at := *last; at != 0; at = *last {
 		p := r.paths.records.at(at)
 		if !which(p) {
@@ -177,11 +211,7 @@ func (r *rib) remove(i routeID, which func(*path) bool) {
 			continue
 		}
 		*last = p.next
-		s := r.sources[p.peer]
-		s.paths--
-		if p.stale {
-			s.stale--
-		}
+		r.count(rec, p, -1)
 		r.sets.release(p.set)
 		r.paths.remove(at)
 		r.mark(i)
@@ -191,26 +221,38 @@ func (r *rib) remove(i routeID, which func(*path) bool) {
 // drop removes all paths of a peer, or those that are stale.
 func (r *rib) drop(peer peerID, staleOnly bool) {
 	s := r.sources[peer]
-	if s.paths == 0 || staleOnly && s.stale == 0 {
+	if s.received == 0 || staleOnly && s.stale == 0 {
 		return
 	}
-	which := func(p *path) bool { return p.peer == peer && (p.stale || !staleOnly) }
+	which := func(p *path) bool { return p.peer == peer && (p.stale() || !staleOnly) }
 	for _, i := range s.routes {
 		r.remove(i, which)
 	}
-	if s.paths == 0 {
+	if s.received == 0 {
 		s.routes = nil
 	}
 }
 
-// retire marks all paths of a peer as stale, and is how many they are.
-func (r *rib) retire(peer peerID) int {
+// retire marks the paths of a peer as stale, and is how many they are.
+func (r *rib) retire(peer peerID) int { return r.age(peer, stale) }
+
+// age gives paths of a peer the flags add, and is how many of its paths are
+// stale. They are looked at again where there are others: those that are not
+// stale are better.
+func (r *rib) age(peer peerID, add flags) int {
 	s := r.sources[peer]
 	for _, i := range s.routes {
-		for at := r.routes.records.at(i).first; at != 0; at = r.paths.records.at(at).next {
-			if p := r.paths.records.at(at); p.peer == peer && !p.stale {
-				p.stale = true
-				s.stale++
+		rec := r.routes.records.at(i)
+		for at := rec.first; at != 0; at = r.paths.records.at(at).next {
+			p := r.paths.records.at(at)
+			if p.peer != peer || p.flags&add == add {
+				continue
+			}
+			r.count(rec, p, -1)
+			p.flags |= add
+			r.count(rec, p, +1)
+			if r.paths.records.at(rec.first).next != 0 {
+				r.mark(i)
 			}
 		}
 	}
@@ -272,36 +314,19 @@ func (r *rib) setPools(pools bgp.Pools) bool {
 			continue
 		}
 		if s := r.standing(rec.key.prefix()); s != rec.standing {
+			r.countAll(rec, -1)
 			rec.standing = s
+			r.countAll(rec, +1)
 			r.mark(i)
 		}
 	}
 	return true
 }
 
-// setPolicy changes the import policy and judges all paths again.
-func (r *rib) setPolicy(policy bgp.ImportPolicy) {
-	if maps.Equal(r.policy.Own, policy.Own) && r.policy.ASN == policy.ASN && r.policy.RouterID == policy.RouterID {
-		return
+func (r *rib) countAll(rec *route, n int) {
+	for at := rec.first; at != 0; at = r.paths.records.at(at).next {
+		r.count(rec, r.paths.records.at(at), n)
 	}
-	r.policy = policy
-	type judged struct {
-		peer peerID
-		set  setID
-	}
-	known := make(map[judged]uint8)
-	r.eachPath(func(i routeID, p *path) {
-		which := judged{p.peer, p.set}
-		refusal, ok := known[which]
-		if !ok {
-			refusal = r.judge(r.sources[p.peer], p.set)
-			known[which] = refusal
-		}
-		if refusal != p.refusal {
-			p.refusal = refusal
-			r.mark(i)
-		}
-	})
 }
 
 // free frees the routes at the head of dead that are still without path and

@@ -42,9 +42,20 @@ type path struct {
 	next    pathID
 	set     setID
 	peer    peerID
-	refusal uint8 // index of refusals, pools apart
-	stale   bool
+	id      uint32 // that the peer gave it (RFC 7911 §3); zero without add-path
+	refusal uint8  // index of rib.refusals, pools apart
+	flags   flags
 }
+
+// flags of a path.
+type flags uint8
+
+const (
+	stale     flags = 1 << iota // of a session that is down, or not yet told again
+	longLived                   // stale for longer than a restart (RFC 9494 §4.3)
+)
+
+func (p *path) stale() bool { return p.flags&stale != 0 }
 
 // routeTable finds routes by prefix: an open-addressed hash of places.
 type routeTable struct {

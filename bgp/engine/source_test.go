@@ -23,25 +23,25 @@ func TestSourceList(t *testing.T) {
 	}
 	const kept, rounds = 100, 20_000
 	for n := range rounds {
-		m.rib.announce(s.id, prefix(n), set, 0)
+		m.rib.announce(s.id, prefix(n), 0, set, 0)
 		if n >= kept {
-			m.rib.withdraw(s.id, prefix(n-kept))
+			m.rib.withdraw(s.id, prefix(n-kept), 0)
 		}
 	}
-	if n := len(s.routes); s.paths != kept || n > 2*kept+64 {
-		t.Errorf("%d paths, a list of %d routes", s.paths, n)
+	if n := len(s.routes); s.received != kept || n > 2*kept+64 {
+		t.Errorf("%d paths, a list of %d routes", s.received, n)
 	}
 	if n := m.rib.retire(s.id); n != kept {
 		t.Errorf("%d of %d paths were marked stale", n, kept)
 	}
-	m.rib.announce(s.id, prefix(rounds-1), set, 0)
+	m.rib.announce(s.id, prefix(rounds-1), 0, set, 0)
 	m.rib.drop(s.id, true)
-	if s.paths != 1 || s.stale != 0 {
-		t.Errorf("%d paths are left, %d of them stale; one was told again", s.paths, s.stale)
+	if s.received != 1 || s.stale != 0 {
+		t.Errorf("%d paths are left, %d of them stale; one was told again", s.received, s.stale)
 	}
 	m.rib.drop(s.id, false)
-	if s.paths != 0 || len(s.routes) != 0 {
-		t.Errorf("%d paths and %d routes are left", s.paths, len(s.routes))
+	if s.received != 0 || len(s.routes) != 0 {
+		t.Errorf("%d paths and %d routes are left", s.received, len(s.routes))
 	}
 }
 
@@ -58,12 +58,12 @@ func BenchmarkPeerLoss(b *testing.B) {
 	tell := func(s *source, n int) {
 		for i := range 1000 {
 			at := n*1000 + i
-			r.announce(s.id, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(at >> 16), byte(at >> 8), byte(at)}), 32), set, 0)
+			r.announce(s.id, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(at >> 16), byte(at >> 8), byte(at)}), 32), 0, set, 0)
 		}
 	}
 	var first *source
 	for n := range 1000 {
-		s := r.addSource(bgp.Session{LocalAS: modelAS, PeerAS: modelAS})
+		s := r.addSource(bgp.Session{LocalAS: modelAS, PeerAS: modelAS, Families: bgp.FamiliesOf(bgp.IPv4Unicast)})
 		if n == 0 {
 			first = s
 		}

@@ -46,7 +46,7 @@ func (r *rib) tableState() bgp.TableState {
 	t := bgp.TableState{Routes: r.routes.len()}
 	for _, s := range r.sources {
 		if s != nil {
-			t.Paths += s.paths
+			t.Paths += s.received
 			t.Octets += cap(s.routes) * int(unsafe.Sizeof(routeID(0)))
 		}
 	}
@@ -122,7 +122,7 @@ func (r role) kind() bgp.PeerKind {
 }
 
 // statsLocked is what was counted of p.
-func (p *peer) statsLocked(status session.Status, by []counts) bgp.PeerStats {
+func (p *peer) statsLocked(status session.Status) bgp.PeerStats {
 	st := bgp.PeerStats{
 		In: traffic(status.In), Out: traffic(status.Out), Refused: make(map[bgp.Refusal]int),
 		Loops:               maps.Clone(p.stats.loops),
@@ -131,15 +131,27 @@ func (p *peer) statsLocked(status session.Status, by []counts) bgp.PeerStats {
 		SessionResets:       p.stats.malformed[wire.SessionReset].Load(),
 	}
 	for _, c := range p.channels {
-		for why, n := range by[c.source.id].refused {
-			st.Refused[why] += n
-		}
+		c.source.addRefused(st.Refused, p.engine.rib.refusals)
 		st.Walks += c.source.walks
 		if c.member != nil && c.member.group != nil {
 			st.Members = append(st.Members, c.member.state())
 		}
 	}
 	return st
+}
+
+// addRefused adds how many of the paths of s are not used, by reason.
+func (s *source) addRefused(by map[bgp.Refusal]int, reasons []bgp.Refusal) {
+	outside := s.received - s.accepted
+	for n, count := range s.refused {
+		if count > 0 {
+			by[reasons[n]] += count
+			outside -= count
+		}
+	}
+	if outside > 0 {
+		by[bgp.NotInPool] += outside
+	}
 }
 
 func traffic(c session.Counters) bgp.Traffic {

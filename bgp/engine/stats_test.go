@@ -30,7 +30,7 @@ func TestLag(t *testing.T) {
 		defer m.rib.sets.release(set)
 		for n := range routes {
 			p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}), 32)
-			m.rib.announce(giver.source.id, p, set, 0)
+			m.rib.announce(giver.source.id, p, 0, set, 0)
 		}
 		m.rib.pack()
 	}

@@ -9,12 +9,6 @@ import (
 	"github.com/projectvrouter/vrouter/bgp"
 )
 
-// counts of the paths of one peer.
-type counts struct {
-	received, accepted, stale int
-	refused                   map[bgp.Refusal]int
-}
-
 // Peers implements bgp.Speaker.
 func (e *Engine) Peers() []bgp.PeerState {
 	e.mu.Lock()
@@ -22,22 +16,9 @@ func (e *Engine) Peers() []bgp.PeerState {
 	if e.stopped {
 		return nil
 	}
-	by := make([]counts, len(e.rib.sources))
-	e.rib.eachPath(func(i routeID, p *path) {
-		c := &by[p.peer]
-		c.received++
-		if why := e.rib.refusal(i, p); why != "" {
-			c.refuse(why)
-			return
-		}
-		c.accepted++
-		if p.stale {
-			c.stale++
-		}
-	})
 	list := make([]bgp.PeerState, 0, len(e.peers))
 	for _, p := range e.peers {
-		list = append(list, p.state(by))
+		list = append(list, p.state())
 	}
 	slices.SortFunc(list, func(a, b bgp.PeerState) int {
 		return cmp.Or(cmp.Compare(a.Session.Name, b.Session.Name), a.Session.Endpoint().Compare(b.Session.Endpoint()))
@@ -45,14 +26,14 @@ func (e *Engine) Peers() []bgp.PeerState {
 	return list
 }
 
-func (p *peer) state(by []counts) bgp.PeerState {
+func (p *peer) state() bgp.PeerState {
 	status := p.session.Status()
 	st := bgp.PeerState{
 		Session: p.channels[0].source.want, State: status.State, Since: status.Since,
-		Established: p.up, LastError: status.LastError, LastUpdate: p.lastUpdate, Stats: p.statsLocked(status, by),
+		Established: p.up, LastError: status.LastError, LastUpdate: p.lastUpdate, Stats: p.statsLocked(status),
 	}
 	for _, c := range p.channels {
-		f := c.state(by[c.source.id])
+		f := c.state()
 		st.Families = append(st.Families, f)
 		st.Received += f.Received
 		st.Accepted += f.Accepted
@@ -81,7 +62,8 @@ func (p *peer) state(by []counts) bgp.PeerState {
 	return st
 }
 
-func (c *channel) state(n counts) bgp.FamilyState {
+func (c *channel) state() bgp.FamilyState {
+	n := c.source.counts
 	st := bgp.FamilyState{
 		Family: c.family, Up: c.member != nil, EndOfRIB: c.endOfRIB,
 		Received: n.received, Accepted: n.accepted, Stale: n.stale,
@@ -92,20 +74,12 @@ func (c *channel) state(n counts) bgp.FamilyState {
 	return st
 }
 
-// refuse counts a path that is not used.
-func (c *counts) refuse(why bgp.Refusal) {
-	if c.refused == nil {
-		c.refused = make(map[bgp.Refusal]int)
-	}
-	c.refused[why]++
-}
-
-// refusal is why p, of route i, is not used; empty: it may be.
-func (r *rib) refusal(i routeID, p *path) bgp.Refusal {
-	if why := refusals[p.refusal]; why != "" {
+// refused is why p, of route rec, is not used; empty: it may be.
+func (r *rib) refused(rec *route, p *path) bgp.Refusal {
+	if why := r.refusals[p.refusal]; why != "" {
 		return why
 	}
-	if r.routes.records.at(i).standing == outside {
+	if rec.standing == outside {
 		return bgp.NotInPool
 	}
 	return ""
@@ -114,33 +88,60 @@ func (r *rib) refusal(i routeID, p *path) bgp.Refusal {
 // entries is what Routes is to show.
 func (e *Engine) entries(f bgp.Query) iter.Seq[bgp.Entry] {
 	var list []bgp.Entry
-	r := e.rib
 	if !f.Peer.IsValid() {
-		for p, a := range e.own {
-			if f.Match(p, netip.Addr{}) {
-				refused := bgp.ExportPolicy{Pools: r.pools}.Own(p)
-				list = append(list, bgp.Entry{Path: a.Path(p), Own: true, Best: refused == "", Refused: refused})
-			}
+		list = e.ownEntries(f)
+	}
+	add := func(i routeID) {
+		if rec := e.rib.routes.records.at(i); rec.first != 0 && f.Match(rec.key.prefix(), f.Peer) {
+			list = e.rib.appendEntries(list, i, f.Peer)
 		}
 	}
-	for i := range routeID(r.routes.records.len()) {
-		rec := r.routes.records.at(i)
-		if rec.first == 0 || !f.Match(rec.key.prefix(), f.Peer) {
-			continue
+	if f.Within.IsValid() {
+		for i := range e.rib.within(f.Within) {
+			add(i)
 		}
-		best := r.best(i)
-		for at := rec.first; at != 0; at = r.paths.records.at(at).next {
-			p := r.paths.records.at(at)
-			if f.Peer.IsValid() && r.sources[p.peer].want.Peer != f.Peer {
-				continue
-			}
-			list = append(list, bgp.Entry{
-				Path: r.path(rec.key.prefix(), p), Best: slices.Contains(best, at), Refused: r.refusal(i, p),
-			})
+	} else {
+		for i := range routeID(e.rib.routes.records.len()) {
+			add(i)
 		}
 	}
 	slices.SortStableFunc(list, func(a, b bgp.Entry) int {
-		return cmp.Or(bgp.ComparePrefix(a.Prefix, b.Prefix), a.Peer.Compare(b.Peer))
+		return cmp.Or(bgp.ComparePrefix(a.Prefix, b.Prefix), a.Peer.Compare(b.Peer), cmp.Compare(a.PathID, b.PathID))
 	})
 	return slices.Values(list)
+}
+
+func (e *Engine) ownEntries(f bgp.Query) (list []bgp.Entry) {
+	add := func(p netip.Prefix, a bgp.Attributes) {
+		if f.Match(p, netip.Addr{}) {
+			refused := bgp.ExportPolicy{Pools: e.rib.pools}.Own(p)
+			list = append(list, bgp.Entry{Path: a.Path(p), Own: true, Best: refused == "", Refused: refused})
+		}
+	}
+	if f.Within.IsValid() && f.Within.IsSingleIP() {
+		if a, ok := e.own[f.Within]; ok {
+			add(f.Within, a)
+		}
+		return list
+	}
+	for p, a := range e.own {
+		add(p, a)
+	}
+	return list
+}
+
+// appendEntries appends the paths of route i, of one peer if it is valid.
+func (r *rib) appendEntries(list []bgp.Entry, i routeID, of netip.Addr) []bgp.Entry {
+	rec := r.routes.records.at(i)
+	best := r.best(i)
+	for at := rec.first; at != 0; at = r.paths.records.at(at).next {
+		p := r.paths.records.at(at)
+		if of.IsValid() && r.sources[p.peer].want.Peer != of {
+			continue
+		}
+		list = append(list, bgp.Entry{
+			Path: r.path(rec.key.prefix(), p), Best: slices.Contains(best, at), Refused: r.refused(rec, p),
+		})
+	}
+	return list
 }
