@@ -122,7 +122,7 @@ func TestSettingsReachTheSession(t *testing.T) {
 			p.Shutdown, p.ShutdownMessage = true, "moved"
 		})},
 		Filters: []*resource.BGPFilter{filter},
-		Secrets: []*resource.Secret{{Meta: resource.Meta{ID: resource.ID{Name: "s"}}, Data: map[string][]byte{"k3": []byte("secret")}}},
+		Secrets: []*resource.Secret{{Meta: resource.Meta{ID: resource.ID{Name: "s"}}, Data: map[string]resource.SecretValue{"k3": []byte("secret")}}},
 	}
 	sessions, problems := Sessions(in)
 	if len(sessions) != 1 || len(problems) != 0 {
@@ -296,7 +296,7 @@ func TestSettingsOfSessions(t *testing.T) {
 			if c.in.Nodes == nil {
 				c.in.Nodes = []*resource.Node{a, b}
 			}
-			c.in.Secrets = []*resource.Secret{{Meta: resource.Meta{ID: resource.ID{Name: "s"}}, Data: map[string][]byte{
+			c.in.Secrets = []*resource.Secret{{Meta: resource.Meta{ID: resource.ID{Name: "s"}}, Data: map[string]resource.SecretValue{
 				"mesh": []byte("m"), "long": []byte(strings.Repeat("x", 81)),
 			}}}
 			c.in.File = func(name string) ([]byte, error) {

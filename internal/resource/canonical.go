@@ -43,10 +43,15 @@ func Canonicalize(msg proto.Message) {
 	case *vrouterv1.IPPoolSpec:
 		canonicalizePool(spec)
 	case *vrouterv1.BGPConfigurationSpec:
-		canonicalizeAS(spec.AsNumber)
+		canonicalizeConfiguration(spec)
 	case *vrouterv1.BGPPeerSpec:
-		canonicalizeAS(spec.AsNumber)
-		canonicalizeAS(spec.LocalAsNumber)
+		canonicalizePeer(spec)
+	case *vrouterv1.BGPSessionSettings:
+		canonicalizeSettings(spec)
+	case *vrouterv1.BGPFilterSpec:
+		canonicalizeFilter(spec)
+	case *vrouterv1.SecretSpec:
+		canonicalizeSecret(spec)
 	case *vrouterv1.WorkloadEndpointSpec:
 		canonicalizeEndpoint(msg.(*vrouterv1.WorkloadEndpoint), spec)
 	}
@@ -71,9 +76,7 @@ func canonicalizeNode(spec *vrouterv1.NodeSpec) {
 }
 
 func canonicalizePool(spec *vrouterv1.IPPoolSpec) {
-	if strings.Contains(spec.GetCidr(), "/") { // an address alone is no range
-		canonicalizePrefix(spec.Cidr)
-	}
+	canonicalizeCIDR(spec.Cidr)
 	if cidr, err := netip.ParsePrefix(spec.GetCidr()); err == nil && spec.BlockSize == nil {
 		spec.BlockSize = proto.Int32(defaultBlockSize(cidr))
 	}
@@ -145,7 +148,7 @@ func canonicalizeAS(v *structpb.Value) {
 	if _, ok := v.GetKind().(*structpb.Value_StringValue); !ok {
 		return
 	}
-	if as, err := parseAS(v); err == nil {
+	if as, err := parseAnyAS(v); err == nil {
 		v.Kind = &structpb.Value_NumberValue{NumberValue: float64(as)}
 	}
 }
@@ -171,14 +174,14 @@ func prune(m protoreflect.Message) {
 		switch {
 		case f.IsMap():
 		case f.IsList():
-			for i := 0; f.Message() != nil && i < v.List().Len(); i++ {
+			for i := 0; f.Message() != nil && !isValue(f) && i < v.List().Len(); i++ {
 				prune(v.List().Get(i).Message())
 			}
 		case f.Kind() == protoreflect.StringKind:
 			if v.String() == "" {
 				m.Clear(f)
 			}
-		case f.Message() != nil && !isValue(f):
+		case f.Message() != nil && !isValue(f) && !isListValue(f):
 			prune(v.Message())
 			if isEmpty(v.Message()) {
 				m.Clear(f)
@@ -200,6 +203,12 @@ func isEmpty(m protoreflect.Message) bool {
 // isValue tells whether the field holds a number or a text, whichever comes.
 func isValue(f protoreflect.FieldDescriptor) bool {
 	return f.Message() != nil && f.Message().FullName() == "google.protobuf.Value"
+}
+
+// isListValue tells whether the field holds a list that may be empty, which
+// differs from no list.
+func isListValue(f protoreflect.FieldDescriptor) bool {
+	return f.Message() != nil && f.Message().FullName() == "google.protobuf.ListValue"
 }
 
 func setText(msg proto.Message, field protoreflect.Name, text string) {

@@ -35,6 +35,12 @@ func Check(msg proto.Message) (Object, error) {
 		object = p.configuration(meta, m.GetSpec())
 	case *vrouterv1.BGPPeer:
 		object = p.peer(meta, m.GetSpec())
+	case *vrouterv1.BGPPeerGroup:
+		object = &BGPPeerGroup{Meta: meta, Settings: p.settings("spec", m.GetSpec())}
+	case *vrouterv1.BGPFilter:
+		object = p.filter(meta, m.GetSpec())
+	case *vrouterv1.Secret:
+		object = p.secret(meta, m.GetSpec())
 	case *vrouterv1.ClusterInformation:
 		object = p.cluster(meta, m.GetSpec())
 	}

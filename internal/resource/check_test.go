@@ -176,10 +176,6 @@ func TestBadBGPConfiguration(t *testing.T) {
 		{"default", "asNumber: 23456", "spec.asNumber: 23456 is reserved as AS_TRANS"},
 		{"default", `serviceLoadBalancerIPs: [{cidr: 10.0.0.0/8}]
 			serviceExternalIPs: [{cidr: 10.0.0.0/8}]
-			communities: [{name: a, value: '1:1'}]
-			prefixAdvertisements: [{cidr: 10.0.0.0/8}]
-			nodeMeshPassword: {secretKeyRef: {name: a, key: b}}
-			nodeMeshMaxRestartTime: 120s
 			bindMode: NodeIP
 			ignoredInterfaces: [eth0]
 			localWorkloadPeeringIPV4: 10.0.0.1
@@ -190,10 +186,6 @@ func TestBadBGPConfiguration(t *testing.T) {
 			ipv6ElevatedRoutePriority: 513`, `
 			spec.serviceLoadBalancerIPs: not supported yet (unsupported)
 			spec.serviceExternalIPs: not supported yet (unsupported)
-			spec.communities: not supported yet (unsupported)
-			spec.prefixAdvertisements: not supported yet (unsupported)
-			spec.nodeMeshPassword: not supported yet (unsupported)
-			spec.nodeMeshMaxRestartTime: not supported yet (unsupported)
 			spec.bindMode: not supported yet, only None is (unsupported)
 			spec.ignoredInterfaces: not supported yet (unsupported)
 			spec.localWorkloadPeeringIPV4: not supported yet (unsupported)
@@ -208,7 +200,7 @@ func TestBadBGPConfiguration(t *testing.T) {
 func TestBadBGPPeer(t *testing.T) {
 	const peer = "peerIP: 192.0.2.1\nasNumber: 64512\n"
 	testBad(t, KindBGPPeer, []badSpec{
-		{"", "", "spec.peerIP: an address or a spec.peerSelector is needed"},
+		{"", "", "spec.peerIP: an address, a spec.peerRange or a spec.peerSelector is needed"},
 		{"", peer + "node: a\nnodeSelector: all()", "spec.nodeSelector: must be empty when spec.node is given"},
 		{"", peer + "node: A", `spec.node: "A" is not a DNS name`},
 		{"", peer + "peerSelector: all()", "spec.peerSelector: must be empty when spec.peerIP is given"},
@@ -231,26 +223,7 @@ func TestBadBGPPeer(t *testing.T) {
 		{"", peer + "keepaliveTime: -1s", "spec.keepaliveTime: -1s is not between"},
 		{"", peer + "sourceAddress: Any", `spec.sourceAddress: "Any" is none of UseNodeIP, None`},
 		{"", "localWorkloadSelector: all()\nasNumber: 1", "spec.localWorkloadSelector: not supported yet (unsupported)"},
-		{"", peer + `keepOriginalNextHop: true
-			password: {secretKeyRef: {name: a, key: b}}
-			sourceAddress: None
-			maxRestartTime: 1s
-			numAllowedLocalASNumbers: 1
-			ttlSecurity: 1
-			reachableBy: 10.0.0.1
-			filters: [a]
-			localASNumber: 1
-			nextHopMode: Self`, `
-			spec.keepOriginalNextHop: not supported yet, only false is (unsupported)
-			spec.password: not supported yet (unsupported)
-			spec.sourceAddress: not supported yet, only UseNodeIP is (unsupported)
-			spec.maxRestartTime: not supported yet (unsupported)
-			spec.numAllowedLocalASNumbers: not supported yet, only 0 is (unsupported)
-			spec.ttlSecurity: not supported yet, only 0 is (unsupported)
-			spec.reachableBy: not supported yet (unsupported)
-			spec.filters: not supported yet (unsupported)
-			spec.localASNumber: not supported yet (unsupported)
-			spec.nextHopMode: not supported yet, only Auto is (unsupported)`},
+		{"", peer + "reachableBy: 10.0.0.1", "spec.reachableBy: not supported yet (unsupported)"},
 	})
 }
 

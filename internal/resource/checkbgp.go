@@ -1,10 +1,8 @@
 package resource
 
 import (
-	"errors"
 	"fmt"
 	"math"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -14,8 +12,9 @@ import (
 // nodeConfigPrefix begins the name of a BGPConfiguration for one node.
 const nodeConfigPrefix = "node."
 
-// maxKeepalive is a third of the longest hold time (RFC 4271 §4.2, §4.4).
-const maxKeepalive = math.MaxUint16 / 3 * time.Second
+// maxPaths bounds equal paths: more would make the next-hop groups of the
+// kernel slow to change.
+const maxPaths = 256
 
 // Priorities of routes that Calico gives when nothing is said.
 const (
@@ -51,8 +50,90 @@ func (p *problems) configuration(meta Meta, spec *vrouterv1.BGPConfigurationSpec
 		c.ListenPort = uint16(*spec.ListenPort)
 	}
 	c.LogLevel = p.logLevel(spec.GetLogSeverityScreen())
+	c.Sessions = p.sessionDefaults("spec.sessionDefaults", spec.SessionDefaults)
+	p.mesh(c, spec)
+	if spec.MaxPaths != nil {
+		if *spec.MaxPaths < 1 || *spec.MaxPaths > maxPaths {
+			p.addf("spec.maxPaths", "%d is not between 1 and %d", *spec.MaxPaths, maxPaths)
+		}
+		c.MaxPaths = int(*spec.MaxPaths)
+	}
+	c.Communities = p.advertisements(spec)
 	p.unbuiltConfiguration(spec)
 	return c
+}
+
+// mesh checks what is of the sessions of the mesh alone.
+func (p *problems) mesh(c *BGPConfiguration, spec *vrouterv1.BGPConfigurationSpec) {
+	c.MeshPassword = p.password("spec.nodeMeshPassword", spec.NodeMeshPassword)
+	restart := p.duration("spec.nodeMeshMaxRestartTime", spec.GetNodeMeshMaxRestartTime(), time.Second, maxRestart)
+	if restart != nil {
+		c.MeshRestartTime = *restart
+	}
+	if c.NodeToNodeMesh {
+		return
+	}
+	const reason = "must be empty when spec.nodeToNodeMeshEnabled is false"
+	if spec.NodeMeshPassword != nil {
+		p.addf("spec.nodeMeshPassword", reason)
+	}
+	if restart != nil {
+		p.addf("spec.nodeMeshMaxRestartTime", reason)
+	}
+}
+
+// sessionDefaults checks settings for all sessions, which cannot be what only
+// makes sense between two ends.
+func (p *problems) sessionDefaults(at string, raw *vrouterv1.BGPSessionSettings) SessionSettings {
+	for _, f := range []struct {
+		set  bool
+		name string
+	}{
+		{raw.GetPassword() != nil, "password"},
+		{raw.GetLocalAsNumber() != nil, "localASNumber"},
+		{raw.GetRole() != "", "role"},
+		{raw.GetStrictRole(), "strictRole"},
+	} {
+		if f.set {
+			p.addf(join(at, f.name), "may be set in a BGPPeer or BGPPeerGroup only")
+		}
+	}
+	return p.settings(at, raw)
+}
+
+// advertisements checks communities for our routes, and resolves their names.
+func (p *problems) advertisements(spec *vrouterv1.BGPConfigurationSpec) []PrefixCommunities {
+	named := make(map[string]CommunityValue)
+	for i, c := range spec.Communities {
+		at := index("spec.communities", i)
+		p.err(join(at, "name"), checkCalicoName(c.GetName()))
+		if _, twice := named[c.GetName()]; twice {
+			p.addf(join(at, "name"), "%q is listed twice", c.GetName())
+		}
+		v, err := parseCommunity(c.GetValue())
+		p.err(join(at, "value"), err)
+		named[c.GetName()] = v
+	}
+	var all []PrefixCommunities
+	for i, a := range spec.PrefixAdvertisements {
+		at := index("spec.prefixAdvertisements", i)
+		one := PrefixCommunities{Prefix: p.cidr(join(at, "cidr"), a.GetCidr())}
+		for j, text := range a.Communities {
+			v, ok := named[text]
+			if !ok {
+				var err error
+				v, err = parseCommunity(text)
+				p.err(index(join(at, "communities"), j), err)
+			}
+			if v.Large {
+				one.Large = append(one.Large, v.Value)
+			} else {
+				one.Standard = append(one.Standard, v.Value[0])
+			}
+		}
+		all = append(all, one)
+	}
+	return all
 }
 
 // defaultOnly refuses, in the configuration of one node, what holds for the
@@ -96,10 +177,6 @@ func (p *problems) unbuiltConfiguration(spec *vrouterv1.BGPConfigurationSpec) {
 	p.unsupported(len(spec.ServiceLoadBalancerIps) > 0, "spec.serviceLoadBalancerIPs", "")
 	p.unsupported(len(spec.ServiceExternalIps) > 0, "spec.serviceExternalIPs", "")
 	p.unsupported(len(spec.ServiceClusterIps) > 0, "spec.serviceClusterIPs", "")
-	p.unsupported(len(spec.Communities) > 0, "spec.communities", "")
-	p.unsupported(len(spec.PrefixAdvertisements) > 0, "spec.prefixAdvertisements", "")
-	p.unsupported(spec.NodeMeshPassword != nil, "spec.nodeMeshPassword", "")
-	p.unsupported(spec.NodeMeshMaxRestartTime != nil, "spec.nodeMeshMaxRestartTime", "")
 	p.oneOf("spec.bindMode", spec.BindMode, "None", "NodeIP")
 	p.unsupported(len(spec.IgnoredInterfaces) > 0, "spec.ignoredInterfaces", "")
 	p.unsupported(spec.GetLocalWorkloadPeeringIpv4() != "", "spec.localWorkloadPeeringIPV4", "")
@@ -115,103 +192,6 @@ func (p *problems) unbuiltConfiguration(spec *vrouterv1.BGPConfigurationSpec) {
 
 func (p *problems) priority(path string, value *int32, built int32) {
 	p.unsupported(value != nil && *value != built, path, fmt.Sprint(built))
-}
-
-func (p *problems) peer(meta Meta, spec *vrouterv1.BGPPeerSpec) *BGPPeer {
-	peer := &BGPPeer{Meta: meta, Node: spec.GetNode()}
-	if spec == nil {
-		spec = &vrouterv1.BGPPeerSpec{}
-	}
-	if peer.Node != "" {
-		p.err("spec.node", checkSubdomain(peer.Node))
-	}
-	var err error
-	peer.NodeSelector, err = parseSelector(spec.NodeSelector)
-	p.err("spec.nodeSelector", err)
-	if spec.GetNode() != "" && spec.GetNodeSelector() != "" {
-		p.addf("spec.nodeSelector", "must be empty when spec.node is given")
-	}
-	p.otherEnd(peer, spec)
-	switch spec.GetReversePeering() {
-	case "", "Auto":
-	case "Manual":
-		peer.ReverseManual = true
-	default:
-		p.addf("spec.reversePeering", "%q is none of Auto, Manual", spec.GetReversePeering())
-	}
-	if spec.GetKeepaliveTime() != "" {
-		keepalive, err := parseDuration(spec.GetKeepaliveTime(), time.Second, maxKeepalive)
-		p.err("spec.keepaliveTime", err)
-		peer.Settings.KeepaliveTime = &keepalive
-	}
-	p.unbuiltPeer(spec)
-	return peer
-}
-
-// otherEnd checks whom the session is with: an address and its AS, or nodes.
-func (p *problems) otherEnd(peer *BGPPeer, spec *vrouterv1.BGPPeerSpec) {
-	if spec.GetLocalWorkloadSelector() != "" {
-		p.unsupported(true, "spec.localWorkloadSelector", "")
-		return
-	}
-	if spec.AsNumber != nil {
-		as, err := parseAS(spec.AsNumber)
-		p.err("spec.asNumber", err)
-		peer.ASNumber = as
-	}
-	var err error
-	peer.PeerSelector, err = parseSelector(spec.PeerSelector)
-	p.err("spec.peerSelector", err)
-	byIP, bySelector := spec.GetPeerIp() != "", spec.GetPeerSelector() != ""
-	switch {
-	case byIP && bySelector:
-		p.addf("spec.peerSelector", "must be empty when spec.peerIP is given")
-	case !byIP && !bySelector:
-		p.addf("spec.peerIP", "an address or a spec.peerSelector is needed")
-	case bySelector && spec.AsNumber != nil:
-		p.addf("spec.asNumber", "must be empty when spec.peerSelector is given: the AS is that of each node")
-	case byIP && spec.AsNumber == nil:
-		p.addf("spec.asNumber", "the AS of %s is needed", spec.GetPeerIp())
-	}
-	if byIP {
-		peer.PeerIP, peer.PeerPort, err = parsePeerIP(spec.GetPeerIp())
-		p.err("spec.peerIP", err)
-	}
-}
-
-// parsePeerIP reads ADDRESS, IPV4:PORT or [IPV6]:PORT. No port gives zero.
-func parsePeerIP(s string) (netip.Addr, uint16, error) {
-	if end, err := netip.ParseAddrPort(s); err == nil {
-		addr, err := parseAddr(end.Addr().String())
-		if err == nil && end.Port() == 0 {
-			err = errors.New("port 0 is not a port")
-		}
-		if err == nil {
-			err = checkUnicast(addr)
-		}
-		return addr, end.Port(), err
-	}
-	if strings.HasPrefix(s, "[") || strings.Count(s, ":") == 1 {
-		return netip.Addr{}, 0, fmt.Errorf("%q is not of the form IPV4:PORT or [IPV6]:PORT", s)
-	}
-	addr, err := parseAddr(s)
-	if err != nil {
-		return netip.Addr{}, 0, err
-	}
-	return addr, 0, checkUnicast(addr)
-}
-
-func (p *problems) unbuiltPeer(spec *vrouterv1.BGPPeerSpec) {
-	p.unsupported(spec.GetKeepOriginalNextHop(), "spec.keepOriginalNextHop", "false")
-	p.unsupported(spec.Password != nil, "spec.password", "")
-	p.oneOf("spec.sourceAddress", spec.SourceAddress, "UseNodeIP", "None")
-	p.unsupported(spec.GetMaxRestartTime() != "", "spec.maxRestartTime", "")
-	p.unsupported(spec.GetNumAllowedLocalAsNumbers() != 0, "spec.numAllowedLocalASNumbers", "0")
-	p.unsupported(spec.GetTtlSecurity() != 0, "spec.ttlSecurity", "0")
-	p.unsupported(spec.GetReachableBy() != "", "spec.reachableBy", "")
-	p.unsupported(len(spec.Filters) > 0, "spec.filters", "")
-	p.unsupported(spec.LocalAsNumber != nil, "spec.localASNumber", "")
-	p.oneOf("spec.nextHopMode", spec.NextHopMode, "Auto", "Self", "Keep")
 }
 
 func checkPort(port uint32) error {

@@ -25,7 +25,16 @@ func Columns(kind Kind, wide bool) []string {
 		}
 		return []string{"NAME", "CIDR", "SELECTOR"}
 	case KindBGPPeer:
+		if wide {
+			return []string{"NAME", "PEERIP", "NODE", "ASN", "GROUP", "FILTERS", "SHUTDOWN"}
+		}
 		return []string{"NAME", "PEERIP", "NODE", "ASN"}
+	case KindBGPPeerGroup:
+		return []string{"NAME", "FILTERS", "HOLDTIME", "PASSWORD"}
+	case KindBGPFilter:
+		return []string{"NAME", "IMPORTV4", "IMPORTV6", "EXPORTV4", "EXPORTV6"}
+	case KindSecret:
+		return []string{"NAME", "KEYS"}
 	case KindBGPConfiguration:
 		return []string{"NAME", "LOGSEVERITY", "MESHENABLED", "ASNUMBER"}
 	case KindWorkloadEndpoint:
@@ -54,9 +63,19 @@ func Row(msg proto.Message, wide bool) []string {
 	case *vrouterv1.IPPool:
 		return poolRow(name, m.GetSpec(), wide)
 	case *vrouterv1.BGPPeer:
+		return peerRow(name, m.GetSpec(), wide)
+	case *vrouterv1.BGPPeerGroup:
 		s := m.GetSpec()
-		return []string{name, or(s.GetPeerIp(), s.GetPeerSelector()),
-			or(s.GetNode(), s.GetNodeSelector(), "(global)"), numberCell(s.GetAsNumber(), "-")}
+		return []string{name, filtersCell(s.GetFilters()), or(s.GetHoldTime(), "-"), passwordCell(s.GetPassword())}
+	case *vrouterv1.BGPFilter:
+		s, row := m.GetSpec(), []string{name}
+		for _, rules := range [][]*vrouterv1.BGPFilterRule{
+			s.GetImportV4(), s.GetImportV6(), s.GetExportV4(), s.GetExportV6()} {
+			row = append(row, strconv.Itoa(len(rules)))
+		}
+		return row
+	case *vrouterv1.Secret:
+		return []string{name, strings.Join(sortedKeys(m.GetSpec().GetData()), ",")}
 	case *vrouterv1.BGPConfiguration:
 		s, mesh := m.GetSpec(), "-"
 		if s != nil && s.NodeToNodeMeshEnabled != nil {
@@ -72,6 +91,31 @@ func Row(msg proto.Message, wide bool) []string {
 		}
 	}
 	return []string{name}
+}
+
+func peerRow(name string, s *vrouterv1.BGPPeerSpec, wide bool) []string {
+	row := []string{name, or(s.GetPeerIp(), s.GetPeerRange(), s.GetPeerSelector()),
+		or(s.GetNode(), s.GetNodeSelector(), "(global)"), numberCell(s.GetAsNumber(), "-")}
+	if !wide {
+		return row
+	}
+	return append(row, or(s.GetPeerGroup(), "-"), filtersCell(s.GetFilters()), strconv.FormatBool(s.GetShutdown()))
+}
+
+func filtersCell(list *structpb.ListValue) string {
+	var names []string
+	for _, v := range list.GetValues() {
+		names = append(names, v.GetStringValue())
+	}
+	return or(strings.Join(names, ","), "-")
+}
+
+// passwordCell says where the password is.
+func passwordCell(p *vrouterv1.BGPPassword) string {
+	if ref := p.GetSecretKeyRef(); ref != nil {
+		return ref.GetName() + "/" + ref.GetKey()
+	}
+	return or(p.GetFile(), "-")
 }
 
 func poolRow(name string, s *vrouterv1.IPPoolSpec, wide bool) []string {

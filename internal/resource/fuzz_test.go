@@ -45,8 +45,7 @@ func FuzzReadManifests(f *testing.F) {
 // FuzzDecode: bytes from the store are decoded or refused, and what is decoded
 // keeps all it had.
 func FuzzDecode(f *testing.F) {
-	for i, file := range []string{"clusterinformation.yaml", "ippool.yaml", "bgpconfiguration.yaml", "node.yaml",
-		"bgppeer.json", "workloadendpoint.yaml"} {
+	for i, file := range manifestFiles(f) {
 		manifests, err := ReadManifests(file, testdata(f, file))
 		if err != nil {
 			f.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
@@ -13,27 +14,30 @@ import (
 // applied: what others refer to comes first.
 func Kinds() []Kind {
 	return []Kind{
-		KindClusterInformation, KindIPPool, KindBGPConfiguration, KindNode, KindBGPPeer, KindWorkloadEndpoint,
+		KindClusterInformation, KindIPPool, KindSecret, KindBGPFilter, KindBGPConfiguration, KindNode,
+		KindBGPPeerGroup, KindBGPPeer, KindWorkloadEndpoint,
 	}
 }
 
 // New returns an empty raw object of a kind, and whether there is such a kind.
 func New(kind Kind) (proto.Message, bool) {
-	switch kind {
-	case KindNode:
-		return &vrouterv1.Node{}, true
-	case KindWorkloadEndpoint:
-		return &vrouterv1.WorkloadEndpoint{}, true
-	case KindIPPool:
-		return &vrouterv1.IPPool{}, true
-	case KindBGPConfiguration:
-		return &vrouterv1.BGPConfiguration{}, true
-	case KindBGPPeer:
-		return &vrouterv1.BGPPeer{}, true
-	case KindClusterInformation:
-		return &vrouterv1.ClusterInformation{}, true
+	field := oneofField(kind)
+	if field == nil {
+		return nil, false
 	}
-	return nil, false
+	return (&vrouterv1.Resource{}).ProtoReflect().NewField(field).Message().Interface(), true
+}
+
+// oneofField returns the field of the API's oneof that holds objects of the
+// kind, nil if there is none. A kind is named as its message is.
+func oneofField(kind Kind) protoreflect.FieldDescriptor {
+	fields := (*vrouterv1.Resource)(nil).ProtoReflect().Descriptor().Fields()
+	for i := range fields.Len() {
+		if f := fields.Get(i); string(f.Message().Name()) == string(kind) {
+			return f
+		}
+	}
+	return nil
 }
 
 // Namespaced tells whether objects of the kind live in a namespace.
@@ -53,6 +57,12 @@ func ParseKind(s string) (Kind, bool) {
 		return KindBGPConfiguration, true
 	case "bgppeer", "bgppeers", "bgpp", "bgpps", "bp", "bps", "peer", "peers":
 		return KindBGPPeer, true
+	case "bgppeergroup", "bgppeergroups", "peergroup", "peergroups":
+		return KindBGPPeerGroup, true
+	case "bgpfilter", "bgpfilters", "filter", "filters":
+		return KindBGPFilter, true
+	case "secret", "secrets":
+		return KindSecret, true
 	case "clusterinformation", "clusterinformations", "clusterinfo", "clusterinfos":
 		return KindClusterInformation, true
 	}
@@ -61,41 +71,24 @@ func ParseKind(s string) (Kind, bool) {
 
 // KindOf returns the kind of a raw object; empty for a message that is none.
 func KindOf(msg proto.Message) Kind {
-	switch msg.(type) {
-	case *vrouterv1.Node:
-		return KindNode
-	case *vrouterv1.WorkloadEndpoint:
-		return KindWorkloadEndpoint
-	case *vrouterv1.IPPool:
-		return KindIPPool
-	case *vrouterv1.BGPConfiguration:
-		return KindBGPConfiguration
-	case *vrouterv1.BGPPeer:
-		return KindBGPPeer
-	case *vrouterv1.ClusterInformation:
-		return KindClusterInformation
+	if msg == nil {
+		return ""
 	}
-	return ""
+	kind := Kind(msg.ProtoReflect().Descriptor().Name())
+	if f := oneofField(kind); f == nil || f.Message() != msg.ProtoReflect().Descriptor() {
+		return ""
+	}
+	return kind
 }
 
 // Wrap puts a raw object into the API's oneof. A message that is no object
 // gives an empty Resource.
 func Wrap(msg proto.Message) *vrouterv1.Resource {
-	switch m := msg.(type) {
-	case *vrouterv1.Node:
-		return &vrouterv1.Resource{Resource: &vrouterv1.Resource_Node{Node: m}}
-	case *vrouterv1.WorkloadEndpoint:
-		return &vrouterv1.Resource{Resource: &vrouterv1.Resource_WorkloadEndpoint{WorkloadEndpoint: m}}
-	case *vrouterv1.IPPool:
-		return &vrouterv1.Resource{Resource: &vrouterv1.Resource_IpPool{IpPool: m}}
-	case *vrouterv1.BGPConfiguration:
-		return &vrouterv1.Resource{Resource: &vrouterv1.Resource_BgpConfiguration{BgpConfiguration: m}}
-	case *vrouterv1.BGPPeer:
-		return &vrouterv1.Resource{Resource: &vrouterv1.Resource_BgpPeer{BgpPeer: m}}
-	case *vrouterv1.ClusterInformation:
-		return &vrouterv1.Resource{Resource: &vrouterv1.Resource_ClusterInformation{ClusterInformation: m}}
+	r := &vrouterv1.Resource{}
+	if kind := KindOf(msg); kind != "" {
+		r.ProtoReflect().Set(oneofField(kind), protoreflect.ValueOfMessage(msg.ProtoReflect()))
 	}
-	return &vrouterv1.Resource{}
+	return r
 }
 
 // Unwrap takes the raw object out of the API's oneof. An empty Resource is an

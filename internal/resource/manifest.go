@@ -215,7 +215,7 @@ func (r *reader) kindOf(t *tree, outer typeOf, m *Manifest) (Kind, *Problem) {
 // unbuiltKinds returns the kinds that Calico has and this program does not yet.
 func unbuiltKinds() []string {
 	return []string{
-		"BGPFilter", "BlockAffinity", "CalicoNodeStatus", "FelixConfiguration", "GlobalNetworkPolicy",
+		"BlockAffinity", "CalicoNodeStatus", "FelixConfiguration", "GlobalNetworkPolicy",
 		"GlobalNetworkSet", "HostEndpoint", "IPAMConfiguration", "IPReservation",
 		"KubeControllersConfiguration", "NetworkPolicy", "NetworkSet", "Profile",
 		"StagedGlobalNetworkPolicy", "StagedKubernetesNetworkPolicy", "StagedNetworkPolicy", "Tier",

@@ -18,8 +18,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // TestManifests reads Calico's manifests, and compares what is stored of them
 // with golden files. What is written out must read back as the same.
 func TestManifests(t *testing.T) {
-	for _, file := range []string{"bgpconfiguration.yaml", "bgppeer.json", "clusterinformation.yaml",
-		"ippool.yaml", "node.yaml", "workloadendpoint.yaml"} {
+	for _, file := range manifestFiles(t) {
 		t.Run(file, func(t *testing.T) {
 			manifests, err := ReadManifests(file, testdata(t, file))
 			if err != nil {
@@ -32,6 +31,20 @@ func TestManifests(t *testing.T) {
 			golden(t, strings.TrimSuffix(file, filepath.Ext(file))+".golden", got.String())
 		})
 	}
+}
+
+// manifestFiles returns the file of each kind in testdata, in the order of Kinds.
+func manifestFiles(t testing.TB) []string {
+	t.Helper()
+	var files []string
+	for _, kind := range Kinds() {
+		found, err := filepath.Glob("testdata/" + strings.ToLower(string(kind)) + ".[yj]*")
+		if err != nil || len(found) != 1 {
+			t.Fatalf("manifests of %s: %q, %v", kind, found, err)
+		}
+		files = append(files, filepath.Base(found[0]))
+	}
+	return files
 }
 
 func writeGolden(t *testing.T, b *strings.Builder, m Manifest) {

@@ -161,7 +161,7 @@ func TestWarnings(t *testing.T) {
 }
 
 func TestUnsupported(t *testing.T) {
-	_, err := FromJSON([]byte("apiVersion: vrouter/v1\nkind: BGPFilter\n"))
+	_, err := FromJSON([]byte("apiVersion: vrouter/v1\nkind: IPReservation\n"))
 	var invalid *Invalid
 	if !errors.As(err, &invalid) || !invalid.Unsupported() {
 		t.Errorf("%v is not unsupported", err)

@@ -91,7 +91,7 @@ func renderField(f protoreflect.FieldDescriptor, v protoreflect.Value) *tree {
 	case f.IsList():
 		list := &tree{shape: shapeList}
 		for i := range v.List().Len() {
-			list.items = append(list.items, renderSingle(f, v.List().Get(i)))
+			list.items = append(list.items, orNull(renderSingle(f, v.List().Get(i))))
 		}
 		return list
 	}
@@ -105,8 +105,11 @@ func renderField(f protoreflect.FieldDescriptor, v protoreflect.Value) *tree {
 func renderSingle(f protoreflect.FieldDescriptor, v protoreflect.Value) *tree {
 	switch f.Kind() {
 	case protoreflect.MessageKind:
-		if isValue(f) {
+		switch {
+		case isValue(f):
 			return renderValue(v.Message())
+		case isListValue(f):
+			return renderListValue(v.Message())
 		}
 		return render(v.Message(), false)
 	case protoreflect.BoolKind:
@@ -115,6 +118,24 @@ func renderSingle(f protoreflect.FieldDescriptor, v protoreflect.Value) *tree {
 		return &tree{shape: shapeText, text: v.String()}
 	}
 	return &tree{shape: shapeNumber, text: fmt.Sprint(v.Interface())}
+}
+
+// renderListValue renders a list of Values, also an empty one.
+func renderListValue(m protoreflect.Message) *tree {
+	list := &tree{shape: shapeList}
+	values := m.Get(m.Descriptor().Fields().ByName("values")).List()
+	for i := range values.Len() {
+		list.items = append(list.items, orNull(renderValue(values.Get(i).Message())))
+	}
+	return list
+}
+
+// orNull keeps the place of an element that says nothing.
+func orNull(t *tree) *tree {
+	if t == nil {
+		return &tree{shape: shapeNull}
+	}
+	return t
 }
 
 // renderValue renders a number or a text. What else a Value can hold is not

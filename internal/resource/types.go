@@ -254,8 +254,20 @@ type SecretRef struct {
 // Secret is values by key. The API takes them and never gives them back.
 type Secret struct {
 	Meta
-	Data map[string][]byte
+	Data map[string]SecretValue
 }
+
+// SecretValue does not show itself when printed.
+type SecretValue []byte
+
+// String says nothing of the value.
+func (SecretValue) String() string { return "hidden" }
+
+// GoString is String, for %#v.
+func (v SecretValue) GoString() string { return v.String() }
+
+// MarshalText is String, for loggers that encode.
+func (v SecretValue) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 
 // BGPFilter is rules for what sessions that name it import and export, each
 // list in order.

@@ -24,6 +24,16 @@ const (
 // parseAS reads an AS number: a whole number, or text in plain or dotted
 // notation (RFC 5396 asplain, asdot+).
 func parseAS(v *structpb.Value) (uint32, error) {
+	as, err := parseAnyAS(v)
+	if err != nil {
+		return 0, err
+	}
+	return usableAS(uint64(as))
+}
+
+// parseAnyAS reads an AS number that may also be one of those that no speaker
+// has, but that stand in an AS_PATH.
+func parseAnyAS(v *structpb.Value) (uint32, error) {
 	var as uint64
 	var err error
 	switch k := v.GetKind().(type) {
@@ -37,10 +47,7 @@ func parseAS(v *structpb.Value) (uint32, error) {
 	default:
 		return 0, errors.New("must be a number or a text")
 	}
-	if err != nil {
-		return 0, err
-	}
-	return usableAS(as)
+	return uint32(as), err
 }
 
 // usableAS refuses numbers that no speaker may have.

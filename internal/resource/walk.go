@@ -100,11 +100,28 @@ func (w *walker) textMap(path string, t *tree) any {
 	return object
 }
 
+// textList reads a list of texts that may be empty, which says something else
+// than no list.
+func (w *walker) textList(path string, t *tree) any {
+	if !w.expect(path, t, shapeList) {
+		return nil
+	}
+	list := make([]any, 0, len(t.items))
+	for i, item := range t.items {
+		w.expect(index(path, i), item, shapeText)
+		list = append(list, item.text)
+	}
+	return list
+}
+
 func (w *walker) single(path string, t *tree, fd protoreflect.FieldDescriptor) any {
 	switch fd.Kind() {
 	case protoreflect.MessageKind:
-		if isValue(fd) {
+		switch {
+		case isValue(fd):
 			return w.numberOrText(path, t)
+		case isListValue(fd):
+			return w.textList(path, t)
 		}
 		return w.message(path, t, fd.Message())
 	case protoreflect.BoolKind:

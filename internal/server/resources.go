@@ -50,7 +50,7 @@ func (s *resources) Put(ctx context.Context, req *vrouterv1.PutRequest) (*vroute
 		return nil, err
 	}
 	return &vrouterv1.PutResponse{
-		Resource:  resource.Wrap(out.msg),
+		Resource:  show(out.msg),
 		Warnings:  append(warnings, ignored(given, resource.MetadataOf(out.msg))...),
 		Created:   out.created,
 		Unchanged: out.unchanged,
@@ -105,7 +105,7 @@ func (s *resources) Get(ctx context.Context, req *vrouterv1.GetRequest) (*vroute
 	if err != nil {
 		return nil, err
 	}
-	return &vrouterv1.GetResponse{Resource: resource.Wrap(msg)}, nil
+	return &vrouterv1.GetResponse{Resource: show(msg)}, nil
 }
 
 // List returns a page of objects with their status.
@@ -133,7 +133,7 @@ func (s *resources) List(ctx context.Context, req *vrouterv1.ListRequest) (*vrou
 	}
 	resp := &vrouterv1.ListResponse{NextPageToken: f.next, Revision: f.revision}
 	for _, msg := range f.objects {
-		resp.Resources = append(resp.Resources, resource.Wrap(msg))
+		resp.Resources = append(resp.Resources, show(msg))
 	}
 	return resp, nil
 }
@@ -148,7 +148,14 @@ func (s *resources) Delete(ctx context.Context, req *vrouterv1.DeleteRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	return &vrouterv1.DeleteResponse{Resource: resource.Wrap(last.msg)}, nil
+	return &vrouterv1.DeleteResponse{Resource: show(last.msg)}, nil
+}
+
+// show renders an object for a caller, without the values of a Secret. It is
+// the only way by which this service gives objects away.
+func show(msg proto.Message) *vrouterv1.Resource {
+	resource.Redact(msg)
+	return resource.Wrap(msg)
 }
 
 // findID reads the identity of an object in a request. A kind with namespaces

@@ -137,6 +137,6 @@ func (s *resources) event(e store.Event) *vrouterv1.WatchResponse {
 			Kind: string(id.Kind), Namespace: id.Namespace, Name: id.Name, Revision: e.KV.ModRevision,
 		}}}
 	}
-	object := resource.Wrap(s.reader.decode(id, e.KV))
+	object := show(s.reader.decode(id, e.KV))
 	return &vrouterv1.WatchResponse{Event: &vrouterv1.WatchResponse_Put{Put: object}}
 }

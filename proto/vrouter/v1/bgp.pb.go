@@ -124,8 +124,14 @@ type BGPConfigurationSpec struct {
 	Ipv4ElevatedRoutePriority *int32  `protobuf:"varint,19,opt,name=ipv4_elevated_route_priority,json=ipv4ElevatedRoutePriority,proto3,oneof" json:"ipv4_elevated_route_priority,omitempty"`
 	Ipv6NormalRoutePriority   *int32  `protobuf:"varint,20,opt,name=ipv6_normal_route_priority,json=ipv6NormalRoutePriority,proto3,oneof" json:"ipv6_normal_route_priority,omitempty"`
 	Ipv6ElevatedRoutePriority *int32  `protobuf:"varint,21,opt,name=ipv6_elevated_route_priority,json=ipv6ElevatedRoutePriority,proto3,oneof" json:"ipv6_elevated_route_priority,omitempty"`
-	unknownFields             protoimpl.UnknownFields
-	sizeCache                 protoimpl.SizeCache
+	// Session_defaults hold for every session, those of the mesh included, where
+	// its BGPPeer and BGPPeerGroup say nothing. Those of a node count before
+	// those of the cluster, field by field.
+	SessionDefaults *BGPSessionSettings `protobuf:"bytes,22,opt,name=session_defaults,json=sessionDefaults,proto3,oneof" json:"session_defaults,omitempty"`
+	// Max_paths: how many equally good paths are used at once.
+	MaxPaths      *uint32 `protobuf:"varint,23,opt,name=max_paths,json=maxPaths,proto3,oneof" json:"max_paths,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BGPConfigurationSpec) Reset() {
@@ -305,6 +311,20 @@ func (x *BGPConfigurationSpec) GetIpv6ElevatedRoutePriority() int32 {
 	return 0
 }
 
+func (x *BGPConfigurationSpec) GetSessionDefaults() *BGPSessionSettings {
+	if x != nil {
+		return x.SessionDefaults
+	}
+	return nil
+}
+
+func (x *BGPConfigurationSpec) GetMaxPaths() uint32 {
+	if x != nil && x.MaxPaths != nil {
+		return *x.MaxPaths
+	}
+	return 0
+}
+
 type CIDRBlock struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Cidr          *string                `protobuf:"bytes,1,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
@@ -454,10 +474,13 @@ func (x *PrefixAdvertisement) GetCommunities() []string {
 	return nil
 }
 
-// BGPPassword refers to a secret; the password itself is never stored here.
+// BGPPassword refers to a secret, in one of two ways; the password itself is
+// never stored here.
 type BGPPassword struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SecretKeyRef  *SecretKeySelector     `protobuf:"bytes,1,opt,name=secret_key_ref,json=secretKeyRef,proto3,oneof" json:"secret_key_ref,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	SecretKeyRef *SecretKeySelector     `protobuf:"bytes,1,opt,name=secret_key_ref,json=secretKeyRef,proto3,oneof" json:"secret_key_ref,omitempty"`
+	// File in the directory of secrets of the host, a name without slashes.
+	File          *string `protobuf:"bytes,2,opt,name=file,proto3,oneof" json:"file,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -499,11 +522,21 @@ func (x *BGPPassword) GetSecretKeyRef() *SecretKeySelector {
 	return nil
 }
 
+func (x *BGPPassword) GetFile() string {
+	if x != nil && x.File != nil {
+		return *x.File
+	}
+	return ""
+}
+
+// SecretKeySelector names a key of a Secret.
 type SecretKeySelector struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Key           *string                `protobuf:"bytes,2,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	Optional      *bool                  `protobuf:"varint,3,opt,name=optional,proto3,oneof" json:"optional,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Key   *string                `protobuf:"bytes,2,opt,name=key,proto3,oneof" json:"key,omitempty"`
+	// Optional: where there is no such Secret or key the session goes without.
+	// Default false: there is no session then.
+	Optional      *bool `protobuf:"varint,3,opt,name=optional,proto3,oneof" json:"optional,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -635,32 +668,63 @@ type BGPPeerSpec struct {
 	Node *string `protobuf:"bytes,1,opt,name=node,proto3,oneof" json:"node,omitempty"`
 	// Peer_ip: an address, or address:port ([address]:port for IPv6).
 	PeerIp *string `protobuf:"bytes,2,opt,name=peer_ip,json=peerIP,proto3,oneof" json:"peer_ip,omitempty"`
-	// As_number of the peer at peer_ip.
+	// As_number of the peer at peer_ip or in peer_range; "external" means any but
+	// ours.
 	AsNumber     *structpb.Value `protobuf:"bytes,3,opt,name=as_number,json=asNumber,proto3,oneof" json:"as_number,omitempty"`
 	NodeSelector *string         `protobuf:"bytes,4,opt,name=node_selector,json=nodeSelector,proto3,oneof" json:"node_selector,omitempty"`
 	// Peer_selector chooses nodes to peer with, in place of peer_ip.
-	PeerSelector        *string      `protobuf:"bytes,5,opt,name=peer_selector,json=peerSelector,proto3,oneof" json:"peer_selector,omitempty"`
+	PeerSelector *string `protobuf:"bytes,5,opt,name=peer_selector,json=peerSelector,proto3,oneof" json:"peer_selector,omitempty"`
+	// Keep_original_next_hop true is next_hop_mode Keep, in Calico's older words.
 	KeepOriginalNextHop *bool        `protobuf:"varint,6,opt,name=keep_original_next_hop,json=keepOriginalNextHop,proto3,oneof" json:"keep_original_next_hop,omitempty"`
 	Password            *BGPPassword `protobuf:"bytes,7,opt,name=password,proto3,oneof" json:"password,omitempty"`
-	// Source_address: UseNodeIP or None.
+	// Source_address: UseNodeIP (default), None, or an address.
 	SourceAddress *string `protobuf:"bytes,8,opt,name=source_address,json=sourceAddress,proto3,oneof" json:"source_address,omitempty"`
-	// Max_restart_time: a duration.
-	MaxRestartTime           *string `protobuf:"bytes,9,opt,name=max_restart_time,json=maxRestartTime,proto3,oneof" json:"max_restart_time,omitempty"`
-	NumAllowedLocalAsNumbers *int32  `protobuf:"varint,10,opt,name=num_allowed_local_as_numbers,json=numAllowedLocalASNumbers,proto3,oneof" json:"num_allowed_local_as_numbers,omitempty"`
-	// Ttl_security: greatest number of hops to the peer (RFC 5082).
-	TtlSecurity           *uint32         `protobuf:"varint,11,opt,name=ttl_security,json=ttlSecurity,proto3,oneof" json:"ttl_security,omitempty"`
-	ReachableBy           *string         `protobuf:"bytes,12,opt,name=reachable_by,json=reachableBy,proto3,oneof" json:"reachable_by,omitempty"`
-	Filters               []string        `protobuf:"bytes,13,rep,name=filters,proto3" json:"filters,omitempty"`
-	LocalWorkloadSelector *string         `protobuf:"bytes,14,opt,name=local_workload_selector,json=localWorkloadSelector,proto3,oneof" json:"local_workload_selector,omitempty"`
-	LocalAsNumber         *structpb.Value `protobuf:"bytes,15,opt,name=local_as_number,json=localASNumber,proto3,oneof" json:"local_as_number,omitempty"`
+	// Max_restart_time: how long the peer keeps our routes while we restart.
+	MaxRestartTime *string `protobuf:"bytes,9,opt,name=max_restart_time,json=maxRestartTime,proto3,oneof" json:"max_restart_time,omitempty"`
+	// Num_allowed_local_as_numbers: how often our AS may be in an AS_PATH.
+	NumAllowedLocalAsNumbers *int32 `protobuf:"varint,10,opt,name=num_allowed_local_as_numbers,json=numAllowedLocalASNumbers,proto3,oneof" json:"num_allowed_local_as_numbers,omitempty"`
+	// Ttl_security: greatest number of hops to the peer (RFC 5082); 0: off.
+	TtlSecurity *uint32 `protobuf:"varint,11,opt,name=ttl_security,json=ttlSecurity,proto3,oneof" json:"ttl_security,omitempty"`
+	ReachableBy *string `protobuf:"bytes,12,opt,name=reachable_by,json=reachableBy,proto3,oneof" json:"reachable_by,omitempty"`
+	// Filters names BGPFilters, in order; an empty list is none, whatever the
+	// group says.
+	Filters               *structpb.ListValue `protobuf:"bytes,13,opt,name=filters,proto3,oneof" json:"filters,omitempty"`
+	LocalWorkloadSelector *string             `protobuf:"bytes,14,opt,name=local_workload_selector,json=localWorkloadSelector,proto3,oneof" json:"local_workload_selector,omitempty"`
+	LocalAsNumber         *structpb.Value     `protobuf:"bytes,15,opt,name=local_as_number,json=localASNumber,proto3,oneof" json:"local_as_number,omitempty"`
 	// Next_hop_mode: Auto, Self or Keep.
 	NextHopMode *string `protobuf:"bytes,16,opt,name=next_hop_mode,json=nextHopMode,proto3,oneof" json:"next_hop_mode,omitempty"`
 	// Reverse_peering: Auto or Manual.
 	ReversePeering *string `protobuf:"bytes,17,opt,name=reverse_peering,json=reversePeering,proto3,oneof" json:"reverse_peering,omitempty"`
-	// Keepalive_time: a duration.
+	// Keepalive_time: a duration, at most a third of the hold time.
 	KeepaliveTime *string `protobuf:"bytes,18,opt,name=keepalive_time,json=keepaliveTime,proto3,oneof" json:"keepalive_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Peer_range lets in whoever connects from this range, in place of peer_ip.
+	PeerRange *string `protobuf:"bytes,19,opt,name=peer_range,json=peerRange,proto3,oneof" json:"peer_range,omitempty"`
+	// Range_limit: how many of peer_range at once; default 1024.
+	RangeLimit *uint32 `protobuf:"varint,20,opt,name=range_limit,json=rangeLimit,proto3,oneof" json:"range_limit,omitempty"`
+	// Peer_group names a BGPPeerGroup, which holds where this says nothing.
+	PeerGroup *string `protobuf:"bytes,21,opt,name=peer_group,json=peerGroup,proto3,oneof" json:"peer_group,omitempty"`
+	// Shutdown keeps the session down.
+	Shutdown *bool `protobuf:"varint,22,opt,name=shutdown,proto3,oneof" json:"shutdown,omitempty"`
+	// Shutdown_message is told to the peer (RFC 9003), 255 octets at most.
+	ShutdownMessage *string `protobuf:"bytes,23,opt,name=shutdown_message,json=shutdownMessage,proto3,oneof" json:"shutdown_message,omitempty"`
+	// These, and those above from password on but for reachable_by,
+	// local_workload_selector and reverse_peering, are described in
+	// BGPSessionSettings.
+	HoldTime             *string         `protobuf:"bytes,24,opt,name=hold_time,json=holdTime,proto3,oneof" json:"hold_time,omitempty"`
+	ConnectRetryTime     *string         `protobuf:"bytes,25,opt,name=connect_retry_time,json=connectRetryTime,proto3,oneof" json:"connect_retry_time,omitempty"`
+	LongLivedRestartTime *string         `protobuf:"bytes,26,opt,name=long_lived_restart_time,json=longLivedRestartTime,proto3,oneof" json:"long_lived_restart_time,omitempty"`
+	AddPath              *BGPAddPath     `protobuf:"bytes,27,opt,name=add_path,json=addPath,proto3,oneof" json:"add_path,omitempty"`
+	MaxPrefixes          *BGPMaxPrefixes `protobuf:"bytes,28,opt,name=max_prefixes,json=maxPrefixes,proto3,oneof" json:"max_prefixes,omitempty"`
+	Families             []string        `protobuf:"bytes,29,rep,name=families,proto3" json:"families,omitempty"`
+	ExtendedNextHop      *bool           `protobuf:"varint,30,opt,name=extended_next_hop,json=extendedNextHop,proto3,oneof" json:"extended_next_hop,omitempty"`
+	Multihop             *uint32         `protobuf:"varint,31,opt,name=multihop,proto3,oneof" json:"multihop,omitempty"`
+	Role                 *string         `protobuf:"bytes,32,opt,name=role,proto3,oneof" json:"role,omitempty"`
+	StrictRole           *bool           `protobuf:"varint,33,opt,name=strict_role,json=strictRole,proto3,oneof" json:"strict_role,omitempty"`
+	AcceptAnyFirstAs     *bool           `protobuf:"varint,34,opt,name=accept_any_first_as,json=acceptAnyFirstAS,proto3,oneof" json:"accept_any_first_as,omitempty"`
+	HonourBlackhole      *bool           `protobuf:"varint,35,opt,name=honour_blackhole,json=honourBlackhole,proto3,oneof" json:"honour_blackhole,omitempty"`
+	ReflectForeign       *bool           `protobuf:"varint,36,opt,name=reflect_foreign,json=reflectForeign,proto3,oneof" json:"reflect_foreign,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *BGPPeerSpec) Reset() {
@@ -777,7 +841,7 @@ func (x *BGPPeerSpec) GetReachableBy() string {
 	return ""
 }
 
-func (x *BGPPeerSpec) GetFilters() []string {
+func (x *BGPPeerSpec) GetFilters() *structpb.ListValue {
 	if x != nil {
 		return x.Filters
 	}
@@ -819,6 +883,1141 @@ func (x *BGPPeerSpec) GetKeepaliveTime() string {
 	return ""
 }
 
+func (x *BGPPeerSpec) GetPeerRange() string {
+	if x != nil && x.PeerRange != nil {
+		return *x.PeerRange
+	}
+	return ""
+}
+
+func (x *BGPPeerSpec) GetRangeLimit() uint32 {
+	if x != nil && x.RangeLimit != nil {
+		return *x.RangeLimit
+	}
+	return 0
+}
+
+func (x *BGPPeerSpec) GetPeerGroup() string {
+	if x != nil && x.PeerGroup != nil {
+		return *x.PeerGroup
+	}
+	return ""
+}
+
+func (x *BGPPeerSpec) GetShutdown() bool {
+	if x != nil && x.Shutdown != nil {
+		return *x.Shutdown
+	}
+	return false
+}
+
+func (x *BGPPeerSpec) GetShutdownMessage() string {
+	if x != nil && x.ShutdownMessage != nil {
+		return *x.ShutdownMessage
+	}
+	return ""
+}
+
+func (x *BGPPeerSpec) GetHoldTime() string {
+	if x != nil && x.HoldTime != nil {
+		return *x.HoldTime
+	}
+	return ""
+}
+
+func (x *BGPPeerSpec) GetConnectRetryTime() string {
+	if x != nil && x.ConnectRetryTime != nil {
+		return *x.ConnectRetryTime
+	}
+	return ""
+}
+
+func (x *BGPPeerSpec) GetLongLivedRestartTime() string {
+	if x != nil && x.LongLivedRestartTime != nil {
+		return *x.LongLivedRestartTime
+	}
+	return ""
+}
+
+func (x *BGPPeerSpec) GetAddPath() *BGPAddPath {
+	if x != nil {
+		return x.AddPath
+	}
+	return nil
+}
+
+func (x *BGPPeerSpec) GetMaxPrefixes() *BGPMaxPrefixes {
+	if x != nil {
+		return x.MaxPrefixes
+	}
+	return nil
+}
+
+func (x *BGPPeerSpec) GetFamilies() []string {
+	if x != nil {
+		return x.Families
+	}
+	return nil
+}
+
+func (x *BGPPeerSpec) GetExtendedNextHop() bool {
+	if x != nil && x.ExtendedNextHop != nil {
+		return *x.ExtendedNextHop
+	}
+	return false
+}
+
+func (x *BGPPeerSpec) GetMultihop() uint32 {
+	if x != nil && x.Multihop != nil {
+		return *x.Multihop
+	}
+	return 0
+}
+
+func (x *BGPPeerSpec) GetRole() string {
+	if x != nil && x.Role != nil {
+		return *x.Role
+	}
+	return ""
+}
+
+func (x *BGPPeerSpec) GetStrictRole() bool {
+	if x != nil && x.StrictRole != nil {
+		return *x.StrictRole
+	}
+	return false
+}
+
+func (x *BGPPeerSpec) GetAcceptAnyFirstAs() bool {
+	if x != nil && x.AcceptAnyFirstAs != nil {
+		return *x.AcceptAnyFirstAs
+	}
+	return false
+}
+
+func (x *BGPPeerSpec) GetHonourBlackhole() bool {
+	if x != nil && x.HonourBlackhole != nil {
+		return *x.HonourBlackhole
+	}
+	return false
+}
+
+func (x *BGPPeerSpec) GetReflectForeign() bool {
+	if x != nil && x.ReflectForeign != nil {
+		return *x.ReflectForeign
+	}
+	return false
+}
+
+// BGPPeerGroup is settings that BGPPeers have in common, by its name in their
+// peerGroup.
+type BGPPeerGroup struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ApiVersion    *string                `protobuf:"bytes,1,opt,name=api_version,json=apiVersion,proto3,oneof" json:"api_version,omitempty"`
+	Kind          *string                `protobuf:"bytes,2,opt,name=kind,proto3,oneof" json:"kind,omitempty"`
+	Metadata      *Metadata              `protobuf:"bytes,3,opt,name=metadata,proto3,oneof" json:"metadata,omitempty"`
+	Spec          *BGPSessionSettings    `protobuf:"bytes,4,opt,name=spec,proto3,oneof" json:"spec,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BGPPeerGroup) Reset() {
+	*x = BGPPeerGroup{}
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPPeerGroup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPPeerGroup) ProtoMessage() {}
+
+func (x *BGPPeerGroup) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPPeerGroup.ProtoReflect.Descriptor instead.
+func (*BGPPeerGroup) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_bgp_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *BGPPeerGroup) GetApiVersion() string {
+	if x != nil && x.ApiVersion != nil {
+		return *x.ApiVersion
+	}
+	return ""
+}
+
+func (x *BGPPeerGroup) GetKind() string {
+	if x != nil && x.Kind != nil {
+		return *x.Kind
+	}
+	return ""
+}
+
+func (x *BGPPeerGroup) GetMetadata() *Metadata {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *BGPPeerGroup) GetSpec() *BGPSessionSettings {
+	if x != nil {
+		return x.Spec
+	}
+	return nil
+}
+
+// BGPSessionSettings are settings that sessions inherit, field by field: those
+// of the BGPPeer count first, then those of its BGPPeerGroup, then the session
+// defaults of the node's BGPConfiguration, then those of the cluster's.
+type BGPSessionSettings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Filters names BGPFilters in order; the first rule that matches decides.
+	Filters *structpb.ListValue `protobuf:"bytes,1,opt,name=filters,proto3,oneof" json:"filters,omitempty"`
+	// Password of TCP MD5 signatures (RFC 2385).
+	Password *BGPPassword `protobuf:"bytes,2,opt,name=password,proto3,oneof" json:"password,omitempty"`
+	// Source_address: UseNodeIP (default), None (the kernel's choice), or an
+	// address.
+	SourceAddress *string `protobuf:"bytes,3,opt,name=source_address,json=sourceAddress,proto3,oneof" json:"source_address,omitempty"`
+	// Local_as_number towards the peer, in place of the node's.
+	LocalAsNumber *structpb.Value `protobuf:"bytes,4,opt,name=local_as_number,json=localASNumber,proto3,oneof" json:"local_as_number,omitempty"`
+	// Num_allowed_local_as_numbers: how often our AS may be in an AS_PATH.
+	NumAllowedLocalAsNumbers *int32 `protobuf:"varint,5,opt,name=num_allowed_local_as_numbers,json=numAllowedLocalASNumbers,proto3,oneof" json:"num_allowed_local_as_numbers,omitempty"`
+	// Next_hop_mode: Auto, Self or Keep.
+	NextHopMode *string `protobuf:"bytes,6,opt,name=next_hop_mode,json=nextHopMode,proto3,oneof" json:"next_hop_mode,omitempty"`
+	// Multihop: how many hops away an external peer may be, 1 on the link;
+	// default 255.
+	Multihop *uint32 `protobuf:"varint,7,opt,name=multihop,proto3,oneof" json:"multihop,omitempty"`
+	// Ttl_security drops what comes from farther than so many hops (RFC 5082), 1
+	// for the link; 0: off. It excludes multihop.
+	TtlSecurity *uint32 `protobuf:"varint,8,opt,name=ttl_security,json=ttlSecurity,proto3,oneof" json:"ttl_security,omitempty"`
+	// Hold_time offered: 0s, or 3s to 65535s (RFC 4271 section 4.2).
+	HoldTime *string `protobuf:"bytes,9,opt,name=hold_time,json=holdTime,proto3,oneof" json:"hold_time,omitempty"`
+	// Keepalive_time: at most a third of the hold time, which is the default.
+	KeepaliveTime *string `protobuf:"bytes,10,opt,name=keepalive_time,json=keepaliveTime,proto3,oneof" json:"keepalive_time,omitempty"`
+	// Connect_retry_time: the pause between attempts to connect.
+	ConnectRetryTime *string `protobuf:"bytes,11,opt,name=connect_retry_time,json=connectRetryTime,proto3,oneof" json:"connect_retry_time,omitempty"`
+	// Max_restart_time: how long the peer keeps our routes without a session
+	// (RFC 4724).
+	MaxRestartTime *string `protobuf:"bytes,12,opt,name=max_restart_time,json=maxRestartTime,proto3,oneof" json:"max_restart_time,omitempty"`
+	// Long_lived_restart_time: how long stale routes are kept after that, with
+	// less preference (RFC 9494); 0s: not at all.
+	LongLivedRestartTime *string         `protobuf:"bytes,13,opt,name=long_lived_restart_time,json=longLivedRestartTime,proto3,oneof" json:"long_lived_restart_time,omitempty"`
+	AddPath              *BGPAddPath     `protobuf:"bytes,14,opt,name=add_path,json=addPath,proto3,oneof" json:"add_path,omitempty"`
+	MaxPrefixes          *BGPMaxPrefixes `protobuf:"bytes,15,opt,name=max_prefixes,json=maxPrefixes,proto3,oneof" json:"max_prefixes,omitempty"`
+	// Families: IPv4, IPv6, or both; default that of the addresses.
+	Families []string `protobuf:"bytes,16,rep,name=families,proto3" json:"families,omitempty"`
+	// Extended_next_hop offers IPv4 routes with IPv6 next hops (RFC 8950).
+	ExtendedNextHop *bool `protobuf:"varint,17,opt,name=extended_next_hop,json=extendedNextHop,proto3,oneof" json:"extended_next_hop,omitempty"`
+	// Role of this end (RFC 9234): Provider, RouteServer, RouteServerClient,
+	// Customer, Peer, or None.
+	Role *string `protobuf:"bytes,18,opt,name=role,proto3,oneof" json:"role,omitempty"`
+	// Strict_role refuses a peer that tells no role.
+	StrictRole *bool `protobuf:"varint,19,opt,name=strict_role,json=strictRole,proto3,oneof" json:"strict_role,omitempty"`
+	// Accept_any_first_as takes paths of an external peer that do not begin with
+	// its AS, such as those of a route server.
+	AcceptAnyFirstAs *bool `protobuf:"varint,20,opt,name=accept_any_first_as,json=acceptAnyFirstAS,proto3,oneof" json:"accept_any_first_as,omitempty"`
+	// Honour_blackhole discards traffic to what carries BLACKHOLE (RFC 7999).
+	HonourBlackhole *bool `protobuf:"varint,21,opt,name=honour_blackhole,json=honourBlackhole,proto3,oneof" json:"honour_blackhole,omitempty"`
+	// Reflect_foreign reflects what lies outside the pools, without a filter that
+	// says so.
+	ReflectForeign *bool `protobuf:"varint,22,opt,name=reflect_foreign,json=reflectForeign,proto3,oneof" json:"reflect_foreign,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *BGPSessionSettings) Reset() {
+	*x = BGPSessionSettings{}
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPSessionSettings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPSessionSettings) ProtoMessage() {}
+
+func (x *BGPSessionSettings) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPSessionSettings.ProtoReflect.Descriptor instead.
+func (*BGPSessionSettings) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_bgp_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *BGPSessionSettings) GetFilters() *structpb.ListValue {
+	if x != nil {
+		return x.Filters
+	}
+	return nil
+}
+
+func (x *BGPSessionSettings) GetPassword() *BGPPassword {
+	if x != nil {
+		return x.Password
+	}
+	return nil
+}
+
+func (x *BGPSessionSettings) GetSourceAddress() string {
+	if x != nil && x.SourceAddress != nil {
+		return *x.SourceAddress
+	}
+	return ""
+}
+
+func (x *BGPSessionSettings) GetLocalAsNumber() *structpb.Value {
+	if x != nil {
+		return x.LocalAsNumber
+	}
+	return nil
+}
+
+func (x *BGPSessionSettings) GetNumAllowedLocalAsNumbers() int32 {
+	if x != nil && x.NumAllowedLocalAsNumbers != nil {
+		return *x.NumAllowedLocalAsNumbers
+	}
+	return 0
+}
+
+func (x *BGPSessionSettings) GetNextHopMode() string {
+	if x != nil && x.NextHopMode != nil {
+		return *x.NextHopMode
+	}
+	return ""
+}
+
+func (x *BGPSessionSettings) GetMultihop() uint32 {
+	if x != nil && x.Multihop != nil {
+		return *x.Multihop
+	}
+	return 0
+}
+
+func (x *BGPSessionSettings) GetTtlSecurity() uint32 {
+	if x != nil && x.TtlSecurity != nil {
+		return *x.TtlSecurity
+	}
+	return 0
+}
+
+func (x *BGPSessionSettings) GetHoldTime() string {
+	if x != nil && x.HoldTime != nil {
+		return *x.HoldTime
+	}
+	return ""
+}
+
+func (x *BGPSessionSettings) GetKeepaliveTime() string {
+	if x != nil && x.KeepaliveTime != nil {
+		return *x.KeepaliveTime
+	}
+	return ""
+}
+
+func (x *BGPSessionSettings) GetConnectRetryTime() string {
+	if x != nil && x.ConnectRetryTime != nil {
+		return *x.ConnectRetryTime
+	}
+	return ""
+}
+
+func (x *BGPSessionSettings) GetMaxRestartTime() string {
+	if x != nil && x.MaxRestartTime != nil {
+		return *x.MaxRestartTime
+	}
+	return ""
+}
+
+func (x *BGPSessionSettings) GetLongLivedRestartTime() string {
+	if x != nil && x.LongLivedRestartTime != nil {
+		return *x.LongLivedRestartTime
+	}
+	return ""
+}
+
+func (x *BGPSessionSettings) GetAddPath() *BGPAddPath {
+	if x != nil {
+		return x.AddPath
+	}
+	return nil
+}
+
+func (x *BGPSessionSettings) GetMaxPrefixes() *BGPMaxPrefixes {
+	if x != nil {
+		return x.MaxPrefixes
+	}
+	return nil
+}
+
+func (x *BGPSessionSettings) GetFamilies() []string {
+	if x != nil {
+		return x.Families
+	}
+	return nil
+}
+
+func (x *BGPSessionSettings) GetExtendedNextHop() bool {
+	if x != nil && x.ExtendedNextHop != nil {
+		return *x.ExtendedNextHop
+	}
+	return false
+}
+
+func (x *BGPSessionSettings) GetRole() string {
+	if x != nil && x.Role != nil {
+		return *x.Role
+	}
+	return ""
+}
+
+func (x *BGPSessionSettings) GetStrictRole() bool {
+	if x != nil && x.StrictRole != nil {
+		return *x.StrictRole
+	}
+	return false
+}
+
+func (x *BGPSessionSettings) GetAcceptAnyFirstAs() bool {
+	if x != nil && x.AcceptAnyFirstAs != nil {
+		return *x.AcceptAnyFirstAs
+	}
+	return false
+}
+
+func (x *BGPSessionSettings) GetHonourBlackhole() bool {
+	if x != nil && x.HonourBlackhole != nil {
+		return *x.HonourBlackhole
+	}
+	return false
+}
+
+func (x *BGPSessionSettings) GetReflectForeign() bool {
+	if x != nil && x.ReflectForeign != nil {
+		return *x.ReflectForeign
+	}
+	return false
+}
+
+// BGPAddPath is about more than one path of a prefix (RFC 7911).
+type BGPAddPath struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Send: "Best" (default), "All", or how many.
+	Send *structpb.Value `protobuf:"bytes,1,opt,name=send,proto3,oneof" json:"send,omitempty"`
+	// Receive asks the peer for more than its best paths.
+	Receive       *bool `protobuf:"varint,2,opt,name=receive,proto3,oneof" json:"receive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BGPAddPath) Reset() {
+	*x = BGPAddPath{}
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPAddPath) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPAddPath) ProtoMessage() {}
+
+func (x *BGPAddPath) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPAddPath.ProtoReflect.Descriptor instead.
+func (*BGPAddPath) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_bgp_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *BGPAddPath) GetSend() *structpb.Value {
+	if x != nil {
+		return x.Send
+	}
+	return nil
+}
+
+func (x *BGPAddPath) GetReceive() bool {
+	if x != nil && x.Receive != nil {
+		return *x.Receive
+	}
+	return false
+}
+
+// BGPMaxPrefixes bounds the prefixes that a peer may tell, for each family.
+type BGPMaxPrefixes struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Limit from which on the session is closed; 0: none.
+	Limit *uint32 `protobuf:"varint,1,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// Warning_percent of the limit from which on a warning is logged; default 75.
+	WarningPercent *uint32 `protobuf:"varint,2,opt,name=warning_percent,json=warningPercent,proto3,oneof" json:"warning_percent,omitempty"`
+	// Restart_time after which a session closed for it is opened again; default
+	// not before it is changed.
+	RestartTime *string `protobuf:"bytes,3,opt,name=restart_time,json=restartTime,proto3,oneof" json:"restart_time,omitempty"`
+	// Warn_only warns at the limit, too, and closes nothing.
+	WarnOnly      *bool `protobuf:"varint,4,opt,name=warn_only,json=warnOnly,proto3,oneof" json:"warn_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BGPMaxPrefixes) Reset() {
+	*x = BGPMaxPrefixes{}
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPMaxPrefixes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPMaxPrefixes) ProtoMessage() {}
+
+func (x *BGPMaxPrefixes) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPMaxPrefixes.ProtoReflect.Descriptor instead.
+func (*BGPMaxPrefixes) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_bgp_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *BGPMaxPrefixes) GetLimit() uint32 {
+	if x != nil && x.Limit != nil {
+		return *x.Limit
+	}
+	return 0
+}
+
+func (x *BGPMaxPrefixes) GetWarningPercent() uint32 {
+	if x != nil && x.WarningPercent != nil {
+		return *x.WarningPercent
+	}
+	return 0
+}
+
+func (x *BGPMaxPrefixes) GetRestartTime() string {
+	if x != nil && x.RestartTime != nil {
+		return *x.RestartTime
+	}
+	return ""
+}
+
+func (x *BGPMaxPrefixes) GetWarnOnly() bool {
+	if x != nil && x.WarnOnly != nil {
+		return *x.WarnOnly
+	}
+	return false
+}
+
+// BGPFilter is rules for what sessions that name it import and export. The
+// first rule that matches decides; without one it is as without the filter.
+type BGPFilter struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ApiVersion    *string                `protobuf:"bytes,1,opt,name=api_version,json=apiVersion,proto3,oneof" json:"api_version,omitempty"`
+	Kind          *string                `protobuf:"bytes,2,opt,name=kind,proto3,oneof" json:"kind,omitempty"`
+	Metadata      *Metadata              `protobuf:"bytes,3,opt,name=metadata,proto3,oneof" json:"metadata,omitempty"`
+	Spec          *BGPFilterSpec         `protobuf:"bytes,4,opt,name=spec,proto3,oneof" json:"spec,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BGPFilter) Reset() {
+	*x = BGPFilter{}
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPFilter) ProtoMessage() {}
+
+func (x *BGPFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPFilter.ProtoReflect.Descriptor instead.
+func (*BGPFilter) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_bgp_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *BGPFilter) GetApiVersion() string {
+	if x != nil && x.ApiVersion != nil {
+		return *x.ApiVersion
+	}
+	return ""
+}
+
+func (x *BGPFilter) GetKind() string {
+	if x != nil && x.Kind != nil {
+		return *x.Kind
+	}
+	return ""
+}
+
+func (x *BGPFilter) GetMetadata() *Metadata {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *BGPFilter) GetSpec() *BGPFilterSpec {
+	if x != nil {
+		return x.Spec
+	}
+	return nil
+}
+
+type BGPFilterSpec struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExportV4      []*BGPFilterRule       `protobuf:"bytes,1,rep,name=export_v4,json=exportV4,proto3" json:"export_v4,omitempty"`
+	ImportV4      []*BGPFilterRule       `protobuf:"bytes,2,rep,name=import_v4,json=importV4,proto3" json:"import_v4,omitempty"`
+	ExportV6      []*BGPFilterRule       `protobuf:"bytes,3,rep,name=export_v6,json=exportV6,proto3" json:"export_v6,omitempty"`
+	ImportV6      []*BGPFilterRule       `protobuf:"bytes,4,rep,name=import_v6,json=importV6,proto3" json:"import_v6,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BGPFilterSpec) Reset() {
+	*x = BGPFilterSpec{}
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPFilterSpec) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPFilterSpec) ProtoMessage() {}
+
+func (x *BGPFilterSpec) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPFilterSpec.ProtoReflect.Descriptor instead.
+func (*BGPFilterSpec) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_bgp_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *BGPFilterSpec) GetExportV4() []*BGPFilterRule {
+	if x != nil {
+		return x.ExportV4
+	}
+	return nil
+}
+
+func (x *BGPFilterSpec) GetImportV4() []*BGPFilterRule {
+	if x != nil {
+		return x.ImportV4
+	}
+	return nil
+}
+
+func (x *BGPFilterSpec) GetExportV6() []*BGPFilterRule {
+	if x != nil {
+		return x.ExportV6
+	}
+	return nil
+}
+
+func (x *BGPFilterSpec) GetImportV6() []*BGPFilterRule {
+	if x != nil {
+		return x.ImportV6
+	}
+	return nil
+}
+
+// BGPFilterRule matches where all that it states holds; one that states nothing
+// matches everything.
+type BGPFilterRule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Cidr goes with match_operator.
+	Cidr *string `protobuf:"bytes,1,opt,name=cidr,proto3,oneof" json:"cidr,omitempty"`
+	// Prefix_length of what In matches; default from that of cidr to 32 or 128.
+	PrefixLength *BGPFilterPrefixLength `protobuf:"bytes,2,opt,name=prefix_length,json=prefixLength,proto3,oneof" json:"prefix_length,omitempty"`
+	// Source: RemotePeers, what was learned from a peer.
+	Source *string `protobuf:"bytes,3,opt,name=source,proto3,oneof" json:"source,omitempty"`
+	// Interface that the route goes out of; * is any text.
+	Interface *string `protobuf:"bytes,4,opt,name=interface,proto3,oneof" json:"interface,omitempty"`
+	// Match_operator: Equal, NotEqual, In or NotIn.
+	MatchOperator *string `protobuf:"bytes,5,opt,name=match_operator,json=matchOperator,proto3,oneof" json:"match_operator,omitempty"`
+	// Peer_type: eBGP or iBGP.
+	PeerType    *string                  `protobuf:"bytes,6,opt,name=peer_type,json=peerType,proto3,oneof" json:"peer_type,omitempty"`
+	Communities *BGPFilterCommunityMatch `protobuf:"bytes,7,opt,name=communities,proto3,oneof" json:"communities,omitempty"`
+	// As_path_prefix: AS numbers that the AS_PATH begins with.
+	AsPathPrefix []*structpb.Value `protobuf:"bytes,8,rep,name=as_path_prefix,json=asPathPrefix,proto3" json:"as_path_prefix,omitempty"`
+	// Priority of the route, where less is better; LOCAL_PREF is 2147483647 less
+	// the priority.
+	Priority *int32 `protobuf:"varint,9,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	// Action: Accept or Reject.
+	Action *string `protobuf:"bytes,10,opt,name=action,proto3,oneof" json:"action,omitempty"`
+	// Operations on what is accepted, in order.
+	Operations    []*BGPFilterOperation `protobuf:"bytes,11,rep,name=operations,proto3" json:"operations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BGPFilterRule) Reset() {
+	*x = BGPFilterRule{}
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPFilterRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPFilterRule) ProtoMessage() {}
+
+func (x *BGPFilterRule) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPFilterRule.ProtoReflect.Descriptor instead.
+func (*BGPFilterRule) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_bgp_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *BGPFilterRule) GetCidr() string {
+	if x != nil && x.Cidr != nil {
+		return *x.Cidr
+	}
+	return ""
+}
+
+func (x *BGPFilterRule) GetPrefixLength() *BGPFilterPrefixLength {
+	if x != nil {
+		return x.PrefixLength
+	}
+	return nil
+}
+
+func (x *BGPFilterRule) GetSource() string {
+	if x != nil && x.Source != nil {
+		return *x.Source
+	}
+	return ""
+}
+
+func (x *BGPFilterRule) GetInterface() string {
+	if x != nil && x.Interface != nil {
+		return *x.Interface
+	}
+	return ""
+}
+
+func (x *BGPFilterRule) GetMatchOperator() string {
+	if x != nil && x.MatchOperator != nil {
+		return *x.MatchOperator
+	}
+	return ""
+}
+
+func (x *BGPFilterRule) GetPeerType() string {
+	if x != nil && x.PeerType != nil {
+		return *x.PeerType
+	}
+	return ""
+}
+
+func (x *BGPFilterRule) GetCommunities() *BGPFilterCommunityMatch {
+	if x != nil {
+		return x.Communities
+	}
+	return nil
+}
+
+func (x *BGPFilterRule) GetAsPathPrefix() []*structpb.Value {
+	if x != nil {
+		return x.AsPathPrefix
+	}
+	return nil
+}
+
+func (x *BGPFilterRule) GetPriority() int32 {
+	if x != nil && x.Priority != nil {
+		return *x.Priority
+	}
+	return 0
+}
+
+func (x *BGPFilterRule) GetAction() string {
+	if x != nil && x.Action != nil {
+		return *x.Action
+	}
+	return ""
+}
+
+func (x *BGPFilterRule) GetOperations() []*BGPFilterOperation {
+	if x != nil {
+		return x.Operations
+	}
+	return nil
+}
+
+type BGPFilterPrefixLength struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Min           *int32                 `protobuf:"varint,1,opt,name=min,proto3,oneof" json:"min,omitempty"`
+	Max           *int32                 `protobuf:"varint,2,opt,name=max,proto3,oneof" json:"max,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BGPFilterPrefixLength) Reset() {
+	*x = BGPFilterPrefixLength{}
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPFilterPrefixLength) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPFilterPrefixLength) ProtoMessage() {}
+
+func (x *BGPFilterPrefixLength) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPFilterPrefixLength.ProtoReflect.Descriptor instead.
+func (*BGPFilterPrefixLength) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_bgp_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *BGPFilterPrefixLength) GetMin() int32 {
+	if x != nil && x.Min != nil {
+		return *x.Min
+	}
+	return 0
+}
+
+func (x *BGPFilterPrefixLength) GetMax() int32 {
+	if x != nil && x.Max != nil {
+		return *x.Max
+	}
+	return 0
+}
+
+// BGPFilterCommunityMatch: the route carries the one value.
+type BGPFilterCommunityMatch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Values: AA:NN, AA:NN:NN (RFC 8092), or the name of a well-known community.
+	Values        []string `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BGPFilterCommunityMatch) Reset() {
+	*x = BGPFilterCommunityMatch{}
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPFilterCommunityMatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPFilterCommunityMatch) ProtoMessage() {}
+
+func (x *BGPFilterCommunityMatch) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPFilterCommunityMatch.ProtoReflect.Descriptor instead.
+func (*BGPFilterCommunityMatch) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_bgp_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *BGPFilterCommunityMatch) GetValues() []string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+// BGPFilterOperation is one of its fields.
+type BGPFilterOperation struct {
+	state         protoimpl.MessageState  `protogen:"open.v1"`
+	AddCommunity  *BGPFilterAddCommunity  `protobuf:"bytes,1,opt,name=add_community,json=addCommunity,proto3,oneof" json:"add_community,omitempty"`
+	PrependAsPath *BGPFilterPrependASPath `protobuf:"bytes,2,opt,name=prepend_as_path,json=prependASPath,proto3,oneof" json:"prepend_as_path,omitempty"`
+	SetPriority   *BGPFilterSetPriority   `protobuf:"bytes,3,opt,name=set_priority,json=setPriority,proto3,oneof" json:"set_priority,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BGPFilterOperation) Reset() {
+	*x = BGPFilterOperation{}
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPFilterOperation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPFilterOperation) ProtoMessage() {}
+
+func (x *BGPFilterOperation) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPFilterOperation.ProtoReflect.Descriptor instead.
+func (*BGPFilterOperation) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_bgp_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *BGPFilterOperation) GetAddCommunity() *BGPFilterAddCommunity {
+	if x != nil {
+		return x.AddCommunity
+	}
+	return nil
+}
+
+func (x *BGPFilterOperation) GetPrependAsPath() *BGPFilterPrependASPath {
+	if x != nil {
+		return x.PrependAsPath
+	}
+	return nil
+}
+
+func (x *BGPFilterOperation) GetSetPriority() *BGPFilterSetPriority {
+	if x != nil {
+		return x.SetPriority
+	}
+	return nil
+}
+
+type BGPFilterAddCommunity struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Value         *string                `protobuf:"bytes,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BGPFilterAddCommunity) Reset() {
+	*x = BGPFilterAddCommunity{}
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPFilterAddCommunity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPFilterAddCommunity) ProtoMessage() {}
+
+func (x *BGPFilterAddCommunity) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPFilterAddCommunity.ProtoReflect.Descriptor instead.
+func (*BGPFilterAddCommunity) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_bgp_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *BGPFilterAddCommunity) GetValue() string {
+	if x != nil && x.Value != nil {
+		return *x.Value
+	}
+	return ""
+}
+
+type BGPFilterPrependASPath struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Prefix: AS numbers, in the order in which they then stand in the AS_PATH.
+	Prefix        []*structpb.Value `protobuf:"bytes,1,rep,name=prefix,proto3" json:"prefix,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BGPFilterPrependASPath) Reset() {
+	*x = BGPFilterPrependASPath{}
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPFilterPrependASPath) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPFilterPrependASPath) ProtoMessage() {}
+
+func (x *BGPFilterPrependASPath) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPFilterPrependASPath.ProtoReflect.Descriptor instead.
+func (*BGPFilterPrependASPath) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_bgp_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *BGPFilterPrependASPath) GetPrefix() []*structpb.Value {
+	if x != nil {
+		return x.Prefix
+	}
+	return nil
+}
+
+type BGPFilterSetPriority struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Value         *int32                 `protobuf:"varint,1,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BGPFilterSetPriority) Reset() {
+	*x = BGPFilterSetPriority{}
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPFilterSetPriority) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPFilterSetPriority) ProtoMessage() {}
+
+func (x *BGPFilterSetPriority) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_bgp_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPFilterSetPriority.ProtoReflect.Descriptor instead.
+func (*BGPFilterSetPriority) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_bgp_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *BGPFilterSetPriority) GetValue() int32 {
+	if x != nil && x.Value != nil {
+		return *x.Value
+	}
+	return 0
+}
+
 var File_vrouter_v1_bgp_proto protoreflect.FileDescriptor
 
 const file_vrouter_v1_bgp_proto_rawDesc = "" +
@@ -834,7 +2033,7 @@ const file_vrouter_v1_bgp_proto_rawDesc = "" +
 	"\f_api_versionB\a\n" +
 	"\x05_kindB\v\n" +
 	"\t_metadataB\a\n" +
-	"\x05_spec\"\xf5\r\n" +
+	"\x05_spec\"\x8a\x0f\n" +
 	"\x14BGPConfigurationSpec\x123\n" +
 	"\x13log_severity_screen\x18\x01 \x01(\tH\x00R\x11logSeverityScreen\x88\x01\x01\x12=\n" +
 	"\x19node_to_node_mesh_enabled\x18\x02 \x01(\bH\x01R\x15nodeToNodeMeshEnabled\x88\x01\x01\x128\n" +
@@ -859,7 +2058,9 @@ const file_vrouter_v1_bgp_proto_rawDesc = "" +
 	"\x1aipv4_normal_route_priority\x18\x12 \x01(\x05H\vR\x17ipv4NormalRoutePriority\x88\x01\x01\x12D\n" +
 	"\x1cipv4_elevated_route_priority\x18\x13 \x01(\x05H\fR\x19ipv4ElevatedRoutePriority\x88\x01\x01\x12@\n" +
 	"\x1aipv6_normal_route_priority\x18\x14 \x01(\x05H\rR\x17ipv6NormalRoutePriority\x88\x01\x01\x12D\n" +
-	"\x1cipv6_elevated_route_priority\x18\x15 \x01(\x05H\x0eR\x19ipv6ElevatedRoutePriority\x88\x01\x01B\x16\n" +
+	"\x1cipv6_elevated_route_priority\x18\x15 \x01(\x05H\x0eR\x19ipv6ElevatedRoutePriority\x88\x01\x01\x12N\n" +
+	"\x10session_defaults\x18\x16 \x01(\v2\x1e.vrouter.v1.BGPSessionSettingsH\x0fR\x0fsessionDefaults\x88\x01\x01\x12 \n" +
+	"\tmax_paths\x18\x17 \x01(\rH\x10R\bmaxPaths\x88\x01\x01B\x16\n" +
 	"\x14_log_severity_screenB\x1c\n" +
 	"\x1a_node_to_node_mesh_enabledB\f\n" +
 	"\n" +
@@ -876,7 +2077,10 @@ const file_vrouter_v1_bgp_proto_rawDesc = "" +
 	"\x1b_ipv4_normal_route_priorityB\x1f\n" +
 	"\x1d_ipv4_elevated_route_priorityB\x1d\n" +
 	"\x1b_ipv6_normal_route_priorityB\x1f\n" +
-	"\x1d_ipv6_elevated_route_priority\"-\n" +
+	"\x1d_ipv6_elevated_route_priorityB\x13\n" +
+	"\x11_session_defaultsB\f\n" +
+	"\n" +
+	"_max_paths\"-\n" +
 	"\tCIDRBlock\x12\x17\n" +
 	"\x04cidr\x18\x01 \x01(\tH\x00R\x04cidr\x88\x01\x01B\a\n" +
 	"\x05_cidr\"R\n" +
@@ -888,10 +2092,12 @@ const file_vrouter_v1_bgp_proto_rawDesc = "" +
 	"\x13PrefixAdvertisement\x12\x17\n" +
 	"\x04cidr\x18\x01 \x01(\tH\x00R\x04cidr\x88\x01\x01\x12 \n" +
 	"\vcommunities\x18\x02 \x03(\tR\vcommunitiesB\a\n" +
-	"\x05_cidr\"j\n" +
+	"\x05_cidr\"\x8c\x01\n" +
 	"\vBGPPassword\x12H\n" +
-	"\x0esecret_key_ref\x18\x01 \x01(\v2\x1d.vrouter.v1.SecretKeySelectorH\x00R\fsecretKeyRef\x88\x01\x01B\x11\n" +
-	"\x0f_secret_key_ref\"\x82\x01\n" +
+	"\x0esecret_key_ref\x18\x01 \x01(\v2\x1d.vrouter.v1.SecretKeySelectorH\x00R\fsecretKeyRef\x88\x01\x01\x12\x17\n" +
+	"\x04file\x18\x02 \x01(\tH\x01R\x04file\x88\x01\x01B\x11\n" +
+	"\x0f_secret_key_refB\a\n" +
+	"\x05_file\"\x82\x01\n" +
 	"\x11SecretKeySelector\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x15\n" +
 	"\x03key\x18\x02 \x01(\tH\x01R\x03key\x88\x01\x01\x12\x1f\n" +
@@ -908,7 +2114,7 @@ const file_vrouter_v1_bgp_proto_rawDesc = "" +
 	"\f_api_versionB\a\n" +
 	"\x05_kindB\v\n" +
 	"\t_metadataB\a\n" +
-	"\x05_spec\"\x98\t\n" +
+	"\x05_spec\"\xfc\x11\n" +
 	"\vBGPPeerSpec\x12\x17\n" +
 	"\x04node\x18\x01 \x01(\tH\x00R\x04node\x88\x01\x01\x12\x1c\n" +
 	"\apeer_ip\x18\x02 \x01(\tH\x01R\x06peerIP\x88\x01\x01\x128\n" +
@@ -923,13 +2129,35 @@ const file_vrouter_v1_bgp_proto_rawDesc = "" +
 	" \x01(\x05H\tR\x18numAllowedLocalASNumbers\x88\x01\x01\x12&\n" +
 	"\fttl_security\x18\v \x01(\rH\n" +
 	"R\vttlSecurity\x88\x01\x01\x12&\n" +
-	"\freachable_by\x18\f \x01(\tH\vR\vreachableBy\x88\x01\x01\x12\x18\n" +
-	"\afilters\x18\r \x03(\tR\afilters\x12;\n" +
-	"\x17local_workload_selector\x18\x0e \x01(\tH\fR\x15localWorkloadSelector\x88\x01\x01\x12C\n" +
-	"\x0flocal_as_number\x18\x0f \x01(\v2\x16.google.protobuf.ValueH\rR\rlocalASNumber\x88\x01\x01\x12'\n" +
-	"\rnext_hop_mode\x18\x10 \x01(\tH\x0eR\vnextHopMode\x88\x01\x01\x12,\n" +
-	"\x0freverse_peering\x18\x11 \x01(\tH\x0fR\x0ereversePeering\x88\x01\x01\x12*\n" +
-	"\x0ekeepalive_time\x18\x12 \x01(\tH\x10R\rkeepaliveTime\x88\x01\x01B\a\n" +
+	"\freachable_by\x18\f \x01(\tH\vR\vreachableBy\x88\x01\x01\x129\n" +
+	"\afilters\x18\r \x01(\v2\x1a.google.protobuf.ListValueH\fR\afilters\x88\x01\x01\x12;\n" +
+	"\x17local_workload_selector\x18\x0e \x01(\tH\rR\x15localWorkloadSelector\x88\x01\x01\x12C\n" +
+	"\x0flocal_as_number\x18\x0f \x01(\v2\x16.google.protobuf.ValueH\x0eR\rlocalASNumber\x88\x01\x01\x12'\n" +
+	"\rnext_hop_mode\x18\x10 \x01(\tH\x0fR\vnextHopMode\x88\x01\x01\x12,\n" +
+	"\x0freverse_peering\x18\x11 \x01(\tH\x10R\x0ereversePeering\x88\x01\x01\x12*\n" +
+	"\x0ekeepalive_time\x18\x12 \x01(\tH\x11R\rkeepaliveTime\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"peer_range\x18\x13 \x01(\tH\x12R\tpeerRange\x88\x01\x01\x12$\n" +
+	"\vrange_limit\x18\x14 \x01(\rH\x13R\n" +
+	"rangeLimit\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"peer_group\x18\x15 \x01(\tH\x14R\tpeerGroup\x88\x01\x01\x12\x1f\n" +
+	"\bshutdown\x18\x16 \x01(\bH\x15R\bshutdown\x88\x01\x01\x12.\n" +
+	"\x10shutdown_message\x18\x17 \x01(\tH\x16R\x0fshutdownMessage\x88\x01\x01\x12 \n" +
+	"\thold_time\x18\x18 \x01(\tH\x17R\bholdTime\x88\x01\x01\x121\n" +
+	"\x12connect_retry_time\x18\x19 \x01(\tH\x18R\x10connectRetryTime\x88\x01\x01\x12:\n" +
+	"\x17long_lived_restart_time\x18\x1a \x01(\tH\x19R\x14longLivedRestartTime\x88\x01\x01\x126\n" +
+	"\badd_path\x18\x1b \x01(\v2\x16.vrouter.v1.BGPAddPathH\x1aR\aaddPath\x88\x01\x01\x12B\n" +
+	"\fmax_prefixes\x18\x1c \x01(\v2\x1a.vrouter.v1.BGPMaxPrefixesH\x1bR\vmaxPrefixes\x88\x01\x01\x12\x1a\n" +
+	"\bfamilies\x18\x1d \x03(\tR\bfamilies\x12/\n" +
+	"\x11extended_next_hop\x18\x1e \x01(\bH\x1cR\x0fextendedNextHop\x88\x01\x01\x12\x1f\n" +
+	"\bmultihop\x18\x1f \x01(\rH\x1dR\bmultihop\x88\x01\x01\x12\x17\n" +
+	"\x04role\x18  \x01(\tH\x1eR\x04role\x88\x01\x01\x12$\n" +
+	"\vstrict_role\x18! \x01(\bH\x1fR\n" +
+	"strictRole\x88\x01\x01\x122\n" +
+	"\x13accept_any_first_as\x18\" \x01(\bH R\x10acceptAnyFirstAS\x88\x01\x01\x12.\n" +
+	"\x10honour_blackhole\x18# \x01(\bH!R\x0fhonourBlackhole\x88\x01\x01\x12,\n" +
+	"\x0freflect_foreign\x18$ \x01(\bH\"R\x0ereflectForeign\x88\x01\x01B\a\n" +
 	"\x05_nodeB\n" +
 	"\n" +
 	"\b_peer_ipB\f\n" +
@@ -943,12 +2171,171 @@ const file_vrouter_v1_bgp_proto_rawDesc = "" +
 	"\x11_max_restart_timeB\x1f\n" +
 	"\x1d_num_allowed_local_as_numbersB\x0f\n" +
 	"\r_ttl_securityB\x0f\n" +
-	"\r_reachable_byB\x1a\n" +
+	"\r_reachable_byB\n" +
+	"\n" +
+	"\b_filtersB\x1a\n" +
 	"\x18_local_workload_selectorB\x12\n" +
 	"\x10_local_as_numberB\x10\n" +
 	"\x0e_next_hop_modeB\x12\n" +
 	"\x10_reverse_peeringB\x11\n" +
-	"\x0f_keepalive_timeB>Z<github.com/projectvrouter/vrouter/proto/vrouter/v1;vrouterv1b\x06proto3"
+	"\x0f_keepalive_timeB\r\n" +
+	"\v_peer_rangeB\x0e\n" +
+	"\f_range_limitB\r\n" +
+	"\v_peer_groupB\v\n" +
+	"\t_shutdownB\x13\n" +
+	"\x11_shutdown_messageB\f\n" +
+	"\n" +
+	"_hold_timeB\x15\n" +
+	"\x13_connect_retry_timeB\x1a\n" +
+	"\x18_long_lived_restart_timeB\v\n" +
+	"\t_add_pathB\x0f\n" +
+	"\r_max_prefixesB\x14\n" +
+	"\x12_extended_next_hopB\v\n" +
+	"\t_multihopB\a\n" +
+	"\x05_roleB\x0e\n" +
+	"\f_strict_roleB\x16\n" +
+	"\x14_accept_any_first_asB\x13\n" +
+	"\x11_honour_blackholeB\x12\n" +
+	"\x10_reflect_foreign\"\xec\x01\n" +
+	"\fBGPPeerGroup\x12$\n" +
+	"\vapi_version\x18\x01 \x01(\tH\x00R\n" +
+	"apiVersion\x88\x01\x01\x12\x17\n" +
+	"\x04kind\x18\x02 \x01(\tH\x01R\x04kind\x88\x01\x01\x125\n" +
+	"\bmetadata\x18\x03 \x01(\v2\x14.vrouter.v1.MetadataH\x02R\bmetadata\x88\x01\x01\x127\n" +
+	"\x04spec\x18\x04 \x01(\v2\x1e.vrouter.v1.BGPSessionSettingsH\x03R\x04spec\x88\x01\x01B\x0e\n" +
+	"\f_api_versionB\a\n" +
+	"\x05_kindB\v\n" +
+	"\t_metadataB\a\n" +
+	"\x05_spec\"\xbf\v\n" +
+	"\x12BGPSessionSettings\x129\n" +
+	"\afilters\x18\x01 \x01(\v2\x1a.google.protobuf.ListValueH\x00R\afilters\x88\x01\x01\x128\n" +
+	"\bpassword\x18\x02 \x01(\v2\x17.vrouter.v1.BGPPasswordH\x01R\bpassword\x88\x01\x01\x12*\n" +
+	"\x0esource_address\x18\x03 \x01(\tH\x02R\rsourceAddress\x88\x01\x01\x12C\n" +
+	"\x0flocal_as_number\x18\x04 \x01(\v2\x16.google.protobuf.ValueH\x03R\rlocalASNumber\x88\x01\x01\x12C\n" +
+	"\x1cnum_allowed_local_as_numbers\x18\x05 \x01(\x05H\x04R\x18numAllowedLocalASNumbers\x88\x01\x01\x12'\n" +
+	"\rnext_hop_mode\x18\x06 \x01(\tH\x05R\vnextHopMode\x88\x01\x01\x12\x1f\n" +
+	"\bmultihop\x18\a \x01(\rH\x06R\bmultihop\x88\x01\x01\x12&\n" +
+	"\fttl_security\x18\b \x01(\rH\aR\vttlSecurity\x88\x01\x01\x12 \n" +
+	"\thold_time\x18\t \x01(\tH\bR\bholdTime\x88\x01\x01\x12*\n" +
+	"\x0ekeepalive_time\x18\n" +
+	" \x01(\tH\tR\rkeepaliveTime\x88\x01\x01\x121\n" +
+	"\x12connect_retry_time\x18\v \x01(\tH\n" +
+	"R\x10connectRetryTime\x88\x01\x01\x12-\n" +
+	"\x10max_restart_time\x18\f \x01(\tH\vR\x0emaxRestartTime\x88\x01\x01\x12:\n" +
+	"\x17long_lived_restart_time\x18\r \x01(\tH\fR\x14longLivedRestartTime\x88\x01\x01\x126\n" +
+	"\badd_path\x18\x0e \x01(\v2\x16.vrouter.v1.BGPAddPathH\rR\aaddPath\x88\x01\x01\x12B\n" +
+	"\fmax_prefixes\x18\x0f \x01(\v2\x1a.vrouter.v1.BGPMaxPrefixesH\x0eR\vmaxPrefixes\x88\x01\x01\x12\x1a\n" +
+	"\bfamilies\x18\x10 \x03(\tR\bfamilies\x12/\n" +
+	"\x11extended_next_hop\x18\x11 \x01(\bH\x0fR\x0fextendedNextHop\x88\x01\x01\x12\x17\n" +
+	"\x04role\x18\x12 \x01(\tH\x10R\x04role\x88\x01\x01\x12$\n" +
+	"\vstrict_role\x18\x13 \x01(\bH\x11R\n" +
+	"strictRole\x88\x01\x01\x122\n" +
+	"\x13accept_any_first_as\x18\x14 \x01(\bH\x12R\x10acceptAnyFirstAS\x88\x01\x01\x12.\n" +
+	"\x10honour_blackhole\x18\x15 \x01(\bH\x13R\x0fhonourBlackhole\x88\x01\x01\x12,\n" +
+	"\x0freflect_foreign\x18\x16 \x01(\bH\x14R\x0ereflectForeign\x88\x01\x01B\n" +
+	"\n" +
+	"\b_filtersB\v\n" +
+	"\t_passwordB\x11\n" +
+	"\x0f_source_addressB\x12\n" +
+	"\x10_local_as_numberB\x1f\n" +
+	"\x1d_num_allowed_local_as_numbersB\x10\n" +
+	"\x0e_next_hop_modeB\v\n" +
+	"\t_multihopB\x0f\n" +
+	"\r_ttl_securityB\f\n" +
+	"\n" +
+	"_hold_timeB\x11\n" +
+	"\x0f_keepalive_timeB\x15\n" +
+	"\x13_connect_retry_timeB\x13\n" +
+	"\x11_max_restart_timeB\x1a\n" +
+	"\x18_long_lived_restart_timeB\v\n" +
+	"\t_add_pathB\x0f\n" +
+	"\r_max_prefixesB\x14\n" +
+	"\x12_extended_next_hopB\a\n" +
+	"\x05_roleB\x0e\n" +
+	"\f_strict_roleB\x16\n" +
+	"\x14_accept_any_first_asB\x13\n" +
+	"\x11_honour_blackholeB\x12\n" +
+	"\x10_reflect_foreign\"q\n" +
+	"\n" +
+	"BGPAddPath\x12/\n" +
+	"\x04send\x18\x01 \x01(\v2\x16.google.protobuf.ValueH\x00R\x04send\x88\x01\x01\x12\x1d\n" +
+	"\areceive\x18\x02 \x01(\bH\x01R\areceive\x88\x01\x01B\a\n" +
+	"\x05_sendB\n" +
+	"\n" +
+	"\b_receive\"\xe0\x01\n" +
+	"\x0eBGPMaxPrefixes\x12\x19\n" +
+	"\x05limit\x18\x01 \x01(\rH\x00R\x05limit\x88\x01\x01\x12,\n" +
+	"\x0fwarning_percent\x18\x02 \x01(\rH\x01R\x0ewarningPercent\x88\x01\x01\x12&\n" +
+	"\frestart_time\x18\x03 \x01(\tH\x02R\vrestartTime\x88\x01\x01\x12 \n" +
+	"\twarn_only\x18\x04 \x01(\bH\x03R\bwarnOnly\x88\x01\x01B\b\n" +
+	"\x06_limitB\x12\n" +
+	"\x10_warning_percentB\x0f\n" +
+	"\r_restart_timeB\f\n" +
+	"\n" +
+	"_warn_only\"\xe4\x01\n" +
+	"\tBGPFilter\x12$\n" +
+	"\vapi_version\x18\x01 \x01(\tH\x00R\n" +
+	"apiVersion\x88\x01\x01\x12\x17\n" +
+	"\x04kind\x18\x02 \x01(\tH\x01R\x04kind\x88\x01\x01\x125\n" +
+	"\bmetadata\x18\x03 \x01(\v2\x14.vrouter.v1.MetadataH\x02R\bmetadata\x88\x01\x01\x122\n" +
+	"\x04spec\x18\x04 \x01(\v2\x19.vrouter.v1.BGPFilterSpecH\x03R\x04spec\x88\x01\x01B\x0e\n" +
+	"\f_api_versionB\a\n" +
+	"\x05_kindB\v\n" +
+	"\t_metadataB\a\n" +
+	"\x05_spec\"\xef\x01\n" +
+	"\rBGPFilterSpec\x126\n" +
+	"\texport_v4\x18\x01 \x03(\v2\x19.vrouter.v1.BGPFilterRuleR\bexportV4\x126\n" +
+	"\timport_v4\x18\x02 \x03(\v2\x19.vrouter.v1.BGPFilterRuleR\bimportV4\x126\n" +
+	"\texport_v6\x18\x03 \x03(\v2\x19.vrouter.v1.BGPFilterRuleR\bexportV6\x126\n" +
+	"\timport_v6\x18\x04 \x03(\v2\x19.vrouter.v1.BGPFilterRuleR\bimportV6\"\x88\x05\n" +
+	"\rBGPFilterRule\x12\x17\n" +
+	"\x04cidr\x18\x01 \x01(\tH\x00R\x04cidr\x88\x01\x01\x12K\n" +
+	"\rprefix_length\x18\x02 \x01(\v2!.vrouter.v1.BGPFilterPrefixLengthH\x01R\fprefixLength\x88\x01\x01\x12\x1b\n" +
+	"\x06source\x18\x03 \x01(\tH\x02R\x06source\x88\x01\x01\x12!\n" +
+	"\tinterface\x18\x04 \x01(\tH\x03R\tinterface\x88\x01\x01\x12*\n" +
+	"\x0ematch_operator\x18\x05 \x01(\tH\x04R\rmatchOperator\x88\x01\x01\x12 \n" +
+	"\tpeer_type\x18\x06 \x01(\tH\x05R\bpeerType\x88\x01\x01\x12J\n" +
+	"\vcommunities\x18\a \x01(\v2#.vrouter.v1.BGPFilterCommunityMatchH\x06R\vcommunities\x88\x01\x01\x12<\n" +
+	"\x0eas_path_prefix\x18\b \x03(\v2\x16.google.protobuf.ValueR\fasPathPrefix\x12\x1f\n" +
+	"\bpriority\x18\t \x01(\x05H\aR\bpriority\x88\x01\x01\x12\x1b\n" +
+	"\x06action\x18\n" +
+	" \x01(\tH\bR\x06action\x88\x01\x01\x12>\n" +
+	"\n" +
+	"operations\x18\v \x03(\v2\x1e.vrouter.v1.BGPFilterOperationR\n" +
+	"operationsB\a\n" +
+	"\x05_cidrB\x10\n" +
+	"\x0e_prefix_lengthB\t\n" +
+	"\a_sourceB\f\n" +
+	"\n" +
+	"_interfaceB\x11\n" +
+	"\x0f_match_operatorB\f\n" +
+	"\n" +
+	"_peer_typeB\x0e\n" +
+	"\f_communitiesB\v\n" +
+	"\t_priorityB\t\n" +
+	"\a_action\"U\n" +
+	"\x15BGPFilterPrefixLength\x12\x15\n" +
+	"\x03min\x18\x01 \x01(\x05H\x00R\x03min\x88\x01\x01\x12\x15\n" +
+	"\x03max\x18\x02 \x01(\x05H\x01R\x03max\x88\x01\x01B\x06\n" +
+	"\x04_minB\x06\n" +
+	"\x04_max\"1\n" +
+	"\x17BGPFilterCommunityMatch\x12\x16\n" +
+	"\x06values\x18\x01 \x03(\tR\x06values\"\xb3\x02\n" +
+	"\x12BGPFilterOperation\x12K\n" +
+	"\radd_community\x18\x01 \x01(\v2!.vrouter.v1.BGPFilterAddCommunityH\x00R\faddCommunity\x88\x01\x01\x12O\n" +
+	"\x0fprepend_as_path\x18\x02 \x01(\v2\".vrouter.v1.BGPFilterPrependASPathH\x01R\rprependASPath\x88\x01\x01\x12H\n" +
+	"\fset_priority\x18\x03 \x01(\v2 .vrouter.v1.BGPFilterSetPriorityH\x02R\vsetPriority\x88\x01\x01B\x10\n" +
+	"\x0e_add_communityB\x12\n" +
+	"\x10_prepend_as_pathB\x0f\n" +
+	"\r_set_priority\"<\n" +
+	"\x15BGPFilterAddCommunity\x12\x19\n" +
+	"\x05value\x18\x01 \x01(\tH\x00R\x05value\x88\x01\x01B\b\n" +
+	"\x06_value\"H\n" +
+	"\x16BGPFilterPrependASPath\x12.\n" +
+	"\x06prefix\x18\x01 \x03(\v2\x16.google.protobuf.ValueR\x06prefix\";\n" +
+	"\x14BGPFilterSetPriority\x12\x19\n" +
+	"\x05value\x18\x01 \x01(\x05H\x00R\x05value\x88\x01\x01B\b\n" +
+	"\x06_valueB>Z<github.com/projectvrouter/vrouter/proto/vrouter/v1;vrouterv1b\x06proto3"
 
 var (
 	file_vrouter_v1_bgp_proto_rawDescOnce sync.Once
@@ -962,41 +2349,81 @@ func file_vrouter_v1_bgp_proto_rawDescGZIP() []byte {
 	return file_vrouter_v1_bgp_proto_rawDescData
 }
 
-var file_vrouter_v1_bgp_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_vrouter_v1_bgp_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_vrouter_v1_bgp_proto_goTypes = []any{
-	(*BGPConfiguration)(nil),     // 0: vrouter.v1.BGPConfiguration
-	(*BGPConfigurationSpec)(nil), // 1: vrouter.v1.BGPConfigurationSpec
-	(*CIDRBlock)(nil),            // 2: vrouter.v1.CIDRBlock
-	(*Community)(nil),            // 3: vrouter.v1.Community
-	(*PrefixAdvertisement)(nil),  // 4: vrouter.v1.PrefixAdvertisement
-	(*BGPPassword)(nil),          // 5: vrouter.v1.BGPPassword
-	(*SecretKeySelector)(nil),    // 6: vrouter.v1.SecretKeySelector
-	(*BGPPeer)(nil),              // 7: vrouter.v1.BGPPeer
-	(*BGPPeerSpec)(nil),          // 8: vrouter.v1.BGPPeerSpec
-	(*Metadata)(nil),             // 9: vrouter.v1.Metadata
-	(*structpb.Value)(nil),       // 10: google.protobuf.Value
+	(*BGPConfiguration)(nil),        // 0: vrouter.v1.BGPConfiguration
+	(*BGPConfigurationSpec)(nil),    // 1: vrouter.v1.BGPConfigurationSpec
+	(*CIDRBlock)(nil),               // 2: vrouter.v1.CIDRBlock
+	(*Community)(nil),               // 3: vrouter.v1.Community
+	(*PrefixAdvertisement)(nil),     // 4: vrouter.v1.PrefixAdvertisement
+	(*BGPPassword)(nil),             // 5: vrouter.v1.BGPPassword
+	(*SecretKeySelector)(nil),       // 6: vrouter.v1.SecretKeySelector
+	(*BGPPeer)(nil),                 // 7: vrouter.v1.BGPPeer
+	(*BGPPeerSpec)(nil),             // 8: vrouter.v1.BGPPeerSpec
+	(*BGPPeerGroup)(nil),            // 9: vrouter.v1.BGPPeerGroup
+	(*BGPSessionSettings)(nil),      // 10: vrouter.v1.BGPSessionSettings
+	(*BGPAddPath)(nil),              // 11: vrouter.v1.BGPAddPath
+	(*BGPMaxPrefixes)(nil),          // 12: vrouter.v1.BGPMaxPrefixes
+	(*BGPFilter)(nil),               // 13: vrouter.v1.BGPFilter
+	(*BGPFilterSpec)(nil),           // 14: vrouter.v1.BGPFilterSpec
+	(*BGPFilterRule)(nil),           // 15: vrouter.v1.BGPFilterRule
+	(*BGPFilterPrefixLength)(nil),   // 16: vrouter.v1.BGPFilterPrefixLength
+	(*BGPFilterCommunityMatch)(nil), // 17: vrouter.v1.BGPFilterCommunityMatch
+	(*BGPFilterOperation)(nil),      // 18: vrouter.v1.BGPFilterOperation
+	(*BGPFilterAddCommunity)(nil),   // 19: vrouter.v1.BGPFilterAddCommunity
+	(*BGPFilterPrependASPath)(nil),  // 20: vrouter.v1.BGPFilterPrependASPath
+	(*BGPFilterSetPriority)(nil),    // 21: vrouter.v1.BGPFilterSetPriority
+	(*Metadata)(nil),                // 22: vrouter.v1.Metadata
+	(*structpb.Value)(nil),          // 23: google.protobuf.Value
+	(*structpb.ListValue)(nil),      // 24: google.protobuf.ListValue
 }
 var file_vrouter_v1_bgp_proto_depIdxs = []int32{
-	9,  // 0: vrouter.v1.BGPConfiguration.metadata:type_name -> vrouter.v1.Metadata
+	22, // 0: vrouter.v1.BGPConfiguration.metadata:type_name -> vrouter.v1.Metadata
 	1,  // 1: vrouter.v1.BGPConfiguration.spec:type_name -> vrouter.v1.BGPConfigurationSpec
-	10, // 2: vrouter.v1.BGPConfigurationSpec.as_number:type_name -> google.protobuf.Value
+	23, // 2: vrouter.v1.BGPConfigurationSpec.as_number:type_name -> google.protobuf.Value
 	2,  // 3: vrouter.v1.BGPConfigurationSpec.service_load_balancer_ips:type_name -> vrouter.v1.CIDRBlock
 	2,  // 4: vrouter.v1.BGPConfigurationSpec.service_external_ips:type_name -> vrouter.v1.CIDRBlock
 	2,  // 5: vrouter.v1.BGPConfigurationSpec.service_cluster_ips:type_name -> vrouter.v1.CIDRBlock
 	3,  // 6: vrouter.v1.BGPConfigurationSpec.communities:type_name -> vrouter.v1.Community
 	4,  // 7: vrouter.v1.BGPConfigurationSpec.prefix_advertisements:type_name -> vrouter.v1.PrefixAdvertisement
 	5,  // 8: vrouter.v1.BGPConfigurationSpec.node_mesh_password:type_name -> vrouter.v1.BGPPassword
-	6,  // 9: vrouter.v1.BGPPassword.secret_key_ref:type_name -> vrouter.v1.SecretKeySelector
-	9,  // 10: vrouter.v1.BGPPeer.metadata:type_name -> vrouter.v1.Metadata
-	8,  // 11: vrouter.v1.BGPPeer.spec:type_name -> vrouter.v1.BGPPeerSpec
-	10, // 12: vrouter.v1.BGPPeerSpec.as_number:type_name -> google.protobuf.Value
-	5,  // 13: vrouter.v1.BGPPeerSpec.password:type_name -> vrouter.v1.BGPPassword
-	10, // 14: vrouter.v1.BGPPeerSpec.local_as_number:type_name -> google.protobuf.Value
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	10, // 9: vrouter.v1.BGPConfigurationSpec.session_defaults:type_name -> vrouter.v1.BGPSessionSettings
+	6,  // 10: vrouter.v1.BGPPassword.secret_key_ref:type_name -> vrouter.v1.SecretKeySelector
+	22, // 11: vrouter.v1.BGPPeer.metadata:type_name -> vrouter.v1.Metadata
+	8,  // 12: vrouter.v1.BGPPeer.spec:type_name -> vrouter.v1.BGPPeerSpec
+	23, // 13: vrouter.v1.BGPPeerSpec.as_number:type_name -> google.protobuf.Value
+	5,  // 14: vrouter.v1.BGPPeerSpec.password:type_name -> vrouter.v1.BGPPassword
+	24, // 15: vrouter.v1.BGPPeerSpec.filters:type_name -> google.protobuf.ListValue
+	23, // 16: vrouter.v1.BGPPeerSpec.local_as_number:type_name -> google.protobuf.Value
+	11, // 17: vrouter.v1.BGPPeerSpec.add_path:type_name -> vrouter.v1.BGPAddPath
+	12, // 18: vrouter.v1.BGPPeerSpec.max_prefixes:type_name -> vrouter.v1.BGPMaxPrefixes
+	22, // 19: vrouter.v1.BGPPeerGroup.metadata:type_name -> vrouter.v1.Metadata
+	10, // 20: vrouter.v1.BGPPeerGroup.spec:type_name -> vrouter.v1.BGPSessionSettings
+	24, // 21: vrouter.v1.BGPSessionSettings.filters:type_name -> google.protobuf.ListValue
+	5,  // 22: vrouter.v1.BGPSessionSettings.password:type_name -> vrouter.v1.BGPPassword
+	23, // 23: vrouter.v1.BGPSessionSettings.local_as_number:type_name -> google.protobuf.Value
+	11, // 24: vrouter.v1.BGPSessionSettings.add_path:type_name -> vrouter.v1.BGPAddPath
+	12, // 25: vrouter.v1.BGPSessionSettings.max_prefixes:type_name -> vrouter.v1.BGPMaxPrefixes
+	23, // 26: vrouter.v1.BGPAddPath.send:type_name -> google.protobuf.Value
+	22, // 27: vrouter.v1.BGPFilter.metadata:type_name -> vrouter.v1.Metadata
+	14, // 28: vrouter.v1.BGPFilter.spec:type_name -> vrouter.v1.BGPFilterSpec
+	15, // 29: vrouter.v1.BGPFilterSpec.export_v4:type_name -> vrouter.v1.BGPFilterRule
+	15, // 30: vrouter.v1.BGPFilterSpec.import_v4:type_name -> vrouter.v1.BGPFilterRule
+	15, // 31: vrouter.v1.BGPFilterSpec.export_v6:type_name -> vrouter.v1.BGPFilterRule
+	15, // 32: vrouter.v1.BGPFilterSpec.import_v6:type_name -> vrouter.v1.BGPFilterRule
+	16, // 33: vrouter.v1.BGPFilterRule.prefix_length:type_name -> vrouter.v1.BGPFilterPrefixLength
+	17, // 34: vrouter.v1.BGPFilterRule.communities:type_name -> vrouter.v1.BGPFilterCommunityMatch
+	23, // 35: vrouter.v1.BGPFilterRule.as_path_prefix:type_name -> google.protobuf.Value
+	18, // 36: vrouter.v1.BGPFilterRule.operations:type_name -> vrouter.v1.BGPFilterOperation
+	19, // 37: vrouter.v1.BGPFilterOperation.add_community:type_name -> vrouter.v1.BGPFilterAddCommunity
+	20, // 38: vrouter.v1.BGPFilterOperation.prepend_as_path:type_name -> vrouter.v1.BGPFilterPrependASPath
+	21, // 39: vrouter.v1.BGPFilterOperation.set_priority:type_name -> vrouter.v1.BGPFilterSetPriority
+	23, // 40: vrouter.v1.BGPFilterPrependASPath.prefix:type_name -> google.protobuf.Value
+	41, // [41:41] is the sub-list for method output_type
+	41, // [41:41] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_vrouter_v1_bgp_proto_init() }
@@ -1014,13 +2441,23 @@ func file_vrouter_v1_bgp_proto_init() {
 	file_vrouter_v1_bgp_proto_msgTypes[6].OneofWrappers = []any{}
 	file_vrouter_v1_bgp_proto_msgTypes[7].OneofWrappers = []any{}
 	file_vrouter_v1_bgp_proto_msgTypes[8].OneofWrappers = []any{}
+	file_vrouter_v1_bgp_proto_msgTypes[9].OneofWrappers = []any{}
+	file_vrouter_v1_bgp_proto_msgTypes[10].OneofWrappers = []any{}
+	file_vrouter_v1_bgp_proto_msgTypes[11].OneofWrappers = []any{}
+	file_vrouter_v1_bgp_proto_msgTypes[12].OneofWrappers = []any{}
+	file_vrouter_v1_bgp_proto_msgTypes[13].OneofWrappers = []any{}
+	file_vrouter_v1_bgp_proto_msgTypes[15].OneofWrappers = []any{}
+	file_vrouter_v1_bgp_proto_msgTypes[16].OneofWrappers = []any{}
+	file_vrouter_v1_bgp_proto_msgTypes[18].OneofWrappers = []any{}
+	file_vrouter_v1_bgp_proto_msgTypes[19].OneofWrappers = []any{}
+	file_vrouter_v1_bgp_proto_msgTypes[21].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_vrouter_v1_bgp_proto_rawDesc), len(file_vrouter_v1_bgp_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

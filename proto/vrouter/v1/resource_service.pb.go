@@ -84,6 +84,9 @@ type Resource struct {
 	//	*Resource_BgpConfiguration
 	//	*Resource_BgpPeer
 	//	*Resource_ClusterInformation
+	//	*Resource_BgpFilter
+	//	*Resource_BgpPeerGroup
+	//	*Resource_Secret
 	Resource      isResource_Resource `protobuf_oneof:"resource"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -180,6 +183,33 @@ func (x *Resource) GetClusterInformation() *ClusterInformation {
 	return nil
 }
 
+func (x *Resource) GetBgpFilter() *BGPFilter {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_BgpFilter); ok {
+			return x.BgpFilter
+		}
+	}
+	return nil
+}
+
+func (x *Resource) GetBgpPeerGroup() *BGPPeerGroup {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_BgpPeerGroup); ok {
+			return x.BgpPeerGroup
+		}
+	}
+	return nil
+}
+
+func (x *Resource) GetSecret() *Secret {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_Secret); ok {
+			return x.Secret
+		}
+	}
+	return nil
+}
+
 type isResource_Resource interface {
 	isResource_Resource()
 }
@@ -208,6 +238,18 @@ type Resource_ClusterInformation struct {
 	ClusterInformation *ClusterInformation `protobuf:"bytes,6,opt,name=cluster_information,json=clusterInformation,proto3,oneof"`
 }
 
+type Resource_BgpFilter struct {
+	BgpFilter *BGPFilter `protobuf:"bytes,7,opt,name=bgp_filter,json=bgpFilter,proto3,oneof"`
+}
+
+type Resource_BgpPeerGroup struct {
+	BgpPeerGroup *BGPPeerGroup `protobuf:"bytes,8,opt,name=bgp_peer_group,json=bgpPeerGroup,proto3,oneof"`
+}
+
+type Resource_Secret struct {
+	Secret *Secret `protobuf:"bytes,9,opt,name=secret,proto3,oneof"`
+}
+
 func (*Resource_Node) isResource_Resource() {}
 
 func (*Resource_WorkloadEndpoint) isResource_Resource() {}
@@ -219,6 +261,12 @@ func (*Resource_BgpConfiguration) isResource_Resource() {}
 func (*Resource_BgpPeer) isResource_Resource() {}
 
 func (*Resource_ClusterInformation) isResource_Resource() {}
+
+func (*Resource_BgpFilter) isResource_Resource() {}
+
+func (*Resource_BgpPeerGroup) isResource_Resource() {}
+
+func (*Resource_Secret) isResource_Resource() {}
 
 type PutRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -1053,14 +1101,18 @@ var File_vrouter_v1_resource_service_proto protoreflect.FileDescriptor
 const file_vrouter_v1_resource_service_proto_rawDesc = "" +
 	"\n" +
 	"!vrouter/v1/resource_service.proto\x12\n" +
-	"vrouter.v1\x1a\x14vrouter/v1/bgp.proto\x1a\x19vrouter/v1/endpoint.proto\x1a\x17vrouter/v1/ippool.proto\x1a\x15vrouter/v1/node.proto\"\x8c\x03\n" +
+	"vrouter.v1\x1a\x14vrouter/v1/bgp.proto\x1a\x19vrouter/v1/endpoint.proto\x1a\x17vrouter/v1/ippool.proto\x1a\x15vrouter/v1/node.proto\x1a\x17vrouter/v1/secret.proto\"\xb4\x04\n" +
 	"\bResource\x12&\n" +
 	"\x04node\x18\x01 \x01(\v2\x10.vrouter.v1.NodeH\x00R\x04node\x12K\n" +
 	"\x11workload_endpoint\x18\x02 \x01(\v2\x1c.vrouter.v1.WorkloadEndpointH\x00R\x10workloadEndpoint\x12-\n" +
 	"\aip_pool\x18\x03 \x01(\v2\x12.vrouter.v1.IPPoolH\x00R\x06ipPool\x12K\n" +
 	"\x11bgp_configuration\x18\x04 \x01(\v2\x1c.vrouter.v1.BGPConfigurationH\x00R\x10bgpConfiguration\x120\n" +
 	"\bbgp_peer\x18\x05 \x01(\v2\x13.vrouter.v1.BGPPeerH\x00R\abgpPeer\x12Q\n" +
-	"\x13cluster_information\x18\x06 \x01(\v2\x1e.vrouter.v1.ClusterInformationH\x00R\x12clusterInformationB\n" +
+	"\x13cluster_information\x18\x06 \x01(\v2\x1e.vrouter.v1.ClusterInformationH\x00R\x12clusterInformation\x126\n" +
+	"\n" +
+	"bgp_filter\x18\a \x01(\v2\x15.vrouter.v1.BGPFilterH\x00R\tbgpFilter\x12@\n" +
+	"\x0ebgp_peer_group\x18\b \x01(\v2\x18.vrouter.v1.BGPPeerGroupH\x00R\fbgpPeerGroup\x12,\n" +
+	"\x06secret\x18\t \x01(\v2\x12.vrouter.v1.SecretH\x00R\x06secretB\n" +
 	"\n" +
 	"\bresource\"\x80\x01\n" +
 	"\n" +
@@ -1165,6 +1217,9 @@ var file_vrouter_v1_resource_service_proto_goTypes = []any{
 	(*BGPConfiguration)(nil),       // 18: vrouter.v1.BGPConfiguration
 	(*BGPPeer)(nil),                // 19: vrouter.v1.BGPPeer
 	(*ClusterInformation)(nil),     // 20: vrouter.v1.ClusterInformation
+	(*BGPFilter)(nil),              // 21: vrouter.v1.BGPFilter
+	(*BGPPeerGroup)(nil),           // 22: vrouter.v1.BGPPeerGroup
+	(*Secret)(nil),                 // 23: vrouter.v1.Secret
 }
 var file_vrouter_v1_resource_service_proto_depIdxs = []int32{
 	15, // 0: vrouter.v1.Resource.node:type_name -> vrouter.v1.Node
@@ -1173,31 +1228,34 @@ var file_vrouter_v1_resource_service_proto_depIdxs = []int32{
 	18, // 3: vrouter.v1.Resource.bgp_configuration:type_name -> vrouter.v1.BGPConfiguration
 	19, // 4: vrouter.v1.Resource.bgp_peer:type_name -> vrouter.v1.BGPPeer
 	20, // 5: vrouter.v1.Resource.cluster_information:type_name -> vrouter.v1.ClusterInformation
-	1,  // 6: vrouter.v1.PutRequest.resource:type_name -> vrouter.v1.Resource
-	0,  // 7: vrouter.v1.PutRequest.mode:type_name -> vrouter.v1.PutMode
-	1,  // 8: vrouter.v1.PutResponse.resource:type_name -> vrouter.v1.Resource
-	1,  // 9: vrouter.v1.GetResponse.resource:type_name -> vrouter.v1.Resource
-	1,  // 10: vrouter.v1.ListResponse.resources:type_name -> vrouter.v1.Resource
-	1,  // 11: vrouter.v1.DeleteResponse.resource:type_name -> vrouter.v1.Resource
-	1,  // 12: vrouter.v1.WatchResponse.put:type_name -> vrouter.v1.Resource
-	12, // 13: vrouter.v1.WatchResponse.delete:type_name -> vrouter.v1.WatchResponse.Deleted
-	13, // 14: vrouter.v1.WatchResponse.synced:type_name -> vrouter.v1.WatchResponse.Synced
-	14, // 15: vrouter.v1.WatchResponse.progress:type_name -> vrouter.v1.WatchResponse.Progress
-	2,  // 16: vrouter.v1.ResourceService.Put:input_type -> vrouter.v1.PutRequest
-	4,  // 17: vrouter.v1.ResourceService.Get:input_type -> vrouter.v1.GetRequest
-	6,  // 18: vrouter.v1.ResourceService.List:input_type -> vrouter.v1.ListRequest
-	8,  // 19: vrouter.v1.ResourceService.Delete:input_type -> vrouter.v1.DeleteRequest
-	10, // 20: vrouter.v1.ResourceService.Watch:input_type -> vrouter.v1.WatchRequest
-	3,  // 21: vrouter.v1.ResourceService.Put:output_type -> vrouter.v1.PutResponse
-	5,  // 22: vrouter.v1.ResourceService.Get:output_type -> vrouter.v1.GetResponse
-	7,  // 23: vrouter.v1.ResourceService.List:output_type -> vrouter.v1.ListResponse
-	9,  // 24: vrouter.v1.ResourceService.Delete:output_type -> vrouter.v1.DeleteResponse
-	11, // 25: vrouter.v1.ResourceService.Watch:output_type -> vrouter.v1.WatchResponse
-	21, // [21:26] is the sub-list for method output_type
-	16, // [16:21] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	21, // 6: vrouter.v1.Resource.bgp_filter:type_name -> vrouter.v1.BGPFilter
+	22, // 7: vrouter.v1.Resource.bgp_peer_group:type_name -> vrouter.v1.BGPPeerGroup
+	23, // 8: vrouter.v1.Resource.secret:type_name -> vrouter.v1.Secret
+	1,  // 9: vrouter.v1.PutRequest.resource:type_name -> vrouter.v1.Resource
+	0,  // 10: vrouter.v1.PutRequest.mode:type_name -> vrouter.v1.PutMode
+	1,  // 11: vrouter.v1.PutResponse.resource:type_name -> vrouter.v1.Resource
+	1,  // 12: vrouter.v1.GetResponse.resource:type_name -> vrouter.v1.Resource
+	1,  // 13: vrouter.v1.ListResponse.resources:type_name -> vrouter.v1.Resource
+	1,  // 14: vrouter.v1.DeleteResponse.resource:type_name -> vrouter.v1.Resource
+	1,  // 15: vrouter.v1.WatchResponse.put:type_name -> vrouter.v1.Resource
+	12, // 16: vrouter.v1.WatchResponse.delete:type_name -> vrouter.v1.WatchResponse.Deleted
+	13, // 17: vrouter.v1.WatchResponse.synced:type_name -> vrouter.v1.WatchResponse.Synced
+	14, // 18: vrouter.v1.WatchResponse.progress:type_name -> vrouter.v1.WatchResponse.Progress
+	2,  // 19: vrouter.v1.ResourceService.Put:input_type -> vrouter.v1.PutRequest
+	4,  // 20: vrouter.v1.ResourceService.Get:input_type -> vrouter.v1.GetRequest
+	6,  // 21: vrouter.v1.ResourceService.List:input_type -> vrouter.v1.ListRequest
+	8,  // 22: vrouter.v1.ResourceService.Delete:input_type -> vrouter.v1.DeleteRequest
+	10, // 23: vrouter.v1.ResourceService.Watch:input_type -> vrouter.v1.WatchRequest
+	3,  // 24: vrouter.v1.ResourceService.Put:output_type -> vrouter.v1.PutResponse
+	5,  // 25: vrouter.v1.ResourceService.Get:output_type -> vrouter.v1.GetResponse
+	7,  // 26: vrouter.v1.ResourceService.List:output_type -> vrouter.v1.ListResponse
+	9,  // 27: vrouter.v1.ResourceService.Delete:output_type -> vrouter.v1.DeleteResponse
+	11, // 28: vrouter.v1.ResourceService.Watch:output_type -> vrouter.v1.WatchResponse
+	24, // [24:29] is the sub-list for method output_type
+	19, // [19:24] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_vrouter_v1_resource_service_proto_init() }
@@ -1209,6 +1267,7 @@ func file_vrouter_v1_resource_service_proto_init() {
 	file_vrouter_v1_endpoint_proto_init()
 	file_vrouter_v1_ippool_proto_init()
 	file_vrouter_v1_node_proto_init()
+	file_vrouter_v1_secret_proto_init()
 	file_vrouter_v1_resource_service_proto_msgTypes[0].OneofWrappers = []any{
 		(*Resource_Node)(nil),
 		(*Resource_WorkloadEndpoint)(nil),
@@ -1216,6 +1275,9 @@ func file_vrouter_v1_resource_service_proto_init() {
 		(*Resource_BgpConfiguration)(nil),
 		(*Resource_BgpPeer)(nil),
 		(*Resource_ClusterInformation)(nil),
+		(*Resource_BgpFilter)(nil),
+		(*Resource_BgpPeerGroup)(nil),
+		(*Resource_Secret)(nil),
 	}
 	file_vrouter_v1_resource_service_proto_msgTypes[10].OneofWrappers = []any{
 		(*WatchResponse_Put)(nil),
