@@ -14,6 +14,9 @@ type Fabric struct {
 	Peers          []*resource.BGPPeer
 	Configurations []*resource.BGPConfiguration
 	Pools          []*resource.IPPool
+	Filters        []*resource.BGPFilter
+	Groups         []*resource.BGPPeerGroup
+	Secrets        []*resource.Secret
 }
 
 // Node returns the node of that name, nil if there is none.

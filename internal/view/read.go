@@ -59,7 +59,7 @@ func (v *View) EndpointsChanged() <-chan struct{} { return v.localChanged }
 // CopyChanged signals that Copy may return something else.
 func (v *View) CopyChanged() <-chan struct{} { return v.copyChanged }
 
-// Fabric returns nodes, peers, settings and pools as they are now.
+// Fabric returns all but endpoints, as it is now.
 func (v *View) Fabric() Fabric {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -74,12 +74,21 @@ func (v *View) Fabric() Fabric {
 			f.Configurations = append(f.Configurations, o)
 		case *resource.IPPool:
 			f.Pools = append(f.Pools, o)
+		case *resource.BGPFilter:
+			f.Filters = append(f.Filters, o)
+		case *resource.BGPPeerGroup:
+			f.Groups = append(f.Groups, o)
+		case *resource.Secret:
+			f.Secrets = append(f.Secrets, o)
 		}
 	}
 	sortByName(f.Nodes)
 	sortByName(f.Peers)
 	sortByName(f.Configurations)
 	sortByName(f.Pools)
+	sortByName(f.Filters)
+	sortByName(f.Groups)
+	sortByName(f.Secrets)
 	return f
 }
 
