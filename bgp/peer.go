@@ -41,6 +41,7 @@ func (s State) String() string {
 // present or the last connection.
 type PeerState struct {
 	Session Session
+	Range   netip.Prefix // of the Session that let the peer in; zero: it has one of its own
 	State   State
 	Since   time.Time // of State; to a second
 	// Established counts how often the session came up since it was wanted.

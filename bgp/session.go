@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+	"unicode/utf8"
 )
 
 // Kind says what made a session wanted.
@@ -197,6 +198,31 @@ func (s Session) Check() error {
 		return fmt.Errorf("session %s: a client needs an internal session and a cluster id", s)
 	case s.TTLSecurity > 0 && s.Multihop > 0:
 		return fmt.Errorf("session %s: TTL security and multihop exclude each other", s)
+	}
+	return s.checkOffer()
+}
+
+// Bounds of what fits into an OPEN (RFC 4724 §3, RFC 9494 §3) and into a
+// shutdown communication (RFC 9003 §2).
+const (
+	maxRestartTime     = 4095 * time.Second
+	maxLongLived       = (1<<24 - 1) * time.Second
+	maxShutdownMessage = 255
+)
+
+// checkOffer says what of s could not be told to a peer.
+func (s Session) checkOffer() error {
+	switch {
+	case s.NextHop4.IsValid() && !s.NextHop4.Is4() && !s.ExtendedNextHop:
+		return fmt.Errorf("session %s: next hop %s is no IPv4 address", s, s.NextHop4)
+	case s.NextHop6.IsValid() && FamilyOf(s.NextHop6) != IPv6Unicast:
+		return fmt.Errorf("session %s: next hop %s is no IPv6 address", s, s.NextHop6)
+	case s.RestartTime > maxRestartTime:
+		return fmt.Errorf("session %s: restart time %s is above %s", s, s.RestartTime, maxRestartTime)
+	case s.LongLived < 0 || s.LongLived > maxLongLived:
+		return fmt.Errorf("session %s: long-lived stale time %s is not 0 to %s", s, s.LongLived, maxLongLived)
+	case len(s.ShutdownMessage) > maxShutdownMessage || !utf8.ValidString(s.ShutdownMessage):
+		return fmt.Errorf("session %s: the shutdown message is not UTF-8 of up to %d octets", s, maxShutdownMessage)
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ type channel struct {
 
 	endOfRIB bool                  // since it is up
 	complete bool                  // nothing more is to be waited for after a restart
+	warned   bool                  // of its limit of prefixes, since it is up
 	restart  *wire.GracefulRestart // of the last connection; nil: not for this family
 	timer    *time.Timer           // of stale paths
 	epoch    int                   // tells timers that come late
@@ -26,6 +27,7 @@ type channel struct {
 // joinLocked lets the channel get what a connection is to be sent.
 func (c *channel) joinLocked(n session.Negotiated, wake chan struct{}) {
 	e, w := c.peer.engine, c.source.want
+	c.warned = false
 	c.member = newMember(c.source.id, wake)
 	hop := nextHop(w, c.family, n)
 	if !hop.IsValid() {
@@ -73,6 +75,9 @@ func (c *channel) announce(a wire.Announcement) error {
 	}
 	for prefix, id := range a.NLRI.All() {
 		r.announce(c.source.id, prefix, id, set, refusal)
+		if !c.boundLocked() {
+			break
+		}
 	}
 	return nil
 }

@@ -30,8 +30,10 @@ type Engine struct {
 	done         chan struct{} // closed by Stop
 	running      sync.WaitGroup
 
-	// apply is held by whoever changes what is wanted. It is taken before mu.
+	// apply is held by whoever changes what is wanted, and guards keys. It is
+	// taken before mu.
 	apply sync.Mutex
+	keys  map[netip.Prefix]bgp.Password // of the listeners
 
 	mu       sync.Mutex // guards the rest; never held across I/O
 	stopped  bool
@@ -39,6 +41,7 @@ type Engine struct {
 	own      map[netip.Prefix]bgp.Attributes
 	peers    map[netip.AddrPort]*peer // by endpoint
 	byAddr   map[netip.Addr][]*peer   // in order of port
+	ranges   []bgp.Session            // the longest first
 	deferral deferral
 }
 
@@ -133,6 +136,11 @@ func (e *Engine) forward() {
 	for {
 		select {
 		case <-e.transport.Changed():
+			e.mu.Lock()
+			if !e.stopped {
+				e.reapLocked()
+			}
+			e.mu.Unlock()
 			signal(e.peersChanged)
 		case <-e.done:
 			return
@@ -221,29 +229,32 @@ func (e *Engine) Stop(ctx context.Context, graceful bool) error {
 	}
 	e.stopped = true
 	e.deferral.stop()
-	list := make([]*peer, 0, len(e.peers))
-	for _, p := range e.peers {
-		list = append(list, p)
+	var list []*session.Peer
+	for _, p := range e.sorted() {
+		p.stopHold()
+		if p.session != nil {
+			list = append(list, p.session)
+		}
 	}
 	e.mu.Unlock()
 
 	err := e.closeListeners()
-	for _, p := range list {
+	for _, s := range list {
 		if graceful {
-			p.session.Stop(nil)
+			s.Stop(nil)
 		} else {
-			p.session.Stop(cease(wire.AdministrativeShutdown))
+			s.Stop(cease(wire.AdministrativeShutdown))
 		}
 	}
-	for _, p := range list {
+	for _, s := range list {
 		select {
-		case <-p.session.Done():
+		case <-s.Done():
 		case <-ctx.Done():
-			err = errors.Join(err, fmt.Errorf("stop BGP: close session %s: %w", p.want, ctx.Err()))
+			err = errors.Join(err, fmt.Errorf("stop BGP: close session %s: %w", s.Config().Name, ctx.Err()))
 		}
 	}
 	e.mu.Lock()
-	for _, p := range list {
+	for _, p := range e.peers {
 		for _, c := range p.channels {
 			c.stopTimer()
 		}

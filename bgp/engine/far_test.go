@@ -158,7 +158,22 @@ func (g *ground) dial(i int, as uint32, change ...func(*wire.Open)) *far {
 		return r != nil
 	})
 	g.t.Cleanup(func() { r.conn.Close() })
+	wait(g.t, fmt.Sprintf("the session with router %d at our end", i), func() bool { return g.has(r) })
 	return r
+}
+
+// has reports whether the session with r is up over its connection.
+func (g *ground) has(r *far) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	end := r.conn.LocalAddr().(*net.TCPAddr).AddrPort()
+	for _, p := range g.byAddr[end.Addr().Unmap()] {
+		if p.conn != nil && p.status().Negotiated.Remote.Port() == end.Port() {
+			return true
+		}
+	}
+	_, gone := r.ended()
+	return gone // it was up for a moment
 }
 
 func tryDial(t testing.TB, from, to netip.Addr, o wire.Open) *far {

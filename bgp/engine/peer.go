@@ -23,8 +23,10 @@ type peer struct {
 	stats peerStats
 
 	// Guarded by Engine.mu.
-	want       bgp.Session // as asked for
-	session    *session.Peer
+	want       bgp.Session   // as asked for
+	within     netip.Prefix  // the range that let it in; zero: it is wanted by its address
+	session    *session.Peer // nil: held
+	held       *hold
 	channels   []*channel    // one for each family, IPv4 first
 	removed    bool          // no longer wanted
 	conn       *session.Conn // while established
@@ -55,16 +57,6 @@ func (p *peer) channel(f bgp.Family) *channel {
 	return nil
 }
 
-// adopt takes w, which is SameAs before.
-func (p *peer) adopt(w bgp.Session) {
-	p.want = w
-	for _, c := range p.channels {
-		as := c.source.want.PeerAS
-		c.source.want = w
-		c.source.want.PeerAS = as
-	}
-}
-
 // Capabilities implements session.Handler.
 func (p *peer) Capabilities() wire.Capabilities {
 	e := p.engine
@@ -80,10 +72,14 @@ func (p *peer) Capabilities() wire.Capabilities {
 			restart.Forwarding = restart.Forwarding.With(c.family)
 		}
 	}
-	return wire.Capabilities{
+	caps := wire.Capabilities{
 		Multiprotocol: true, Families: w.Carried(), RouteRefresh: true, EnhancedRefresh: true, ExtendedMessage: true,
 		ExtendedNextHop: w.ExtendedNextHop, GracefulRestart: restart,
 	}
+	if !w.Internal() {
+		caps.Role = w.Role
+	}
+	return caps
 }
 
 // Established implements session.Handler.
@@ -151,7 +147,7 @@ func (p *peer) take(c *session.Conn) error {
 		}
 	}
 	for _, a := range p.update.Announced {
-		if err := p.channel(a.NLRI.Family()).announce(a); err != nil {
+		if err := p.channel(a.NLRI.Family()).announce(a); err != nil || p.conn != c {
 			return err
 		}
 	}
@@ -189,6 +185,7 @@ func (p *peer) Closed(c *session.Conn, why session.Reason) {
 			each.lostLocked(why.Retain)
 		}
 	}
+	e.reapLocked()
 	e.touched()
 }
 

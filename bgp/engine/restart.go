@@ -89,6 +89,7 @@ func (c *channel) expireLocked(d time.Duration) {
 			return
 		}
 		e.rib.drop(c.source.id, true)
+		e.reapLocked()
 		e.touched()
 	})
 }
@@ -118,7 +119,7 @@ func (d *deferral) stop() {
 
 // beginDeferralLocked lets the bounded time run once there are sessions.
 func (e *Engine) beginDeferralLocked() {
-	if e.deferral.families != 0 && e.deferral.timer == nil && len(e.peers) > 0 {
+	if e.deferral.families != 0 && e.deferral.timer == nil && len(e.peers)+len(e.ranges) > 0 {
 		e.deferral.timer = time.AfterFunc(e.settings.Deferral, func() {
 			e.mu.Lock()
 			defer e.mu.Unlock()
@@ -135,7 +136,12 @@ func (e *Engine) deferredLocked(f bgp.Family) bool {
 		return false
 	}
 	for _, p := range e.peers {
-		if c := p.channel(f); c != nil && p.want.ClusterID.IsValid() && !c.complete {
+		if c := p.channel(f); c != nil && p.session != nil && p.want.ClusterID.IsValid() && !c.complete {
+			return true
+		}
+	}
+	for _, r := range e.ranges { // who is still to come from there nobody knows
+		if r.Carried().Has(f) && r.ClusterID.IsValid() && !r.Shutdown {
 			return true
 		}
 	}

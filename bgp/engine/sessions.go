@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 
@@ -16,27 +15,28 @@ import (
 func (e *Engine) SetSessions(list []bgp.Session) error {
 	e.apply.Lock()
 	defer e.apply.Unlock()
-	want, order, err := e.normalise(list)
-	errs := []error{err}
+	w, err := e.normalise(list)
+	errs := []error{err, e.setKeys(w.keys)}
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.stopped {
 		return errors.New("set sessions: the speaker has stopped")
 	}
+	e.ranges = w.ranges
 	changed := false
 	for _, p := range e.sorted() {
-		w, ok := want[p.endpoint()]
-		if ok && w.SameAs(p.want) {
-			p.adopt(w)
+		s, ok := w.session(p)
+		if ok && s.SameAs(p.want) {
+			e.adoptLocked(p, s)
 			continue
 		}
-		e.removeLocked(p)
+		e.removeLocked(p, farewell(s, ok))
 		changed = true
 	}
-	for _, end := range order {
+	for _, end := range w.order {
 		if e.peers[end] == nil {
-			errs = append(errs, e.addLocked(want[end]))
+			errs = append(errs, e.addLocked(e.newPeer(w.peers[end])))
 			changed = true
 		}
 	}
@@ -49,28 +49,20 @@ func (e *Engine) SetSessions(list []bgp.Session) error {
 	return errors.Join(errs...)
 }
 
-// normalise is the sessions by endpoint, in the order in which they came, with
-// what cannot be had left out.
-func (e *Engine) normalise(list []bgp.Session) (map[netip.AddrPort]bgp.Session, []netip.AddrPort, error) {
-	want := make(map[netip.AddrPort]bgp.Session, len(list))
-	var order []netip.AddrPort
-	var errs []error
-	for _, w := range list {
-		if w.LocalAS == 0 {
-			w.LocalAS = e.settings.ASN
-		}
-		other, twice := want[w.Endpoint()]
-		switch err := w.Check(); {
-		case err != nil:
-			errs = append(errs, err)
-		case twice:
-			errs = append(errs, fmt.Errorf("session %s: session %s has the same endpoint", w, other))
-		default:
-			want[w.Endpoint()] = w
-			order = append(order, w.Endpoint())
-		}
+// farewell is what a session is told that has to go, because another one is
+// wanted in its place, or none.
+func farewell(s bgp.Session, wanted bool) *wire.Notification {
+	switch {
+	case !wanted:
+		return cease(wire.PeerDeconfigured)
+	case !s.Shutdown:
+		return cease(wire.OtherConfigurationChange)
 	}
-	return want, order, errors.Join(errs...)
+	n, err := wire.NewShutdown(wire.AdministrativeShutdown, s.ShutdownMessage)
+	if err != nil {
+		return cease(wire.AdministrativeShutdown) // Check lets no such message through
+	}
+	return n.Hard()
 }
 
 // sorted is all peers in order of endpoint.
@@ -83,23 +75,35 @@ func (e *Engine) sorted() []*peer {
 	return list
 }
 
-func (e *Engine) addLocked(w bgp.Session) error {
-	p := e.newPeer(w)
-	s, err := e.transport.New(e.config(w), p)
-	if err != nil {
+// addLocked lets p begin, unless it is shut down.
+func (e *Engine) addLocked(p *peer) error {
+	if p.want.Shutdown {
+		p.holdLocked("shut down by configuration", nil, 0)
+	} else if err := e.openLocked(p); err != nil {
 		p.forget()
 		return err
 	}
+	addr := p.want.Peer
+	e.peers[p.endpoint()] = p
+	e.byAddr[addr] = append(e.byAddr[addr], p)
+	slices.SortFunc(e.byAddr[addr], func(a, b *peer) int { return cmp.Compare(a.endpoint().Port(), b.endpoint().Port()) })
+	return nil
+}
+
+// openLocked gives p a session.
+func (e *Engine) openLocked(p *peer) error {
+	s, err := e.transport.New(e.config(p.want), p)
+	if err != nil {
+		return err
+	}
+	p.stopHold()
 	p.session = s
-	e.peers[w.Endpoint()] = p
-	e.byAddr[w.Peer] = append(e.byAddr[w.Peer], p)
-	slices.SortFunc(e.byAddr[w.Peer], func(a, b *peer) int { return cmp.Compare(a.endpoint().Port(), b.endpoint().Port()) })
 	s.Start()
 	return nil
 }
 
 // removeLocked closes the session of p; its paths go with it at once.
-func (e *Engine) removeLocked(p *peer) {
+func (e *Engine) removeLocked(p *peer, why *wire.Notification) {
 	w := p.want
 	delete(e.peers, w.Endpoint())
 	e.byAddr[w.Peer] = slices.DeleteFunc(e.byAddr[w.Peer], func(o *peer) bool { return o == p })
@@ -107,9 +111,12 @@ func (e *Engine) removeLocked(p *peer) {
 		delete(e.byAddr, w.Peer)
 	}
 	p.removed = true
+	p.stopHold()
 	p.leave()
 	p.forget()
-	p.session.Stop(cease(wire.PeerDeconfigured))
+	if p.session != nil {
+		p.session.Stop(why)
+	}
 }
 
 // forget removes the sources of p with their paths.
@@ -125,6 +132,7 @@ func (e *Engine) config(w bgp.Session) session.Config {
 	c := session.Config{
 		Name: w.Name, Peer: w.Endpoint(), Local: netip.AddrPortFrom(w.Local, 0),
 		LocalAS: w.LocalAS, PeerAS: w.PeerAS, RouterID: e.settings.RouterID, Passive: w.Passive,
+		TTLSecurity: w.TTLSecurity, Password: w.Password, StrictRole: w.StrictRole,
 		Hold: w.Hold, Keepalive: w.Keepalive, ConnectRetry: w.ConnectRetry,
 	}
 	if w.Hold < 0 {
@@ -143,12 +151,16 @@ func (e *Engine) lookup(remote, local netip.AddrPort) *session.Peer {
 	if e.stopped {
 		return nil
 	}
-	for _, p := range e.byAddr[remote.Addr()] {
+	known := e.byAddr[remote.Addr()]
+	for _, p := range known {
 		if want := p.want.Local; !want.IsValid() || want == local.Addr() {
 			return p.session
 		}
 	}
-	return nil
+	if len(known) > 0 {
+		return nil // an address that is wanted by itself is of no range
+	}
+	return e.admitLocked(remote.Addr(), local.Addr())
 }
 
 // setPolicyLocked makes the import policy that the sessions need.

@@ -18,6 +18,9 @@ func (e *Engine) Peers() []bgp.PeerState {
 	}
 	list := make([]bgp.PeerState, 0, len(e.peers))
 	for _, p := range e.peers {
+		if p.within.IsValid() && p.session != nil && p.conn == nil && p.paths() == 0 {
+			continue // no neighbour yet, or any longer
+		}
 		list = append(list, p.state())
 	}
 	slices.SortFunc(list, func(a, b bgp.PeerState) int {
@@ -27,10 +30,11 @@ func (e *Engine) Peers() []bgp.PeerState {
 }
 
 func (p *peer) state() bgp.PeerState {
-	status := p.session.Status()
+	status := p.status()
 	st := bgp.PeerState{
 		Session: p.channels[0].source.want, State: status.State, Since: status.Since,
-		Established: p.up, LastError: status.LastError, LastUpdate: p.lastUpdate, Stats: p.statsLocked(status),
+		Range: p.within, Established: p.up, LastError: status.LastError, LastUpdate: p.lastUpdate,
+		Stats: p.statsLocked(status),
 	}
 	for _, c := range p.channels {
 		f := c.state()

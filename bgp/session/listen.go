@@ -146,6 +146,7 @@ func (l *Listener) take(sock net.Conn, quiet *limiter) {
 	}
 	if err := p.config.adopt(sock); err != nil {
 		sock.Close()
+		p.failed("accept a connection: " + err.Error())
 		l.log.Warn("connection of a peer not taken", "peer", remote.String(), "error", err)
 		return
 	}

@@ -1,0 +1,86 @@
+package engine
+
+import (
+	"net/netip"
+
+	"github.com/projectvrouter/vrouter/bgp"
+	"github.com/projectvrouter/vrouter/bgp/session"
+	"github.com/projectvrouter/vrouter/bgp/wire"
+)
+
+// rangeOf is the longest of the ranges, which are in that order, that has a.
+func rangeOf(ranges []bgp.Session, a netip.Addr) (bgp.Session, bool) {
+	for _, r := range ranges {
+		if r.Range.Contains(a.WithZone("")) {
+			return r, true
+		}
+	}
+	return bgp.Session{}, false
+}
+
+// memberOf is the session of the range r with a.
+func memberOf(r bgp.Session, a netip.Addr) bgp.Session {
+	r.Name += "/" + a.String()
+	r.Families = r.Carried()
+	r.Peer, r.Range, r.RangeLimit, r.Passive = a, netip.Prefix{}, 0, true
+	return r
+}
+
+// admitLocked makes a session for a router that connects from within a range;
+// nil: it is of none, or there are too many of it.
+func (e *Engine) admitLocked(remote, local netip.Addr) *session.Peer {
+	r, ok := rangeOf(e.ranges, remote)
+	if !ok || r.Shutdown || r.Local.IsValid() && r.Local != local {
+		return nil
+	}
+	limit := r.RangeLimit
+	if limit == 0 {
+		limit = bgp.DefaultRangeLimit
+	}
+	if e.inRange(r.Range) >= limit {
+		e.log.Warn("peer of a full range refused", "peer", remote.String(), "range", r.Range.String(), "limit", limit)
+		return nil
+	}
+	p := e.newPeer(memberOf(r, remote))
+	p.within = r.Range
+	if err := e.addLocked(p); err != nil {
+		e.log.Warn("peer of a range refused", "peer", remote.String(), "range", r.Range.String(), "error", err)
+		return nil
+	}
+	return p.session
+}
+
+// inRange is how many sessions there are of a range.
+func (e *Engine) inRange(r netip.Prefix) int {
+	n := 0
+	for _, p := range e.peers {
+		if p.within == r {
+			n++
+		}
+	}
+	return n
+}
+
+// reapLocked removes the sessions of ranges whose routers have gone and left no
+// paths to be kept.
+func (e *Engine) reapLocked() {
+	for _, p := range e.peers {
+		if !p.within.IsValid() || p.session == nil || p.conn != nil || p.paths() > 0 {
+			continue
+		}
+		// One that was never connected is just about to be.
+		if s := p.session.Status(); s.State < bgp.OpenSent && (p.up > 0 || s.LastError != "") {
+			e.removeLocked(p, cease(wire.PeerDeconfigured))
+			signal(e.peersChanged)
+		}
+	}
+}
+
+// paths is how many p gives.
+func (p *peer) paths() int {
+	n := 0
+	for _, c := range p.channels {
+		n += c.source.received
+	}
+	return n
+}
