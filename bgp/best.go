@@ -7,11 +7,12 @@ import (
 )
 
 // Best is the paths that are equally best among paths to one prefix (RFC 4271
-// §9.1.2.2, RFC 4456 §9): highest LOCAL_PREF, shortest AS_PATH, lowest ORIGIN,
-// lowest MED among those of one neighbouring AS, external before internal. The
-// first one is what a reflector sends on: of the lowest BGP identifier (or
-// ORIGINATOR_ID), shortest CLUSTER_LIST, lowest peer address. The cost of the
-// way to the next hop is not compared: in a fabric all ToRs are equally far.
+// §9.1.2.2, RFC 4456 §9): not stale, and if stale then not for long (RFC 9494
+// §4.3), highest LOCAL_PREF, shortest AS_PATH, lowest ORIGIN, lowest MED among
+// those of one neighbouring AS, external before internal, lowest cost of the way
+// to the next hop. The first one is what a reflector sends on: of the lowest BGP
+// identifier (or ORIGINATOR_ID), shortest CLUSTER_LIST, lowest peer address,
+// lowest path identifier.
 //
 // Paths that lead to the same next hop count once; two reflectors tell every
 // route twice. paths is not changed.
@@ -27,7 +28,7 @@ func Best(paths []Path) []Path {
 	best := left[:0]
 	for _, p := range left {
 		same := func(b Path) bool { return b.NextHop == p.NextHop }
-		if p.Internal == left[0].Internal && !slices.ContainsFunc(best, same) {
+		if p.Internal == left[0].Internal && p.Cost == left[0].Cost && !slices.ContainsFunc(best, same) {
 			best = append(best, p)
 		}
 	}
@@ -37,10 +38,23 @@ func Best(paths []Path) []Path {
 // compareRank is negative if a beats b before MED is looked at.
 func compareRank(a, b Path) int {
 	return cmp.Or(
+		cmp.Compare(a.age(), b.age()),
 		cmp.Compare(b.LocalPref, a.LocalPref),
 		cmp.Compare(a.ASPathLen, b.ASPathLen),
 		cmp.Compare(a.Origin, b.Origin),
 	)
+}
+
+// age is higher the longer a path is stale. One that a peer tells as stale for
+// long is no better than one that we keep ourselves.
+func (p Path) age() int {
+	switch {
+	case p.LongLived, slices.Contains(p.Communities, LongLivedStale):
+		return 2
+	case p.Stale:
+		return 1
+	}
+	return 0
 }
 
 // dropHigherMED leaves of each neighbouring AS those of its lowest MED.
@@ -54,14 +68,16 @@ func dropHigherMED(paths []Path) []Path {
 	return slices.DeleteFunc(paths, func(p Path) bool { return p.MED > lowest[p.neighbourAS()] })
 }
 
-// compareOrder puts external paths first and then breaks all ties, always in
-// the same way.
+// compareOrder puts external paths first, then near ones, and then breaks all
+// ties, always in the same way.
 func compareOrder(a, b Path) int {
 	return cmp.Or(
 		compareBool(a.Internal, b.Internal),
+		cmp.Compare(a.Cost, b.Cost),
 		a.identifier().Compare(b.identifier()),
 		cmp.Compare(len(a.ClusterList), len(b.ClusterList)),
 		a.Peer.Compare(b.Peer),
+		cmp.Compare(a.PathID, b.PathID),
 	)
 }
 

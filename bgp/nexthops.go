@@ -11,8 +11,15 @@ type NextHops interface {
 
 // Resolution is how packets to an address leave this host.
 type Resolution struct {
-	Hops  []Hop
-	Local bool // they do not: the address is our own
+	Hops   []Hop
+	Metric uint32 // of the route that they take; zero on a link of ours
+	Local  bool   // they do not: the address is our own
+}
+
+// Costs is the port to who knows the way to the next hops of paths.
+type Costs interface {
+	// Cost of the way to nextHop; false: there is none now.
+	Cost(nextHop netip.Addr) (cost uint32, reachable bool)
 }
 
 // Hop is one way out of this host.

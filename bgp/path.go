@@ -87,6 +87,9 @@ type Path struct {
 	// Interface that the host forwards it to, of our own routes.
 	Interface string
 
+	// Cost of the way to NextHop; lower is better (RFC 4271 §9.1.2.2 e).
+	Cost uint32
+
 	// Stale says that the session that gave the path is down, or has come
 	// back and not yet given it again (RFC 4724 §4.2).
 	Stale bool
@@ -95,8 +98,9 @@ type Path struct {
 	LongLived bool
 }
 
-// Equal reports whether p and o are the same path from the same peer,
-// Stale apart: a path that turns stale is still to be used as before.
+// Equal reports whether p and o are the same path from the same peer, Stale and
+// Cost apart: a path that turns stale, or is farther, is still to be used as
+// before.
 func (p Path) Equal(o Path) bool {
 	return p.Prefix == o.Prefix && p.NextHop == o.NextHop &&
 		p.Peer == o.Peer && p.PeerAS == o.PeerAS && p.PeerID == o.PeerID && p.Internal == o.Internal &&

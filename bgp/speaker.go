@@ -138,6 +138,9 @@ type Entry struct {
 	Path
 	Own  bool // ours: Path has the prefix and our attributes, and no peer
 	Best bool // among those that Drain tells; of an own entry: it is sent
+	// Unreachable says that there is no way to its next hop, so that it is not
+	// best.
+	Unreachable bool
 	// Refused says why a policy does not let the path pass; empty: it does.
 	Refused Refusal
 }

@@ -2,24 +2,20 @@ package engine
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/projectvrouter/vrouter/bgp"
 	"github.com/projectvrouter/vrouter/bgp/wire"
-)
-
-// Well-known communities (RFC 1997).
-const (
-	noExport          bgp.Community = 0xffffff01
-	noAdvertise       bgp.Community = 0xffffff02
-	noExportSubconfed bgp.Community = 0xffffff03
 )
 
 // attributeSet is one distinct set of path attributes.
 type attributeSet struct {
 	raw   []byte   // canonical; see wire
 	path  bgp.Path // as far as the attributes say
+	hop   *hop     // to its next hop; nil: at no cost
 	refs  int32
 	scope scope
+	old   bool // LLGR_STALE is among its communities
 }
 
 // scope is how far communities let a path go.
@@ -36,6 +32,7 @@ type attributeStore struct {
 	sets  []attributeSet // the first is none
 	byRaw map[string]setID
 	free  []setID
+	hops  hops
 }
 
 func newAttributeStore() attributeStore {
@@ -53,7 +50,10 @@ func (s *attributeStore) intern(raw []byte) (setID, error) {
 	if err != nil {
 		return 0, err
 	}
-	set := attributeSet{raw: bytes.Clone(raw), path: pathOf(attrs), refs: 1, scope: scopeOf(attrs.Communities)}
+	set := attributeSet{
+		raw: bytes.Clone(raw), path: pathOf(attrs), refs: 1, scope: scopeOf(attrs.Communities),
+		hop: s.hops.use(attrs.NextHop.Addr), old: slices.Contains(attrs.Communities, bgp.LongLivedStale),
+	}
 	var id setID
 	if n := len(s.free); n > 0 {
 		id, s.free = s.free[n-1], s.free[:n-1]
@@ -78,6 +78,7 @@ func (s *attributeStore) release(id setID) {
 		return
 	}
 	delete(s.byRaw, string(set.raw))
+	s.hops.leave(set.hop)
 	*set = attributeSet{}
 	s.free = append(s.free, id)
 }
@@ -98,9 +99,9 @@ func scopeOf(list []bgp.Community) scope {
 	s := anywhere
 	for _, c := range list {
 		switch c {
-		case noAdvertise:
+		case bgp.NoAdvertise:
 			return nowhere
-		case noExport, noExportSubconfed:
+		case bgp.NoExport, bgp.NoExportSubconfed:
 			s = withinAS
 		}
 	}

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"net/netip"
-	"slices"
 
 	"github.com/projectvrouter/vrouter/bgp"
 )
@@ -30,48 +29,6 @@ func roleOf(s bgp.Session) role {
 // accepts reports whether p may be used for route rec.
 func accepts(rec *route, p *path) bool { return p.refusal == 0 && rec.standing != outside }
 
-// first is the path of route i that a reflector sends on; zero: none.
-func (r *rib) first(i routeID) pathID {
-	rec := r.routes.records.at(i)
-	var only pathID
-	for at := rec.first; at != 0; at = r.paths.records.at(at).next {
-		if !accepts(rec, r.paths.records.at(at)) {
-			continue
-		}
-		if only != 0 {
-			return r.best(i)[0]
-		}
-		only = at
-	}
-	return only
-}
-
-// best is the paths of route i that are equally best, in order.
-func (r *rib) best(i routeID) []pathID {
-	rec := r.routes.records.at(i)
-	var ids []pathID
-	for at := rec.first; at != 0; at = r.paths.records.at(at).next {
-		if accepts(rec, r.paths.records.at(at)) {
-			ids = append(ids, at)
-		}
-	}
-	if len(ids) < 2 {
-		return ids
-	}
-	paths := make([]bgp.Path, len(ids))
-	prefix := rec.key.prefix()
-	for n, at := range ids {
-		paths[n] = r.path(prefix, r.paths.records.at(at))
-	}
-	best := bgp.Best(paths)
-	order := make([]pathID, 0, len(best))
-	for _, b := range best {
-		n := slices.IndexFunc(paths, func(p bgp.Path) bool { return p.Peer == b.Peer && p.Equal(b) })
-		order = append(order, ids[n])
-	}
-	return order
-}
-
 // path is p as others see it.
 func (r *rib) path(prefix netip.Prefix, p *path) bgp.Path {
 	s := r.sources[p.peer]
@@ -79,6 +36,7 @@ func (r *rib) path(prefix netip.Prefix, p *path) bgp.Path {
 	out.Prefix = prefix
 	out.Peer, out.PeerAS, out.PeerID, out.Internal = s.want.Peer, s.want.PeerAS, s.routerID, s.want.Internal()
 	out.PathID, out.Stale, out.LongLived = p.id, p.stale(), p.flags&longLived != 0
+	out.Cost = r.cost(p)
 	return out
 }
 

@@ -38,6 +38,7 @@ type Engine struct {
 	mu       sync.Mutex // guards the rest; never held across I/O
 	stopped  bool
 	rib      *rib
+	costs    bgp.Costs // nil: no next hop costs anything
 	own      map[netip.Prefix]bgp.Attributes
 	peers    map[netip.AddrPort]*peer // by endpoint
 	byAddr   map[netip.Addr][]*peer   // in order of port
@@ -121,6 +122,7 @@ func (e *Engine) packLoop() {
 	for {
 		select {
 		case <-e.dirty:
+			e.askCosts()
 			e.mu.Lock()
 			e.rib.pack()
 			e.evict()

@@ -148,7 +148,7 @@ func (r *rib) firstFor(g *group, i routeID) pathID {
 	if !g.reflects() {
 		return 0
 	}
-	return r.first(i)
+	return r.first(i, false)
 }
 
 // join makes m a member of the group of t. It gets nothing before it walks.

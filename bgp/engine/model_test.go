@@ -150,7 +150,7 @@ func (m *model) announce(p *modelPeer, prefix netip.Prefix) {
 		a.ASPath = wire.ASPath{{Type: wire.ASSequence, AS: []uint32{p.source.want.PeerAS, 65100 + uint32(m.rand.IntN(2))}}}
 	}
 	if pick(8) {
-		a.Communities = []bgp.Community{noExport + bgp.Community(m.rand.IntN(2))}
+		a.Communities = []bgp.Community{bgp.NoExport + bgp.Community(m.rand.IntN(2))}
 	}
 	set, err := m.rib.sets.intern(a.Append(nil))
 	if err != nil {
@@ -179,6 +179,12 @@ func (m *model) toggle(p *modelPeer) {
 	p.member = nil
 	if m.rand.IntN(2) == 0 {
 		m.rib.retire(p.source.id)
+		for n := range 40 {
+			if path, ok := m.ref.Get(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}), 32), s.Peer); ok {
+				path.Stale = true
+				m.ref.Put(path)
+			}
+		}
 		return
 	}
 	m.rib.drop(p.source.id, false)
@@ -295,7 +301,7 @@ func (m *model) wanted(p *modelPeer) map[netip.Prefix]bgp.Path {
 			continue
 		}
 		path := best[0]
-		if slices.Contains(path.Communities, noAdvertise) || slices.Contains(path.Communities, noExport) && !p.source.want.Internal() {
+		if slices.Contains(path.Communities, bgp.NoAdvertise) || slices.Contains(path.Communities, bgp.NoExport) && !p.source.want.Internal() {
 			continue
 		}
 		if path.Internal {

@@ -19,7 +19,7 @@ func (r *rib) pack() {
 				continue
 			}
 			if g.reflects() && !asked {
-				first, asked = r.first(i), true
+				first, asked = r.first(i, false), true
 			}
 			g.change(r, i, r.choose(g, i, first))
 		}

@@ -44,6 +44,9 @@ type rib struct {
 	origins  Origins          // nil: not asked
 	refusals []bgp.Refusal    // that a path has its own of, by index; the first is none
 
+	maxPaths int // that Drain tells of a route; zero: all that are equal
+	scratch  []pathID
+
 	dirty []routeID // the groups are to look at
 	news  []routeID // Drain is to look at
 	dead  []routeID // wait to be freed, in the order in which they died
@@ -146,6 +149,7 @@ func (r *rib) announce(peer peerID, p netip.Prefix, id uint32, set setID, refusa
 		r.count(rec, old, +1)
 		if *old != was {
 			r.mark(i)
+			r.await(i, set)
 		}
 		return
 	}
@@ -154,6 +158,15 @@ func (r *rib) announce(peer peerID, p netip.Prefix, id uint32, set setID, refusa
 	r.count(rec, r.paths.records.at(*last), +1)
 	r.gives(r.sources[peer], i)
 	r.mark(i)
+	r.await(i, set)
+}
+
+// await lets route i be looked at again when the way to the next hop of set is
+// known.
+func (r *rib) await(i routeID, set setID) {
+	if h := r.sets.sets[set].hop; h != nil && h.fresh {
+		r.sets.hops.waiting = append(r.sets.hops.waiting, i)
+	}
 }
 
 // count adds p, of route rec, to what its source has, n times. Whoever changes
@@ -234,12 +247,12 @@ func (r *rib) drop(peer peerID, staleOnly bool) {
 }
 
 // retire marks the paths of a peer as stale, and is how many they are.
-func (r *rib) retire(peer peerID) int { return r.age(peer, stale) }
+func (r *rib) retire(peer peerID) int { return r.outdate(peer, stale) }
 
-// age gives paths of a peer the flags add, and is how many of its paths are
+// outdate gives paths of a peer the flags add, and is how many of its paths are
 // stale. They are looked at again where there are others: those that are not
 // stale are better.
-func (r *rib) age(peer peerID, add flags) int {
+func (r *rib) outdate(peer peerID, add flags) int {
 	s := r.sources[peer]
 	for _, i := range s.routes {
 		rec := r.routes.records.at(i)
@@ -299,6 +312,15 @@ func (r *rib) mark(i routeID) {
 			r.compactNews()
 		}
 		r.news = append(r.news, i)
+	}
+}
+
+// markAll says that every route may be another now.
+func (r *rib) markAll() {
+	for i := range routeID(r.routes.records.len()) {
+		if r.routes.records.at(i).key.family != 0 {
+			r.mark(i)
+		}
 	}
 }
 

@@ -145,6 +145,7 @@ func (r *rib) appendEntries(list []bgp.Entry, i routeID, of netip.Addr) []bgp.En
 		}
 		list = append(list, bgp.Entry{
 			Path: r.path(rec.key.prefix(), p), Best: slices.Contains(best, at), Refused: r.refused(rec, p),
+			Unreachable: !r.reached(p),
 		})
 	}
 	return list
