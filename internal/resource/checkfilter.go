@@ -120,15 +120,10 @@ func (p *problems) prefix(at string, raw *vrouterv1.BGPFilterRule, v4 bool, r *F
 	}
 }
 
-// filterCIDR reads a prefix of the family of the rule.
+// filterCIDR reads a prefix of the family of the rule; an address is that of
+// its full length, as in Calico.
 func (p *problems) filterCIDR(path, text string, v4 bool) netip.Prefix {
-	if !strings.Contains(text, "/") && v4 == !strings.Contains(text, ":") {
-		// As Calico, which reads an address as the prefix of its full length.
-		prefix, err := parsePrefix(text)
-		p.err(path, err)
-		return prefix
-	}
-	prefix := p.cidr(path, text)
+	prefix := p.network(path, text)
 	if prefix.IsValid() && prefix.Addr().Is4() != v4 {
 		family := "IPv6"
 		if v4 {

@@ -146,13 +146,18 @@ func (p *problems) peerRange(peer *BGPPeer, spec *vrouterv1.BGPPeerSpec) {
 
 // cidr reads a range of addresses, which has a length and no host bits.
 func (p *problems) cidr(path, text string) netip.Prefix {
-	cidr, err := parsePrefix(text)
-	switch {
-	case err != nil:
-		p.err(path, err)
-	case !strings.Contains(text, "/"):
+	cidr := p.network(path, text)
+	if !strings.Contains(text, "/") && !p.has(path) {
 		p.addf(path, "%q has no prefix length", text)
-	case cidr != cidr.Masked():
+	}
+	return cidr
+}
+
+// network reads a range, or an address as the range of it alone.
+func (p *problems) network(path, text string) netip.Prefix {
+	cidr, err := parsePrefix(text)
+	p.err(path, err)
+	if cidr != cidr.Masked() {
 		p.addf(path, "%s has bits set beyond its prefix length; the range is %s", cidr, cidr.Masked())
 	}
 	return cidr

@@ -143,6 +143,9 @@ func (r *reader) items(source string, t *tree, outer typeOf) {
 
 func (r *reader) object(source string, t *tree, outer typeOf) {
 	m := Manifest{Source: source}
+	if t.textOr("apiVersion", outer.apiVersion) == "v1" && t.textOr("kind", outer.kind) == string(KindSecret) {
+		t, m.Warnings = fromKubernetes(t)
+	}
 	kind, problem := r.kindOf(t, outer, &m)
 	if problem != nil {
 		r.refuse(source, *problem)
@@ -180,13 +183,7 @@ func fill(msg proto.Message, object any) error {
 
 // kindOf reads apiVersion and kind.
 func (r *reader) kindOf(t *tree, outer typeOf, m *Manifest) (Kind, *Problem) {
-	version, name := t.textAt("apiVersion"), t.textAt("kind")
-	if version == "" && t.get("apiVersion") == nil {
-		version = outer.apiVersion
-	}
-	if name == "" && t.get("kind") == nil {
-		name = outer.kind
-	}
+	version, name := t.textOr("apiVersion", outer.apiVersion), t.textOr("kind", outer.kind)
 	line := func(key string) int {
 		if v := t.get(key); v != nil {
 			return v.line

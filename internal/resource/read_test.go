@@ -65,6 +65,18 @@ func TestBadManifests(t *testing.T) {
 		{"items", "kind: List\nitems: [1, {apiVersion: vrouter/v1, kind: Node}]\n---\nkind: NodeList\nitems: {}\n", 1,
 			"f.yaml: document 1, item 1: line 2: must be an object, not the number 1\n" +
 				"f.yaml: document 2: line 5: items: must be a list, not an object"},
+		{"values of secrets", "apiVersion: vrouter/v1\nkind: Secret\nspec: {stringData: hunter2, data: {a: 1234, b: [c], d: 0x1F}}\n", 0,
+			"f.yaml: line 3: spec.stringData: must be an object of texts by key; " +
+				"line 3: spec.data[a]: must be a text; write it in quotes; " +
+				"line 3: spec.data[b]: must be a text; write it in quotes; " +
+				"line 3: spec.data[d]: must be a text; write it in quotes"},
+		{"secrets of Kubernetes", "apiVersion: v1\nkind: Secret\nmetadata: {name: a, name: b}\nspec: {}\ndata: 1\nrest: 2\nkind: Secret\n", 0,
+			"f.yaml: line 3: metadata.name: given twice; line 6: rest: unknown field; line 7: kind: given twice; " +
+				"line 4: spec.spec: unknown field; line 5: spec.data: must be an object of texts by key"},
+		{"filters", "apiVersion: vrouter/v1\nkind: BGPPeer\nspec: {filters: a}\n---\napiVersion: vrouter/v1\nkind: BGPPeer\nspec: {filters: [1, null, a]}\n", 0,
+			"f.yaml: document 1: line 3: spec.filters: must be a list, not the text \"a\"\n" +
+				"f.yaml: document 2: line 7: spec.filters[0]: must be a text, not the number 1; " +
+				"line 7: spec.filters[1]: must be a text, not null"},
 		{"items twice", "kind: List\nitems: []\nitems: []\n", 0, "f.yaml: line 3: items: given twice"},
 		{"merge keys", "a: &a {b: c}\nd: {<<: *a}\n---\n" + head, 1,
 			"f.yaml: document 1: line 2: merge keys (<<) are not read; write the fields out"},

@@ -65,6 +65,14 @@ func (t *tree) textAt(key string) string {
 	return ""
 }
 
+// textOr returns the text at a key, or what else it is if nothing is there.
+func (t *tree) textOr(key, absent string) string {
+	if t.get(key) == nil {
+		return absent
+	}
+	return t.textAt(key)
+}
+
 // found says what stands there, for an error.
 func (t *tree) found() string {
 	switch t.shape {

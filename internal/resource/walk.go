@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
 )
 
 // walker reads a tree along the descriptor of a message. What it returns is
@@ -64,7 +65,7 @@ func (w *walker) message(path string, t *tree, md protoreflect.MessageDescriptor
 func (w *walker) field(path string, t *tree, fd protoreflect.FieldDescriptor) any {
 	switch {
 	case fd.IsMap():
-		return w.textMap(path, t)
+		return w.textMap(path, t, isSecret(fd))
 	case fd.IsList():
 		if !w.expect(path, t, shapeList) {
 			return nil
@@ -78,8 +79,13 @@ func (w *walker) field(path string, t *tree, fd protoreflect.FieldDescriptor) an
 	return w.single(path, t, fd)
 }
 
-// textMap reads the only kind of map that we have: text by text.
-func (w *walker) textMap(path string, t *tree) any {
+// textMap reads the only kind of map that we have: text by text. Problems of a
+// secret one do not quote it.
+func (w *walker) textMap(path string, t *tree, secret bool) any {
+	if secret && t.shape != shapeObject {
+		w.addf(path, t.line, "must be an object of texts by key")
+		return nil
+	}
 	if !w.expect(path, t, shapeObject) {
 		return nil
 	}
@@ -89,15 +95,24 @@ func (w *walker) textMap(path string, t *tree) any {
 		switch {
 		case w.twice(at, f):
 		case f.value.shape == shapeNull: // absent
+		case f.value.shape == shapeText:
+			object[f.key] = f.value.text
+		case secret:
+			w.addf(at, f.value.line, "must be a text; write it in quotes")
 		case f.value.shape == shapeNumber, f.value.shape == shapeBool:
 			w.addf(at, f.value.line, "must be a text; write %q in quotes", f.value.text)
 		default:
-			if w.expect(at, f.value, shapeText) {
-				object[f.key] = f.value.text
-			}
+			w.expect(at, f.value, shapeText)
 		}
 	}
 	return object
+}
+
+// isSecret tells whether the schema says that what the field holds is not to
+// be shown.
+func isSecret(fd protoreflect.FieldDescriptor) bool {
+	options, ok := fd.Options().(*descriptorpb.FieldOptions)
+	return ok && options.GetDebugRedact()
 }
 
 // textList reads a list of texts that may be empty, which says something else
