@@ -41,6 +41,24 @@ func pool(name, cidr string) *vrouterv1.IPPool {
 	return &vrouterv1.IPPool{Metadata: named(name), Spec: &vrouterv1.IPPoolSpec{Cidr: proto.String(cidr)}}
 }
 
+func filter(name string, rules int) *vrouterv1.BGPFilter {
+	f := &vrouterv1.BGPFilter{Metadata: named(name), Spec: &vrouterv1.BGPFilterSpec{}}
+	for range rules {
+		f.Spec.ImportV4 = append(f.Spec.ImportV4, &vrouterv1.BGPFilterRule{Action: proto.String("Reject")})
+	}
+	return f
+}
+
+func group(name, hold string) *vrouterv1.BGPPeerGroup {
+	return &vrouterv1.BGPPeerGroup{Metadata: named(name), Spec: &vrouterv1.BGPSessionSettings{HoldTime: proto.String(hold)}}
+}
+
+func secret(name, value string) *vrouterv1.Secret {
+	s := &vrouterv1.Secret{Metadata: named(name), Spec: &vrouterv1.SecretSpec{StringData: map[string]string{"a": value}}}
+	resource.Canonicalize(s)
+	return s
+}
+
 func endpoint(workload, node, address string) *vrouterv1.WorkloadEndpoint {
 	return &vrouterv1.WorkloadEndpoint{
 		Metadata: &vrouterv1.Metadata{Namespace: proto.String("default")},
@@ -83,6 +101,15 @@ func text(v *View) string {
 	}
 	for _, p := range f.Pools {
 		fmt.Fprintf(&b, "pool %s %s at %d\n", p.Name, p.CIDR, p.Revision)
+	}
+	for _, f := range f.Filters {
+		fmt.Fprintf(&b, "filter %s with %d rules at %d\n", f.Name, len(f.ImportV4), f.Revision)
+	}
+	for _, g := range f.Groups {
+		fmt.Fprintf(&b, "group %s for %s at %d\n", g.Name, *g.Settings.HoldTime, g.Revision)
+	}
+	for _, s := range f.Secrets {
+		fmt.Fprintf(&b, "secret %s %s at %d\n", s.Name, []byte(s.Data["a"]), s.Revision)
 	}
 	for _, e := range v.Endpoints() {
 		fmt.Fprintf(&b, "endpoint %s on %s %s %v at %d\n", e.Endpoint, e.Node, e.Interface, e.Addresses, e.Revision)
@@ -303,4 +330,25 @@ func TestAwait(t *testing.T) {
 	if v.Await(ctx, 6) {
 		t.Error("revision 6 was seen")
 	}
+}
+
+// TestWhatSessionsReferTo: filters, groups and secrets are of the fabric, are in
+// the local copy, and keep their last good form.
+func TestWhatSessionsReferTo(t *testing.T) {
+	v := New(self)
+	v.Apply(puts(4, kv(t, filter("f", 1), 1), kv(t, group("g", "9s"), 2), kv(t, secret("b", "x"), 3), kv(t, secret("a", "y"), 4)))
+	all := []string{"filter f with 1 rules at 1", "group g for 9s at 2", "secret a y at 4", "secret b x at 3"}
+	want(t, v, all...)
+	signalled(v.FabricChanged())
+	v.Apply(puts(5, kv(t, secret("a", ""), 5)))
+	want(t, v, append(all, "problem r/Secret/-/a: true")...)
+	copied, _, _ := v.Copy()
+	restarted := New(self)
+	restarted.Load(copied)
+	want(t, restarted, all...)
+	v.Apply(deletes(6, "r/Secret/-/a", "r/BGPFilter/-/f"))
+	if !signalled(v.FabricChanged()) {
+		t.Error("nobody was told that a filter is gone")
+	}
+	want(t, v, all[1], all[3])
 }

@@ -27,11 +27,17 @@ func (h *history) step() store.Event {
 	h.revision++
 	n := h.rng.IntN(5)
 	var msg proto.Message
-	switch h.rng.IntN(3) {
+	switch h.rng.IntN(6) {
 	case 0:
 		msg = node(fmt.Sprintf("host%d", n), fmt.Sprintf("192.0.2.%d/24", 1+h.rng.IntN(3)))
 	case 1:
 		msg = pool(fmt.Sprintf("pool%d", n), fmt.Sprintf("10.%d.0.0/16", h.rng.IntN(3)))
+	case 2:
+		msg = filter(fmt.Sprintf("filter%d", n), h.rng.IntN(3))
+	case 3:
+		msg = group(fmt.Sprintf("group%d", n), fmt.Sprintf("%ds", 3+h.rng.IntN(3)))
+	case 4:
+		msg = secret(fmt.Sprintf("secret%d", n), fmt.Sprintf("value%d", h.rng.IntN(3)))
 	default:
 		msg = endpoint(fmt.Sprintf("w%d", n), fmt.Sprintf("host%d", 1+h.rng.IntN(2)), fmt.Sprintf("10.0.0.%d", 1+h.rng.IntN(3)))
 	}
