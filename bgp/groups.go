@@ -75,7 +75,7 @@ func (g *Grouping) place(n *resource.Node, groups []*resource.ReflectorGroup) st
 		if len(g.members[group.Name]) == 0 || !hosts(group, n) {
 			continue
 		}
-		w := weight(n.Name, group.Name)
+		w := Rendezvous(n.Name, group.Name)
 		if best == "" || w > most || w == most && group.Name < best {
 			best, most = group.Name, w
 		}
@@ -91,13 +91,15 @@ func hosts(group *resource.ReflectorGroup, n *resource.Node) bool {
 	return group.NodeSelector.Matches(n.Labels)
 }
 
-// weight of a host in a group, as random as a hash can be: FNV-1a by itself
-// barely mixes the last bytes, in which names differ.
-func weight(host, group string) uint64 {
+// Rendezvous is the weight of a place for an item: whoever knows the names
+// alone finds the same place of the greatest weight, and another place takes
+// its share of the items and moves no other. FNV-1a by itself barely mixes the
+// last bytes, in which names differ.
+func Rendezvous(item, place string) uint64 {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(host)) // never fails
+	_, _ = h.Write([]byte(item)) // never fails
 	_, _ = h.Write([]byte{0})
-	_, _ = h.Write([]byte(group))
+	_, _ = h.Write([]byte(place))
 	x := h.Sum64()
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9 // the finalizer of SplitMix64
 	x = (x ^ x>>27) * 0x94d049bb133111eb

@@ -41,6 +41,10 @@ func Check(msg proto.Message) (Object, error) {
 		object = p.filter(meta, m.GetSpec())
 	case *vrouterv1.Secret:
 		object = p.secret(meta, m.GetSpec())
+	case *vrouterv1.ReflectorGroup:
+		object = p.reflectorGroup(meta, m.GetSpec())
+	case *vrouterv1.ReflectorMembership:
+		object = p.membership(meta, m.GetSpec())
 	case *vrouterv1.ClusterInformation:
 		object = p.cluster(meta, m.GetSpec())
 	}

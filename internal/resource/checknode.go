@@ -22,6 +22,7 @@ func (p *problems) node(meta Meta, spec *vrouterv1.NodeSpec) *Node {
 		n.RouteReflectorClusterID = p.clusterID(bgp.RouteReflectorClusterId)
 		p.unsupported(bgp.GetIpv4IpipTunnelAddr() != "", "spec.bgp.ipv4IPIPTunnelAddr", "")
 	}
+	n.Drain = p.drain(spec.GetDrain())
 	p.unsupported(spec.GetWireguard() != nil, "spec.wireguard", "")
 	p.unsupported(spec.GetIpv4VxlanTunnelAddr() != "", "spec.ipv4VXLANTunnelAddr", "")
 	p.unsupported(spec.GetIpv6VxlanTunnelAddr() != "", "spec.ipv6VXLANTunnelAddr", "")

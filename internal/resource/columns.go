@@ -43,6 +43,10 @@ func Columns(kind Kind, wide bool) []string {
 			columns = append([]string{"NAME"}, append(columns, "PROFILES", "NATS", "STATUS")...)
 		}
 		return columns
+	case KindReflectorGroup:
+		return []string{"NAME", "HOSTS", "REFLECTORS", "STATUS"}
+	case KindReflectorMembership:
+		return []string{"NAME", "REFLECTORS"}
 	case KindClusterInformation:
 		if wide {
 			return []string{"NAME", "CLUSTERGUID", "CLUSTERTYPE", "DATASTOREREADY"}
@@ -84,6 +88,14 @@ func Row(msg proto.Message, wide bool) []string {
 		return []string{name, or(s.GetLogSeverityScreen(), "-"), mesh, numberCell(s.GetAsNumber(), "-")}
 	case *vrouterv1.WorkloadEndpoint:
 		return endpointRow(name, m, wide)
+	case *vrouterv1.ReflectorGroup:
+		return groupRow(name, m)
+	case *vrouterv1.ReflectorMembership:
+		var members []string
+		for _, e := range m.GetSpec().GetMembers() {
+			members = append(members, e.GetNode())
+		}
+		return []string{name, strings.Join(members, ",")}
 	case *vrouterv1.ClusterInformation:
 		if s := m.GetSpec(); wide {
 			ready := s == nil || s.DatastoreReady == nil || *s.DatastoreReady
@@ -128,6 +140,23 @@ func poolRow(name string, s *vrouterv1.IPPoolSpec, wide bool) []string {
 		or(s.GetIpipMode(), string(EncapNever)), or(s.GetVxlanMode(), string(EncapNever)),
 		strconv.FormatBool(s.GetDisabled()), strconv.FormatBool(s.GetDisableBgpExport()), selector,
 	}
+}
+
+// groupRow shows what the controller has said last, where there is one.
+func groupRow(name string, g *vrouterv1.ReflectorGroup) []string {
+	s, status := g.GetSpec(), "-"
+	var members []string
+	for _, m := range g.GetStatus().GetMembers() {
+		members = append(members, fmt.Sprintf("%s(%s)", m.GetNode(), strings.ToLower(m.GetState())))
+	}
+	switch {
+	case len(g.GetStatus().GetProblems()) > 0:
+		status = g.GetStatus().GetProblems()[0]
+	case g.GetStatus() != nil:
+		status = "ok"
+	}
+	reflectors := or(strings.Join(members, ","), s.GetMemberSelector(), s.GetElection().GetCandidateSelector())
+	return []string{name, or(s.GetNodeSelector(), "(all)"), reflectors, status}
 }
 
 func endpointRow(name string, w *vrouterv1.WorkloadEndpoint, wide bool) []string {

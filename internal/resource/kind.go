@@ -15,7 +15,7 @@ import (
 func Kinds() []Kind {
 	return []Kind{
 		KindClusterInformation, KindIPPool, KindSecret, KindBGPFilter, KindBGPConfiguration, KindNode,
-		KindBGPPeerGroup, KindBGPPeer, KindWorkloadEndpoint,
+		KindBGPPeerGroup, KindBGPPeer, KindReflectorGroup, KindReflectorMembership, KindWorkloadEndpoint,
 	}
 }
 
@@ -63,6 +63,10 @@ func ParseKind(s string) (Kind, bool) {
 		return KindBGPFilter, true
 	case "secret", "secrets":
 		return KindSecret, true
+	case "reflectorgroup", "reflectorgroups":
+		return KindReflectorGroup, true
+	case "reflectormembership", "reflectormemberships":
+		return KindReflectorMembership, true
 	case "clusterinformation", "clusterinformations", "clusterinfo", "clusterinfos":
 		return KindClusterInformation, true
 	}

@@ -2,6 +2,7 @@ package resource
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/projectvrouter/vrouter/internal/selector"
 )
@@ -61,4 +62,12 @@ type ReflectorMember struct {
 	Node string
 	// Leaving: it has been replaced, and goes when those that stay serve all.
 	Leaving bool
+}
+
+// NodeDrain has a node ask its peers to use other paths (RFC 8326), and then
+// close its sessions.
+type NodeDrain struct {
+	Message       string // told to peers with the close (RFC 9003)
+	ShutdownAfter time.Duration
+	Never         bool // nothing is closed
 }

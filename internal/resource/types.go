@@ -72,6 +72,7 @@ type Node struct {
 	// RouteReflectorClusterID makes the node a reflector for the iBGP peers
 	// that carry another id or none (RFC 4456 §7); invalid: not a reflector.
 	RouteReflectorClusterID netip.Addr
+	Drain                   *NodeDrain // nil: it is not drained
 }
 
 // EndpointID is the identity of a workload endpoint. The node is not part of

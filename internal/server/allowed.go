@@ -3,11 +3,15 @@ package server
 import (
 	"strconv"
 
+	"github.com/projectvrouter/vrouter/internal/resource"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
 // allowed tells whether mode and version permit the change on what is stored.
 func (c *change) allowed(old stored) error {
+	if err := writable(old.id); err != nil {
+		return err
+	}
 	switch {
 	case c.mode == vrouterv1.PutMode_PUT_MODE_CREATE && old.revision != 0:
 		return &existsError{old.id}
@@ -15,6 +19,15 @@ func (c *change) allowed(old stored) error {
 		return &missingError{old.id}
 	case c.version != "" && c.version != strconv.FormatInt(old.revision, 10):
 		return &staleError{old.id, c.version, old.revision}
+	}
+	return nil
+}
+
+// writable refuses what is the controller's alone to write.
+func writable(id resource.ID) error {
+	if id.Kind == resource.KindReflectorMembership {
+		return &stateError{"READ_ONLY", id.String(),
+			"the controller alone writes it: change the election of the ReflectorGroup of that name"}
 	}
 	return nil
 }

@@ -161,6 +161,9 @@ func (w *writer) tryRemove(ctx context.Context, id resource.ID, version string) 
 	if old.revision == 0 {
 		return stored{}, &missingError{id}
 	}
+	if err := writable(id); err != nil {
+		return stored{}, err
+	}
 	if version != "" && version != strconv.FormatInt(old.revision, 10) {
 		return stored{}, &staleError{id, version, old.revision}
 	}

@@ -17,6 +17,9 @@ type Fabric struct {
 	Filters        []*resource.BGPFilter
 	Groups         []*resource.BGPPeerGroup
 	Secrets        []*resource.Secret
+
+	ReflectorGroups []*resource.ReflectorGroup
+	Memberships     []*resource.ReflectorMembership
 }
 
 // Node returns the node of that name, nil if there is none.

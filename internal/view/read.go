@@ -80,6 +80,10 @@ func (v *View) Fabric() Fabric {
 			f.Groups = append(f.Groups, o)
 		case *resource.Secret:
 			f.Secrets = append(f.Secrets, o)
+		case *resource.ReflectorGroup:
+			f.ReflectorGroups = append(f.ReflectorGroups, o)
+		case *resource.ReflectorMembership:
+			f.Memberships = append(f.Memberships, o)
 		}
 	}
 	sortByName(f.Nodes)
@@ -89,6 +93,8 @@ func (v *View) Fabric() Fabric {
 	sortByName(f.Filters)
 	sortByName(f.Groups)
 	sortByName(f.Secrets)
+	sortByName(f.ReflectorGroups)
+	sortByName(f.Memberships)
 	return f
 }
 

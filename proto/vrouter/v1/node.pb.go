@@ -114,7 +114,10 @@ type NodeSpec struct {
 	// Addresses lists every address of the node with its type.
 	Addresses []*NodeAddress `protobuf:"bytes,8,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	// Interfaces lists the interfaces of the node with their addresses.
-	Interfaces    []*NodeInterface `protobuf:"bytes,9,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	Interfaces []*NodeInterface `protobuf:"bytes,9,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	// Drain has the node ask its peers to use other paths (RFC 8326), and then
+	// close its sessions; absent, or empty: it does not.
+	Drain         *NodeDrain `protobuf:"bytes,10,opt,name=drain,proto3,oneof" json:"drain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -212,6 +215,69 @@ func (x *NodeSpec) GetInterfaces() []*NodeInterface {
 	return nil
 }
 
+func (x *NodeSpec) GetDrain() *NodeDrain {
+	if x != nil {
+		return x.Drain
+	}
+	return nil
+}
+
+type NodeDrain struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Message that peers are told when sessions are closed (RFC 9003), at most
+	// 255 octets of UTF-8.
+	Message *string `protobuf:"bytes,1,opt,name=message,proto3,oneof" json:"message,omitempty"`
+	// Shutdown_after: how long after peers were asked, and have been sent all,
+	// sessions are closed; default 60s. Never keeps them.
+	ShutdownAfter *string `protobuf:"bytes,2,opt,name=shutdown_after,json=shutdownAfter,proto3,oneof" json:"shutdown_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeDrain) Reset() {
+	*x = NodeDrain{}
+	mi := &file_vrouter_v1_node_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeDrain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeDrain) ProtoMessage() {}
+
+func (x *NodeDrain) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeDrain.ProtoReflect.Descriptor instead.
+func (*NodeDrain) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *NodeDrain) GetMessage() string {
+	if x != nil && x.Message != nil {
+		return *x.Message
+	}
+	return ""
+}
+
+func (x *NodeDrain) GetShutdownAfter() string {
+	if x != nil && x.ShutdownAfter != nil {
+		return *x.ShutdownAfter
+	}
+	return ""
+}
+
 type NodeBGPSpec struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// As_number of the node: a number, or text in plain or dotted notation
@@ -230,7 +296,7 @@ type NodeBGPSpec struct {
 
 func (x *NodeBGPSpec) Reset() {
 	*x = NodeBGPSpec{}
-	mi := &file_vrouter_v1_node_proto_msgTypes[2]
+	mi := &file_vrouter_v1_node_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -242,7 +308,7 @@ func (x *NodeBGPSpec) String() string {
 func (*NodeBGPSpec) ProtoMessage() {}
 
 func (x *NodeBGPSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_proto_msgTypes[2]
+	mi := &file_vrouter_v1_node_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -255,7 +321,7 @@ func (x *NodeBGPSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeBGPSpec.ProtoReflect.Descriptor instead.
 func (*NodeBGPSpec) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_proto_rawDescGZIP(), []int{2}
+	return file_vrouter_v1_node_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *NodeBGPSpec) GetAsNumber() *structpb.Value {
@@ -303,7 +369,7 @@ type NodeWireguardSpec struct {
 
 func (x *NodeWireguardSpec) Reset() {
 	*x = NodeWireguardSpec{}
-	mi := &file_vrouter_v1_node_proto_msgTypes[3]
+	mi := &file_vrouter_v1_node_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -315,7 +381,7 @@ func (x *NodeWireguardSpec) String() string {
 func (*NodeWireguardSpec) ProtoMessage() {}
 
 func (x *NodeWireguardSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_proto_msgTypes[3]
+	mi := &file_vrouter_v1_node_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -328,7 +394,7 @@ func (x *NodeWireguardSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeWireguardSpec.ProtoReflect.Descriptor instead.
 func (*NodeWireguardSpec) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_proto_rawDescGZIP(), []int{3}
+	return file_vrouter_v1_node_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *NodeWireguardSpec) GetInterfaceIpv4Address() string {
@@ -355,7 +421,7 @@ type OrchRef struct {
 
 func (x *OrchRef) Reset() {
 	*x = OrchRef{}
-	mi := &file_vrouter_v1_node_proto_msgTypes[4]
+	mi := &file_vrouter_v1_node_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -367,7 +433,7 @@ func (x *OrchRef) String() string {
 func (*OrchRef) ProtoMessage() {}
 
 func (x *OrchRef) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_proto_msgTypes[4]
+	mi := &file_vrouter_v1_node_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -380,7 +446,7 @@ func (x *OrchRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrchRef.ProtoReflect.Descriptor instead.
 func (*OrchRef) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_proto_rawDescGZIP(), []int{4}
+	return file_vrouter_v1_node_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *OrchRef) GetNodeName() string {
@@ -408,7 +474,7 @@ type NodeAddress struct {
 
 func (x *NodeAddress) Reset() {
 	*x = NodeAddress{}
-	mi := &file_vrouter_v1_node_proto_msgTypes[5]
+	mi := &file_vrouter_v1_node_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -420,7 +486,7 @@ func (x *NodeAddress) String() string {
 func (*NodeAddress) ProtoMessage() {}
 
 func (x *NodeAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_proto_msgTypes[5]
+	mi := &file_vrouter_v1_node_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -433,7 +499,7 @@ func (x *NodeAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeAddress.ProtoReflect.Descriptor instead.
 func (*NodeAddress) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_proto_rawDescGZIP(), []int{5}
+	return file_vrouter_v1_node_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *NodeAddress) GetAddress() string {
@@ -460,7 +526,7 @@ type NodeInterface struct {
 
 func (x *NodeInterface) Reset() {
 	*x = NodeInterface{}
-	mi := &file_vrouter_v1_node_proto_msgTypes[6]
+	mi := &file_vrouter_v1_node_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -472,7 +538,7 @@ func (x *NodeInterface) String() string {
 func (*NodeInterface) ProtoMessage() {}
 
 func (x *NodeInterface) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_proto_msgTypes[6]
+	mi := &file_vrouter_v1_node_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -485,7 +551,7 @@ func (x *NodeInterface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeInterface.ProtoReflect.Descriptor instead.
 func (*NodeInterface) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_proto_rawDescGZIP(), []int{6}
+	return file_vrouter_v1_node_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *NodeInterface) GetName() string {
@@ -513,7 +579,7 @@ type NodeStatus struct {
 
 func (x *NodeStatus) Reset() {
 	*x = NodeStatus{}
-	mi := &file_vrouter_v1_node_proto_msgTypes[7]
+	mi := &file_vrouter_v1_node_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -525,7 +591,7 @@ func (x *NodeStatus) String() string {
 func (*NodeStatus) ProtoMessage() {}
 
 func (x *NodeStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_proto_msgTypes[7]
+	mi := &file_vrouter_v1_node_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -538,7 +604,7 @@ func (x *NodeStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeStatus.ProtoReflect.Descriptor instead.
 func (*NodeStatus) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_proto_rawDescGZIP(), []int{7}
+	return file_vrouter_v1_node_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *NodeStatus) GetWireguardPublicKey() string {
@@ -576,7 +642,7 @@ type ClusterInformation struct {
 
 func (x *ClusterInformation) Reset() {
 	*x = ClusterInformation{}
-	mi := &file_vrouter_v1_node_proto_msgTypes[8]
+	mi := &file_vrouter_v1_node_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -588,7 +654,7 @@ func (x *ClusterInformation) String() string {
 func (*ClusterInformation) ProtoMessage() {}
 
 func (x *ClusterInformation) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_proto_msgTypes[8]
+	mi := &file_vrouter_v1_node_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -601,7 +667,7 @@ func (x *ClusterInformation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterInformation.ProtoReflect.Descriptor instead.
 func (*ClusterInformation) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_proto_rawDescGZIP(), []int{8}
+	return file_vrouter_v1_node_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ClusterInformation) GetApiVersion() string {
@@ -651,7 +717,7 @@ type ClusterInformationSpec struct {
 
 func (x *ClusterInformationSpec) Reset() {
 	*x = ClusterInformationSpec{}
-	mi := &file_vrouter_v1_node_proto_msgTypes[9]
+	mi := &file_vrouter_v1_node_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -663,7 +729,7 @@ func (x *ClusterInformationSpec) String() string {
 func (*ClusterInformationSpec) ProtoMessage() {}
 
 func (x *ClusterInformationSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_proto_msgTypes[9]
+	mi := &file_vrouter_v1_node_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -676,7 +742,7 @@ func (x *ClusterInformationSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterInformationSpec.ProtoReflect.Descriptor instead.
 func (*ClusterInformationSpec) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_proto_rawDescGZIP(), []int{9}
+	return file_vrouter_v1_node_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ClusterInformationSpec) GetClusterGuid() string {
@@ -738,7 +804,7 @@ const file_vrouter_v1_node_proto_rawDesc = "" +
 	"\x05_kindB\v\n" +
 	"\t_metadataB\a\n" +
 	"\x05_specB\t\n" +
-	"\a_status\"\x8c\x05\n" +
+	"\a_status\"\xc8\x05\n" +
 	"\bNodeSpec\x12.\n" +
 	"\x03bgp\x18\x01 \x01(\v2\x17.vrouter.v1.NodeBGPSpecH\x00R\x03bgp\x88\x01\x01\x120\n" +
 	"\torch_refs\x18\x02 \x03(\v2\x13.vrouter.v1.OrchRefR\borchRefs\x12@\n" +
@@ -750,14 +816,23 @@ const file_vrouter_v1_node_proto_rawDesc = "" +
 	"\taddresses\x18\b \x03(\v2\x17.vrouter.v1.NodeAddressR\taddresses\x129\n" +
 	"\n" +
 	"interfaces\x18\t \x03(\v2\x19.vrouter.v1.NodeInterfaceR\n" +
-	"interfacesB\x06\n" +
+	"interfaces\x120\n" +
+	"\x05drain\x18\n" +
+	" \x01(\v2\x15.vrouter.v1.NodeDrainH\x06R\x05drain\x88\x01\x01B\x06\n" +
 	"\x04_bgpB\f\n" +
 	"\n" +
 	"_wireguardB\x19\n" +
 	"\x17_ipv4_vxlan_tunnel_addrB\x19\n" +
 	"\x17_ipv6_vxlan_tunnel_addrB\x18\n" +
 	"\x16_vxlan_tunnel_mac_addrB\x1b\n" +
-	"\x19_vxlan_tunnel_mac_addr_v6\"\xfa\x02\n" +
+	"\x19_vxlan_tunnel_mac_addr_v6B\b\n" +
+	"\x06_drain\"u\n" +
+	"\tNodeDrain\x12\x1d\n" +
+	"\amessage\x18\x01 \x01(\tH\x00R\amessage\x88\x01\x01\x12*\n" +
+	"\x0eshutdown_after\x18\x02 \x01(\tH\x01R\rshutdownAfter\x88\x01\x01B\n" +
+	"\n" +
+	"\b_messageB\x11\n" +
+	"\x0f_shutdown_after\"\xfa\x02\n" +
 	"\vNodeBGPSpec\x128\n" +
 	"\tas_number\x18\x01 \x01(\v2\x16.google.protobuf.ValueH\x00R\basNumber\x88\x01\x01\x12&\n" +
 	"\fipv4_address\x18\x02 \x01(\tH\x01R\vipv4Address\x88\x01\x01\x12&\n" +
@@ -835,38 +910,40 @@ func file_vrouter_v1_node_proto_rawDescGZIP() []byte {
 	return file_vrouter_v1_node_proto_rawDescData
 }
 
-var file_vrouter_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_vrouter_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_vrouter_v1_node_proto_goTypes = []any{
 	(*Node)(nil),                   // 0: vrouter.v1.Node
 	(*NodeSpec)(nil),               // 1: vrouter.v1.NodeSpec
-	(*NodeBGPSpec)(nil),            // 2: vrouter.v1.NodeBGPSpec
-	(*NodeWireguardSpec)(nil),      // 3: vrouter.v1.NodeWireguardSpec
-	(*OrchRef)(nil),                // 4: vrouter.v1.OrchRef
-	(*NodeAddress)(nil),            // 5: vrouter.v1.NodeAddress
-	(*NodeInterface)(nil),          // 6: vrouter.v1.NodeInterface
-	(*NodeStatus)(nil),             // 7: vrouter.v1.NodeStatus
-	(*ClusterInformation)(nil),     // 8: vrouter.v1.ClusterInformation
-	(*ClusterInformationSpec)(nil), // 9: vrouter.v1.ClusterInformationSpec
-	(*Metadata)(nil),               // 10: vrouter.v1.Metadata
-	(*structpb.Value)(nil),         // 11: google.protobuf.Value
+	(*NodeDrain)(nil),              // 2: vrouter.v1.NodeDrain
+	(*NodeBGPSpec)(nil),            // 3: vrouter.v1.NodeBGPSpec
+	(*NodeWireguardSpec)(nil),      // 4: vrouter.v1.NodeWireguardSpec
+	(*OrchRef)(nil),                // 5: vrouter.v1.OrchRef
+	(*NodeAddress)(nil),            // 6: vrouter.v1.NodeAddress
+	(*NodeInterface)(nil),          // 7: vrouter.v1.NodeInterface
+	(*NodeStatus)(nil),             // 8: vrouter.v1.NodeStatus
+	(*ClusterInformation)(nil),     // 9: vrouter.v1.ClusterInformation
+	(*ClusterInformationSpec)(nil), // 10: vrouter.v1.ClusterInformationSpec
+	(*Metadata)(nil),               // 11: vrouter.v1.Metadata
+	(*structpb.Value)(nil),         // 12: google.protobuf.Value
 }
 var file_vrouter_v1_node_proto_depIdxs = []int32{
-	10, // 0: vrouter.v1.Node.metadata:type_name -> vrouter.v1.Metadata
+	11, // 0: vrouter.v1.Node.metadata:type_name -> vrouter.v1.Metadata
 	1,  // 1: vrouter.v1.Node.spec:type_name -> vrouter.v1.NodeSpec
-	7,  // 2: vrouter.v1.Node.status:type_name -> vrouter.v1.NodeStatus
-	2,  // 3: vrouter.v1.NodeSpec.bgp:type_name -> vrouter.v1.NodeBGPSpec
-	4,  // 4: vrouter.v1.NodeSpec.orch_refs:type_name -> vrouter.v1.OrchRef
-	3,  // 5: vrouter.v1.NodeSpec.wireguard:type_name -> vrouter.v1.NodeWireguardSpec
-	5,  // 6: vrouter.v1.NodeSpec.addresses:type_name -> vrouter.v1.NodeAddress
-	6,  // 7: vrouter.v1.NodeSpec.interfaces:type_name -> vrouter.v1.NodeInterface
-	11, // 8: vrouter.v1.NodeBGPSpec.as_number:type_name -> google.protobuf.Value
-	10, // 9: vrouter.v1.ClusterInformation.metadata:type_name -> vrouter.v1.Metadata
-	9,  // 10: vrouter.v1.ClusterInformation.spec:type_name -> vrouter.v1.ClusterInformationSpec
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	8,  // 2: vrouter.v1.Node.status:type_name -> vrouter.v1.NodeStatus
+	3,  // 3: vrouter.v1.NodeSpec.bgp:type_name -> vrouter.v1.NodeBGPSpec
+	5,  // 4: vrouter.v1.NodeSpec.orch_refs:type_name -> vrouter.v1.OrchRef
+	4,  // 5: vrouter.v1.NodeSpec.wireguard:type_name -> vrouter.v1.NodeWireguardSpec
+	6,  // 6: vrouter.v1.NodeSpec.addresses:type_name -> vrouter.v1.NodeAddress
+	7,  // 7: vrouter.v1.NodeSpec.interfaces:type_name -> vrouter.v1.NodeInterface
+	2,  // 8: vrouter.v1.NodeSpec.drain:type_name -> vrouter.v1.NodeDrain
+	12, // 9: vrouter.v1.NodeBGPSpec.as_number:type_name -> google.protobuf.Value
+	11, // 10: vrouter.v1.ClusterInformation.metadata:type_name -> vrouter.v1.Metadata
+	10, // 11: vrouter.v1.ClusterInformation.spec:type_name -> vrouter.v1.ClusterInformationSpec
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_vrouter_v1_node_proto_init() }
@@ -885,13 +962,14 @@ func file_vrouter_v1_node_proto_init() {
 	file_vrouter_v1_node_proto_msgTypes[7].OneofWrappers = []any{}
 	file_vrouter_v1_node_proto_msgTypes[8].OneofWrappers = []any{}
 	file_vrouter_v1_node_proto_msgTypes[9].OneofWrappers = []any{}
+	file_vrouter_v1_node_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_vrouter_v1_node_proto_rawDesc), len(file_vrouter_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

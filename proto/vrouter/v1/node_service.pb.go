@@ -87,7 +87,9 @@ type GetStatusResponse struct {
 	Policy         string `protobuf:"bytes,12,opt,name=policy,proto3" json:"policy,omitempty"`
 	LocalEndpoints int64  `protobuf:"varint,13,opt,name=local_endpoints,json=localEndpoints,proto3" json:"local_endpoints,omitempty"`
 	// Role: agent or reflector.
-	Role          string `protobuf:"bytes,14,opt,name=role,proto3" json:"role,omitempty"`
+	Role string `protobuf:"bytes,14,opt,name=role,proto3" json:"role,omitempty"`
+	// Drain: "", or how far it is: asked or closed.
+	Drain         string `protobuf:"bytes,15,opt,name=drain,proto3" json:"drain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -216,6 +218,13 @@ func (x *GetStatusResponse) GetLocalEndpoints() int64 {
 func (x *GetStatusResponse) GetRole() string {
 	if x != nil {
 		return x.Role
+	}
+	return ""
+}
+
+func (x *GetStatusResponse) GetDrain() string {
+	if x != nil {
+		return x.Drain
 	}
 	return ""
 }
@@ -1059,6 +1068,193 @@ func (*SetLogLevelResponse) Descriptor() ([]byte, []int) {
 	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{12}
 }
 
+type DrainRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Node  string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// Message that peers are told when sessions are closed (RFC 9003).
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// Shutdown_after: a duration, or Never; empty: 60s.
+	ShutdownAfter string `protobuf:"bytes,3,opt,name=shutdown_after,json=shutdownAfter,proto3" json:"shutdown_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainRequest) Reset() {
+	*x = DrainRequest{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainRequest) ProtoMessage() {}
+
+func (x *DrainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
+func (*DrainRequest) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *DrainRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *DrainRequest) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *DrainRequest) GetShutdownAfter() string {
+	if x != nil {
+		return x.ShutdownAfter
+	}
+	return ""
+}
+
+type DrainResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainResponse) Reset() {
+	*x = DrainResponse{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainResponse) ProtoMessage() {}
+
+func (x *DrainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
+func (*DrainResponse) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{14}
+}
+
+type UndrainRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UndrainRequest) Reset() {
+	*x = UndrainRequest{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UndrainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UndrainRequest) ProtoMessage() {}
+
+func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UndrainRequest.ProtoReflect.Descriptor instead.
+func (*UndrainRequest) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *UndrainRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+type UndrainResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Drained: there was a drain to take back.
+	Drained       bool `protobuf:"varint,1,opt,name=drained,proto3" json:"drained,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UndrainResponse) Reset() {
+	*x = UndrainResponse{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UndrainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UndrainResponse) ProtoMessage() {}
+
+func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UndrainResponse.ProtoReflect.Descriptor instead.
+func (*UndrainResponse) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *UndrainResponse) GetDrained() bool {
+	if x != nil {
+		return x.Drained
+	}
+	return false
+}
+
 var File_vrouter_v1_node_service_proto protoreflect.FileDescriptor
 
 const file_vrouter_v1_node_service_proto_rawDesc = "" +
@@ -1066,7 +1262,7 @@ const file_vrouter_v1_node_service_proto_rawDesc = "" +
 	"\x1dvrouter/v1/node_service.proto\x12\n" +
 	"vrouter.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"&\n" +
 	"\x10GetStatusRequest\x12\x12\n" +
-	"\x04node\x18\x01 \x01(\tR\x04node\"\xe1\x03\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\"\xf7\x03\n" +
 	"\x11GetStatusResponse\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x124\n" +
@@ -1084,7 +1280,8 @@ const file_vrouter_v1_node_service_proto_rawDesc = "" +
 	"\bproblems\x18\v \x03(\tR\bproblems\x12\x16\n" +
 	"\x06policy\x18\f \x01(\tR\x06policy\x12'\n" +
 	"\x0flocal_endpoints\x18\r \x01(\x03R\x0elocalEndpoints\x12\x12\n" +
-	"\x04role\x18\x0e \x01(\tR\x04role\"G\n" +
+	"\x04role\x18\x0e \x01(\tR\x04role\x12\x14\n" +
+	"\x05drain\x18\x0f \x01(\tR\x05drain\"G\n" +
 	"\tCondition\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02ok\x18\x02 \x01(\bR\x02ok\x12\x16\n" +
@@ -1157,13 +1354,24 @@ const file_vrouter_v1_node_service_proto_rawDesc = "" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1c\n" +
 	"\tsubsystem\x18\x02 \x01(\tR\tsubsystem\x12\x14\n" +
 	"\x05level\x18\x03 \x01(\tR\x05level\"\x15\n" +
-	"\x13SetLogLevelResponse2\xc9\x02\n" +
+	"\x13SetLogLevelResponse\"c\n" +
+	"\fDrainRequest\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12%\n" +
+	"\x0eshutdown_after\x18\x03 \x01(\tR\rshutdownAfter\"\x0f\n" +
+	"\rDrainResponse\"$\n" +
+	"\x0eUndrainRequest\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\"+\n" +
+	"\x0fUndrainResponse\x12\x18\n" +
+	"\adrained\x18\x01 \x01(\bR\adrained2\xcb\x03\n" +
 	"\vNodeService\x12H\n" +
 	"\tGetStatus\x12\x1c.vrouter.v1.GetStatusRequest\x1a\x1d.vrouter.v1.GetStatusResponse\x12M\n" +
 	"\n" +
 	"ListRoutes\x12\x1d.vrouter.v1.ListRoutesRequest\x1a\x1e.vrouter.v1.ListRoutesResponse0\x01\x12Q\n" +
 	"\fAdoptCluster\x12\x1f.vrouter.v1.AdoptClusterRequest\x1a .vrouter.v1.AdoptClusterResponse\x12N\n" +
-	"\vSetLogLevel\x12\x1e.vrouter.v1.SetLogLevelRequest\x1a\x1f.vrouter.v1.SetLogLevelResponseB>Z<github.com/projectvrouter/vrouter/proto/vrouter/v1;vrouterv1b\x06proto3"
+	"\vSetLogLevel\x12\x1e.vrouter.v1.SetLogLevelRequest\x1a\x1f.vrouter.v1.SetLogLevelResponse\x12<\n" +
+	"\x05Drain\x12\x18.vrouter.v1.DrainRequest\x1a\x19.vrouter.v1.DrainResponse\x12B\n" +
+	"\aUndrain\x12\x1a.vrouter.v1.UndrainRequest\x1a\x1b.vrouter.v1.UndrainResponseB>Z<github.com/projectvrouter/vrouter/proto/vrouter/v1;vrouterv1b\x06proto3"
 
 var (
 	file_vrouter_v1_node_service_proto_rawDescOnce sync.Once
@@ -1177,7 +1385,7 @@ func file_vrouter_v1_node_service_proto_rawDescGZIP() []byte {
 	return file_vrouter_v1_node_service_proto_rawDescData
 }
 
-var file_vrouter_v1_node_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_vrouter_v1_node_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_vrouter_v1_node_service_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),      // 0: vrouter.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),     // 1: vrouter.v1.GetStatusResponse
@@ -1192,16 +1400,20 @@ var file_vrouter_v1_node_service_proto_goTypes = []any{
 	(*AdoptClusterResponse)(nil),  // 10: vrouter.v1.AdoptClusterResponse
 	(*SetLogLevelRequest)(nil),    // 11: vrouter.v1.SetLogLevelRequest
 	(*SetLogLevelResponse)(nil),   // 12: vrouter.v1.SetLogLevelResponse
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 14: google.protobuf.Duration
+	(*DrainRequest)(nil),          // 13: vrouter.v1.DrainRequest
+	(*DrainResponse)(nil),         // 14: vrouter.v1.DrainResponse
+	(*UndrainRequest)(nil),        // 15: vrouter.v1.UndrainRequest
+	(*UndrainResponse)(nil),       // 16: vrouter.v1.UndrainResponse
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
 }
 var file_vrouter_v1_node_service_proto_depIdxs = []int32{
-	13, // 0: vrouter.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	17, // 0: vrouter.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
 	2,  // 1: vrouter.v1.GetStatusResponse.conditions:type_name -> vrouter.v1.Condition
 	3,  // 2: vrouter.v1.GetStatusResponse.peers:type_name -> vrouter.v1.Peer
-	13, // 3: vrouter.v1.Peer.since:type_name -> google.protobuf.Timestamp
-	14, // 4: vrouter.v1.Peer.hold_time:type_name -> google.protobuf.Duration
-	14, // 5: vrouter.v1.Peer.keepalive_time:type_name -> google.protobuf.Duration
+	17, // 3: vrouter.v1.Peer.since:type_name -> google.protobuf.Timestamp
+	18, // 4: vrouter.v1.Peer.hold_time:type_name -> google.protobuf.Duration
+	18, // 5: vrouter.v1.Peer.keepalive_time:type_name -> google.protobuf.Duration
 	6,  // 6: vrouter.v1.ListRoutesResponse.routes:type_name -> vrouter.v1.Route
 	7,  // 7: vrouter.v1.Route.next_hops:type_name -> vrouter.v1.RouteNextHop
 	8,  // 8: vrouter.v1.Route.paths:type_name -> vrouter.v1.BGPPath
@@ -1209,12 +1421,16 @@ var file_vrouter_v1_node_service_proto_depIdxs = []int32{
 	4,  // 10: vrouter.v1.NodeService.ListRoutes:input_type -> vrouter.v1.ListRoutesRequest
 	9,  // 11: vrouter.v1.NodeService.AdoptCluster:input_type -> vrouter.v1.AdoptClusterRequest
 	11, // 12: vrouter.v1.NodeService.SetLogLevel:input_type -> vrouter.v1.SetLogLevelRequest
-	1,  // 13: vrouter.v1.NodeService.GetStatus:output_type -> vrouter.v1.GetStatusResponse
-	5,  // 14: vrouter.v1.NodeService.ListRoutes:output_type -> vrouter.v1.ListRoutesResponse
-	10, // 15: vrouter.v1.NodeService.AdoptCluster:output_type -> vrouter.v1.AdoptClusterResponse
-	12, // 16: vrouter.v1.NodeService.SetLogLevel:output_type -> vrouter.v1.SetLogLevelResponse
-	13, // [13:17] is the sub-list for method output_type
-	9,  // [9:13] is the sub-list for method input_type
+	13, // 13: vrouter.v1.NodeService.Drain:input_type -> vrouter.v1.DrainRequest
+	15, // 14: vrouter.v1.NodeService.Undrain:input_type -> vrouter.v1.UndrainRequest
+	1,  // 15: vrouter.v1.NodeService.GetStatus:output_type -> vrouter.v1.GetStatusResponse
+	5,  // 16: vrouter.v1.NodeService.ListRoutes:output_type -> vrouter.v1.ListRoutesResponse
+	10, // 17: vrouter.v1.NodeService.AdoptCluster:output_type -> vrouter.v1.AdoptClusterResponse
+	12, // 18: vrouter.v1.NodeService.SetLogLevel:output_type -> vrouter.v1.SetLogLevelResponse
+	14, // 19: vrouter.v1.NodeService.Drain:output_type -> vrouter.v1.DrainResponse
+	16, // 20: vrouter.v1.NodeService.Undrain:output_type -> vrouter.v1.UndrainResponse
+	15, // [15:21] is the sub-list for method output_type
+	9,  // [9:15] is the sub-list for method input_type
 	9,  // [9:9] is the sub-list for extension type_name
 	9,  // [9:9] is the sub-list for extension extendee
 	0,  // [0:9] is the sub-list for field type_name
@@ -1231,7 +1447,7 @@ func file_vrouter_v1_node_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_vrouter_v1_node_service_proto_rawDesc), len(file_vrouter_v1_node_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,6 +23,8 @@ const (
 	NodeService_ListRoutes_FullMethodName   = "/vrouter.v1.NodeService/ListRoutes"
 	NodeService_AdoptCluster_FullMethodName = "/vrouter.v1.NodeService/AdoptCluster"
 	NodeService_SetLogLevel_FullMethodName  = "/vrouter.v1.NodeService/SetLogLevel"
+	NodeService_Drain_FullMethodName        = "/vrouter.v1.NodeService/Drain"
+	NodeService_Undrain_FullMethodName      = "/vrouter.v1.NodeService/Undrain"
 )
 
 // NodeServiceClient is the client API for NodeService service.
@@ -42,6 +44,11 @@ type NodeServiceClient interface {
 	AdoptCluster(ctx context.Context, in *AdoptClusterRequest, opts ...grpc.CallOption) (*AdoptClusterResponse, error)
 	// SetLogLevel changes the level of one subsystem, or of all, until restart.
 	SetLogLevel(ctx context.Context, in *SetLogLevelRequest, opts ...grpc.CallOption) (*SetLogLevelResponse, error)
+	// Drain has a node ask its peers to use other paths, and then close its
+	// sessions. It is written to the Node: any node may be drained from any.
+	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainResponse, error)
+	// Undrain takes it back, at any step.
+	Undrain(ctx context.Context, in *UndrainRequest, opts ...grpc.CallOption) (*UndrainResponse, error)
 }
 
 type nodeServiceClient struct {
@@ -101,6 +108,26 @@ func (c *nodeServiceClient) SetLogLevel(ctx context.Context, in *SetLogLevelRequ
 	return out, nil
 }
 
+func (c *nodeServiceClient) Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DrainResponse)
+	err := c.cc.Invoke(ctx, NodeService_Drain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *nodeServiceClient) Undrain(ctx context.Context, in *UndrainRequest, opts ...grpc.CallOption) (*UndrainResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UndrainResponse)
+	err := c.cc.Invoke(ctx, NodeService_Undrain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // NodeServiceServer is the server API for NodeService service.
 // All implementations must embed UnimplementedNodeServiceServer
 // for forward compatibility.
@@ -118,6 +145,11 @@ type NodeServiceServer interface {
 	AdoptCluster(context.Context, *AdoptClusterRequest) (*AdoptClusterResponse, error)
 	// SetLogLevel changes the level of one subsystem, or of all, until restart.
 	SetLogLevel(context.Context, *SetLogLevelRequest) (*SetLogLevelResponse, error)
+	// Drain has a node ask its peers to use other paths, and then close its
+	// sessions. It is written to the Node: any node may be drained from any.
+	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
+	// Undrain takes it back, at any step.
+	Undrain(context.Context, *UndrainRequest) (*UndrainResponse, error)
 	mustEmbedUnimplementedNodeServiceServer()
 }
 
@@ -139,6 +171,12 @@ func (UnimplementedNodeServiceServer) AdoptCluster(context.Context, *AdoptCluste
 }
 func (UnimplementedNodeServiceServer) SetLogLevel(context.Context, *SetLogLevelRequest) (*SetLogLevelResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetLogLevel not implemented")
+}
+func (UnimplementedNodeServiceServer) Drain(context.Context, *DrainRequest) (*DrainResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Drain not implemented")
+}
+func (UnimplementedNodeServiceServer) Undrain(context.Context, *UndrainRequest) (*UndrainResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Undrain not implemented")
 }
 func (UnimplementedNodeServiceServer) mustEmbedUnimplementedNodeServiceServer() {}
 func (UnimplementedNodeServiceServer) testEmbeddedByValue()                     {}
@@ -226,6 +264,42 @@ func _NodeService_SetLogLevel_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _NodeService_Drain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DrainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServiceServer).Drain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NodeService_Drain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServiceServer).Drain(ctx, req.(*DrainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _NodeService_Undrain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UndrainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServiceServer).Undrain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NodeService_Undrain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServiceServer).Undrain(ctx, req.(*UndrainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // NodeService_ServiceDesc is the grpc.ServiceDesc for NodeService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -244,6 +318,14 @@ var NodeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SetLogLevel",
 			Handler:    _NodeService_SetLogLevel_Handler,
+		},
+		{
+			MethodName: "Drain",
+			Handler:    _NodeService_Drain_Handler,
+		},
+		{
+			MethodName: "Undrain",
+			Handler:    _NodeService_Undrain_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -87,6 +87,8 @@ type Resource struct {
 	//	*Resource_BgpFilter
 	//	*Resource_BgpPeerGroup
 	//	*Resource_Secret
+	//	*Resource_ReflectorGroup
+	//	*Resource_ReflectorMembership
 	Resource      isResource_Resource `protobuf_oneof:"resource"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -210,6 +212,24 @@ func (x *Resource) GetSecret() *Secret {
 	return nil
 }
 
+func (x *Resource) GetReflectorGroup() *ReflectorGroup {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_ReflectorGroup); ok {
+			return x.ReflectorGroup
+		}
+	}
+	return nil
+}
+
+func (x *Resource) GetReflectorMembership() *ReflectorMembership {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_ReflectorMembership); ok {
+			return x.ReflectorMembership
+		}
+	}
+	return nil
+}
+
 type isResource_Resource interface {
 	isResource_Resource()
 }
@@ -250,6 +270,14 @@ type Resource_Secret struct {
 	Secret *Secret `protobuf:"bytes,9,opt,name=secret,proto3,oneof"`
 }
 
+type Resource_ReflectorGroup struct {
+	ReflectorGroup *ReflectorGroup `protobuf:"bytes,10,opt,name=reflector_group,json=reflectorGroup,proto3,oneof"`
+}
+
+type Resource_ReflectorMembership struct {
+	ReflectorMembership *ReflectorMembership `protobuf:"bytes,11,opt,name=reflector_membership,json=reflectorMembership,proto3,oneof"`
+}
+
 func (*Resource_Node) isResource_Resource() {}
 
 func (*Resource_WorkloadEndpoint) isResource_Resource() {}
@@ -267,6 +295,10 @@ func (*Resource_BgpFilter) isResource_Resource() {}
 func (*Resource_BgpPeerGroup) isResource_Resource() {}
 
 func (*Resource_Secret) isResource_Resource() {}
+
+func (*Resource_ReflectorGroup) isResource_Resource() {}
+
+func (*Resource_ReflectorMembership) isResource_Resource() {}
 
 type PutRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -1101,7 +1133,7 @@ var File_vrouter_v1_resource_service_proto protoreflect.FileDescriptor
 const file_vrouter_v1_resource_service_proto_rawDesc = "" +
 	"\n" +
 	"!vrouter/v1/resource_service.proto\x12\n" +
-	"vrouter.v1\x1a\x14vrouter/v1/bgp.proto\x1a\x19vrouter/v1/endpoint.proto\x1a\x17vrouter/v1/ippool.proto\x1a\x15vrouter/v1/node.proto\x1a\x17vrouter/v1/secret.proto\"\xb4\x04\n" +
+	"vrouter.v1\x1a\x14vrouter/v1/bgp.proto\x1a\x19vrouter/v1/endpoint.proto\x1a\x17vrouter/v1/ippool.proto\x1a\x15vrouter/v1/node.proto\x1a\x1avrouter/v1/reflector.proto\x1a\x17vrouter/v1/secret.proto\"\xd1\x05\n" +
 	"\bResource\x12&\n" +
 	"\x04node\x18\x01 \x01(\v2\x10.vrouter.v1.NodeH\x00R\x04node\x12K\n" +
 	"\x11workload_endpoint\x18\x02 \x01(\v2\x1c.vrouter.v1.WorkloadEndpointH\x00R\x10workloadEndpoint\x12-\n" +
@@ -1112,7 +1144,10 @@ const file_vrouter_v1_resource_service_proto_rawDesc = "" +
 	"\n" +
 	"bgp_filter\x18\a \x01(\v2\x15.vrouter.v1.BGPFilterH\x00R\tbgpFilter\x12@\n" +
 	"\x0ebgp_peer_group\x18\b \x01(\v2\x18.vrouter.v1.BGPPeerGroupH\x00R\fbgpPeerGroup\x12,\n" +
-	"\x06secret\x18\t \x01(\v2\x12.vrouter.v1.SecretH\x00R\x06secretB\n" +
+	"\x06secret\x18\t \x01(\v2\x12.vrouter.v1.SecretH\x00R\x06secret\x12E\n" +
+	"\x0freflector_group\x18\n" +
+	" \x01(\v2\x1a.vrouter.v1.ReflectorGroupH\x00R\x0ereflectorGroup\x12T\n" +
+	"\x14reflector_membership\x18\v \x01(\v2\x1f.vrouter.v1.ReflectorMembershipH\x00R\x13reflectorMembershipB\n" +
 	"\n" +
 	"\bresource\"\x80\x01\n" +
 	"\n" +
@@ -1220,6 +1255,8 @@ var file_vrouter_v1_resource_service_proto_goTypes = []any{
 	(*BGPFilter)(nil),              // 21: vrouter.v1.BGPFilter
 	(*BGPPeerGroup)(nil),           // 22: vrouter.v1.BGPPeerGroup
 	(*Secret)(nil),                 // 23: vrouter.v1.Secret
+	(*ReflectorGroup)(nil),         // 24: vrouter.v1.ReflectorGroup
+	(*ReflectorMembership)(nil),    // 25: vrouter.v1.ReflectorMembership
 }
 var file_vrouter_v1_resource_service_proto_depIdxs = []int32{
 	15, // 0: vrouter.v1.Resource.node:type_name -> vrouter.v1.Node
@@ -1231,31 +1268,33 @@ var file_vrouter_v1_resource_service_proto_depIdxs = []int32{
 	21, // 6: vrouter.v1.Resource.bgp_filter:type_name -> vrouter.v1.BGPFilter
 	22, // 7: vrouter.v1.Resource.bgp_peer_group:type_name -> vrouter.v1.BGPPeerGroup
 	23, // 8: vrouter.v1.Resource.secret:type_name -> vrouter.v1.Secret
-	1,  // 9: vrouter.v1.PutRequest.resource:type_name -> vrouter.v1.Resource
-	0,  // 10: vrouter.v1.PutRequest.mode:type_name -> vrouter.v1.PutMode
-	1,  // 11: vrouter.v1.PutResponse.resource:type_name -> vrouter.v1.Resource
-	1,  // 12: vrouter.v1.GetResponse.resource:type_name -> vrouter.v1.Resource
-	1,  // 13: vrouter.v1.ListResponse.resources:type_name -> vrouter.v1.Resource
-	1,  // 14: vrouter.v1.DeleteResponse.resource:type_name -> vrouter.v1.Resource
-	1,  // 15: vrouter.v1.WatchResponse.put:type_name -> vrouter.v1.Resource
-	12, // 16: vrouter.v1.WatchResponse.delete:type_name -> vrouter.v1.WatchResponse.Deleted
-	13, // 17: vrouter.v1.WatchResponse.synced:type_name -> vrouter.v1.WatchResponse.Synced
-	14, // 18: vrouter.v1.WatchResponse.progress:type_name -> vrouter.v1.WatchResponse.Progress
-	2,  // 19: vrouter.v1.ResourceService.Put:input_type -> vrouter.v1.PutRequest
-	4,  // 20: vrouter.v1.ResourceService.Get:input_type -> vrouter.v1.GetRequest
-	6,  // 21: vrouter.v1.ResourceService.List:input_type -> vrouter.v1.ListRequest
-	8,  // 22: vrouter.v1.ResourceService.Delete:input_type -> vrouter.v1.DeleteRequest
-	10, // 23: vrouter.v1.ResourceService.Watch:input_type -> vrouter.v1.WatchRequest
-	3,  // 24: vrouter.v1.ResourceService.Put:output_type -> vrouter.v1.PutResponse
-	5,  // 25: vrouter.v1.ResourceService.Get:output_type -> vrouter.v1.GetResponse
-	7,  // 26: vrouter.v1.ResourceService.List:output_type -> vrouter.v1.ListResponse
-	9,  // 27: vrouter.v1.ResourceService.Delete:output_type -> vrouter.v1.DeleteResponse
-	11, // 28: vrouter.v1.ResourceService.Watch:output_type -> vrouter.v1.WatchResponse
-	24, // [24:29] is the sub-list for method output_type
-	19, // [19:24] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	24, // 9: vrouter.v1.Resource.reflector_group:type_name -> vrouter.v1.ReflectorGroup
+	25, // 10: vrouter.v1.Resource.reflector_membership:type_name -> vrouter.v1.ReflectorMembership
+	1,  // 11: vrouter.v1.PutRequest.resource:type_name -> vrouter.v1.Resource
+	0,  // 12: vrouter.v1.PutRequest.mode:type_name -> vrouter.v1.PutMode
+	1,  // 13: vrouter.v1.PutResponse.resource:type_name -> vrouter.v1.Resource
+	1,  // 14: vrouter.v1.GetResponse.resource:type_name -> vrouter.v1.Resource
+	1,  // 15: vrouter.v1.ListResponse.resources:type_name -> vrouter.v1.Resource
+	1,  // 16: vrouter.v1.DeleteResponse.resource:type_name -> vrouter.v1.Resource
+	1,  // 17: vrouter.v1.WatchResponse.put:type_name -> vrouter.v1.Resource
+	12, // 18: vrouter.v1.WatchResponse.delete:type_name -> vrouter.v1.WatchResponse.Deleted
+	13, // 19: vrouter.v1.WatchResponse.synced:type_name -> vrouter.v1.WatchResponse.Synced
+	14, // 20: vrouter.v1.WatchResponse.progress:type_name -> vrouter.v1.WatchResponse.Progress
+	2,  // 21: vrouter.v1.ResourceService.Put:input_type -> vrouter.v1.PutRequest
+	4,  // 22: vrouter.v1.ResourceService.Get:input_type -> vrouter.v1.GetRequest
+	6,  // 23: vrouter.v1.ResourceService.List:input_type -> vrouter.v1.ListRequest
+	8,  // 24: vrouter.v1.ResourceService.Delete:input_type -> vrouter.v1.DeleteRequest
+	10, // 25: vrouter.v1.ResourceService.Watch:input_type -> vrouter.v1.WatchRequest
+	3,  // 26: vrouter.v1.ResourceService.Put:output_type -> vrouter.v1.PutResponse
+	5,  // 27: vrouter.v1.ResourceService.Get:output_type -> vrouter.v1.GetResponse
+	7,  // 28: vrouter.v1.ResourceService.List:output_type -> vrouter.v1.ListResponse
+	9,  // 29: vrouter.v1.ResourceService.Delete:output_type -> vrouter.v1.DeleteResponse
+	11, // 30: vrouter.v1.ResourceService.Watch:output_type -> vrouter.v1.WatchResponse
+	26, // [26:31] is the sub-list for method output_type
+	21, // [21:26] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_vrouter_v1_resource_service_proto_init() }
@@ -1267,6 +1306,7 @@ func file_vrouter_v1_resource_service_proto_init() {
 	file_vrouter_v1_endpoint_proto_init()
 	file_vrouter_v1_ippool_proto_init()
 	file_vrouter_v1_node_proto_init()
+	file_vrouter_v1_reflector_proto_init()
 	file_vrouter_v1_secret_proto_init()
 	file_vrouter_v1_resource_service_proto_msgTypes[0].OneofWrappers = []any{
 		(*Resource_Node)(nil),
@@ -1278,6 +1318,8 @@ func file_vrouter_v1_resource_service_proto_init() {
 		(*Resource_BgpFilter)(nil),
 		(*Resource_BgpPeerGroup)(nil),
 		(*Resource_Secret)(nil),
+		(*Resource_ReflectorGroup)(nil),
+		(*Resource_ReflectorMembership)(nil),
 	}
 	file_vrouter_v1_resource_service_proto_msgTypes[10].OneofWrappers = []any{
 		(*WatchResponse_Put)(nil),
