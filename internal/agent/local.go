@@ -30,6 +30,7 @@ func (a *Agent) Status(context.Context) (*vrouterv1.GetStatusResponse, error) {
 		r.AsNumber, r.RouterId = asNumber(f, own), bgp.RouterID(own.Name, own.IPv4).String()
 	}
 	r.Problems = a.problems()
+	r.Drain = a.sessions.Drain()
 	ready, conditions := a.opts.Health.Ready()
 	r.Ready = ready
 	for _, c := range conditions {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -41,10 +42,12 @@ type sessions struct {
 	applied chan struct{} // closed once the sessions of a store in sync were handed over
 
 	level string // of the log, as set last; belongs to Run
+	drain drain  // belongs to Run
 
 	mu       sync.Mutex // guards the rest
 	wanted   []bgp.Session
 	problems []string
+	stage    string // of the drain; Run alone writes it
 }
 
 // Run applies the fabric whenever it changes, from the time that the first
@@ -56,12 +59,16 @@ func (s *sessions) Run(ctx context.Context, start <-chan struct{}) error {
 	case <-start:
 	}
 	for {
-		s.apply()
+		var timer <-chan time.Time
+		if next := s.apply(); next > 0 {
+			timer = time.After(next)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-s.view.FabricChanged():
 			s.pools()
+		case <-timer:
 		}
 	}
 }
@@ -93,14 +100,19 @@ func (s *sessions) pools() {
 	s.exports.set(pools)
 }
 
-func (s *sessions) apply() {
+// apply states the sessions of the fabric as it is, and returns in what time
+// they change by themselves; zero: they do not.
+func (s *sessions) apply() (next time.Duration) {
 	synced := s.view.IsSynced() // asked first: what is applied then is no older
 	f := s.fabric()
 	s.logLevel(f)
 	wanted, found := bgp.Sessions(bgp.Input{
 		Node: s.node, Nodes: f.Nodes, Peers: f.Peers, Configurations: f.Configurations,
 		ConfigPeers: s.options.Peers, Defaults: s.options.Defaults,
+		Groups: f.ReflectorGroups, Memberships: f.Memberships,
 	})
+	stage, next := s.drainStage(f)
+	wanted = s.drain.drained(wanted, stage)
 	mesh := 0
 	for _, w := range wanted {
 		if w.Kind == bgp.Mesh {
@@ -122,16 +134,37 @@ func (s *sessions) apply() {
 	if !slices.Equal(s.problems, problems) && len(problems) > 0 {
 		s.log.Warn("sessions have problems", "problems", problems)
 	}
-	s.wanted, s.problems = wanted, problems
+	s.wanted, s.problems, s.stage = wanted, problems, stage
 	s.mu.Unlock()
 	if !synced {
-		return
+		return next
 	}
 	select {
 	case <-s.applied:
 	default:
 		close(s.applied)
 	}
+	return next
+}
+
+// drainStage is how far our node is drained.
+func (s *sessions) drainStage(f view.Fabric) (stage string, next time.Duration) {
+	own := f.Node(s.node)
+	if own == nil {
+		return s.drain.step(nil, time.Now())
+	}
+	stage, next = s.drain.step(own.Drain, time.Now())
+	if stage != s.stage {
+		s.log.Info("drain changed", "stage", stage, "next_in", next)
+	}
+	return stage, next
+}
+
+// Drain is how far our node is drained; empty: it is not.
+func (s *sessions) Drain() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stage
 }
 
 // logLevel follows the level that the settings of the node, else those of the

@@ -10,7 +10,7 @@ import (
 )
 
 func (a *app) nodeCommand() *cobra.Command {
-	c := group("node", "Show what a node does", a.nodeStatusCommand(), a.nodeListCommand())
+	c := group("node", "Show what a node does, or drain it", a.nodeStatusCommand(), a.nodeListCommand(), a.nodeDrainCommand(), a.nodeUndrainCommand())
 	c.Aliases = []string{"nodes"}
 	return c
 }

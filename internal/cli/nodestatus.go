@@ -48,6 +48,13 @@ func (a *app) writeIdentity(s *vrouterv1.GetStatusResponse) {
 	a.line("AS %s, router ID %s, %d local endpoints, policy %s",
 		as, or(s.GetRouterId(), "none"), s.GetLocalEndpoints(), or(s.GetPolicy(), "unknown"))
 	a.line("cluster %s, store revision %d", or(s.GetClusterGuid(), "not known: the store was never reached"), s.GetStoreRevision())
+	switch s.GetDrain() {
+	case "":
+	case "asked":
+		a.painted("draining: peers were asked to use other paths", doubtful)
+	default:
+		a.painted("drained: "+s.GetDrain(), doubtful)
+	}
 }
 
 // writeConditions says whether the node is ready, and if not, why.

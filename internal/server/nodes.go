@@ -18,10 +18,11 @@ import (
 // concerns another is passed on to that one.
 type nodes struct {
 	vrouterv1.UnimplementedNodeServiceServer
-	local Local
-	node  string
-	store store.Store
-	certs *certificates // nil: other nodes cannot be called
+	local  Local
+	node   string
+	store  store.Store
+	writer *writer
+	certs  *certificates // nil: other nodes cannot be called
 }
 
 // GetStatus returns identity, readiness and peers.

@@ -212,7 +212,7 @@ func (s *Server) services(certs *certificates, stopping <-chan struct{}) service
 	return services{
 		resources: &resources{writer: w, reader: r},
 		endpoints: &endpoints{writer: w, reader: r, local: s.opts.Local, node: s.opts.NodeName, stopping: stopping},
-		nodes:     &nodes{local: s.opts.Local, node: s.opts.NodeName, store: s.opts.Store, certs: certs},
+		nodes:     &nodes{local: s.opts.Local, node: s.opts.NodeName, store: s.opts.Store, writer: w, certs: certs},
 	}
 }
 
