@@ -166,7 +166,7 @@ func (f *fake) Get(_ context.Context, r *vrouterv1.GetRequest) (*vrouterv1.GetRe
 	if !ok {
 		return nil, status.Errorf(codes.NotFound, "%s does not exist", key)
 	}
-	return &vrouterv1.GetResponse{Resource: resource.Wrap(msg)}, nil
+	return &vrouterv1.GetResponse{Resource: show(msg)}, nil
 }
 
 func (f *fake) Put(_ context.Context, r *vrouterv1.PutRequest) (*vrouterv1.PutResponse, error) {
@@ -193,15 +193,18 @@ func (f *fake) Put(_ context.Context, r *vrouterv1.PutRequest) (*vrouterv1.PutRe
 		return nil, status.Error(codes.InvalidArgument, "metadata.resourceVersion: REPLACE needs it")
 	}
 	next := successor(msg, old)
-	response := &vrouterv1.PutResponse{Resource: resource.Wrap(next), Created: !exists}
-	if exists && proto.Equal(old, next) {
-		response.Unchanged = true
-		return response, nil
-	}
-	if !r.GetDryRun() {
+	unchanged := exists && proto.Equal(old, next)
+	if !unchanged && !r.GetDryRun() {
 		f.store(key, next)
 	}
-	return response, nil
+	return &vrouterv1.PutResponse{Resource: show(next), Created: !exists, Unchanged: unchanged}, nil
+}
+
+// show is how vrouterd shows an object.
+func show(msg proto.Message) *vrouterv1.Resource {
+	msg = proto.Clone(msg)
+	resource.Redact(msg)
+	return resource.Wrap(msg)
 }
 
 // successor is resource.Successor with an identity that is the same in every
@@ -249,7 +252,7 @@ func (f *fake) Delete(_ context.Context, r *vrouterv1.DeleteRequest) (*vrouterv1
 		return nil, status.Errorf(codes.NotFound, "%s does not exist", key)
 	}
 	f.remove(key)
-	return &vrouterv1.DeleteResponse{Resource: resource.Wrap(old)}, nil
+	return &vrouterv1.DeleteResponse{Resource: show(old)}, nil
 }
 
 // sorted returns the objects of a kind in the order of their keys; f.mu is held.
@@ -279,7 +282,7 @@ func (f *fake) List(_ context.Context, r *vrouterv1.ListRequest) (*vrouterv1.Lis
 	response := &vrouterv1.ListResponse{Revision: f.rev}
 	page, next := pageOf(all, r.GetPageToken())
 	for _, msg := range page {
-		response.Resources = append(response.Resources, resource.Wrap(msg))
+		response.Resources = append(response.Resources, show(msg))
 	}
 	response.NextPageToken = next
 	return response, nil
@@ -302,7 +305,7 @@ func (f *fake) Watch(r *vrouterv1.WatchRequest, stream grpc.ServerStreamingServe
 			return nil
 		}
 		if e.object != nil {
-			return stream.Send(&vrouterv1.WatchResponse{Event: &vrouterv1.WatchResponse_Put{Put: resource.Wrap(e.object)}})
+			return stream.Send(&vrouterv1.WatchResponse{Event: &vrouterv1.WatchResponse_Put{Put: show(e.object)}})
 		}
 		return stream.Send(&vrouterv1.WatchResponse{Event: &vrouterv1.WatchResponse_Delete{Delete: &vrouterv1.WatchResponse_Deleted{
 			Kind: string(e.key.kind), Namespace: e.key.namespace, Name: e.key.name, Revision: e.rev}}})

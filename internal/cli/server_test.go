@@ -87,6 +87,11 @@ func TestRealServer(t *testing.T) {
 		{[]string{"patch", "bgppeer", "tor1", "-p", "spec: {peerIP: 10.0.0.300}"}, ExitFailed, ""},
 		{[]string{"get", "bgppeers", "-l", "rack == \"1\""}, ExitOK, "NAME   PEERIP       NODE    ASN\ntor1   10.0.0.254   host1   65009\n"},
 		{[]string{"delete", "bgppeers", "-l", "has(rack)"}, ExitOK, "bgppeer/tor1 deleted\nbgppeer/tor2 deleted\n"},
+		{[]string{"apply", "-f", "testdata/manifests/bgp.yaml"}, ExitOK, "secret/bgp created\nbgpfilter/default-route created\nbgppeergroup/tors created\nbgppeer/rack1 created\n"},
+		{[]string{"apply", "-f", "testdata/manifests/bgp.yaml"}, ExitOK, "secret/bgp unchanged\nbgpfilter/default-route unchanged\nbgppeergroup/tors unchanged\nbgppeer/rack1 unchanged\n"},
+		{[]string{"get", "secrets"}, ExitOK, "NAME   KEYS\nbgp    spines,tors\n"},
+		{[]string{"patch", "secret", "bgp", "-p", "metadata: {labels: {a: b}}"}, ExitFailed, ""},
+		{[]string{"delete", "-f", "testdata/manifests/bgp.yaml"}, ExitOK, "bgppeer/rack1 deleted\nbgppeergroup/tors deleted\nbgpfilter/default-route deleted\nsecret/bgp deleted\n"},
 		{[]string{"apply", "-f", "testdata/manifests/dir"}, ExitOK, "ippool/four created\nnode/host1 created\nnode/host2 created\nworkloadendpoint/prod/docker/web-1/eth0 created\n"},
 		{register("--ip", "10.65.0.9"), ExitOK, "endpoint prod/docker/web/eth0 registered on node host1: registered\n"},
 		{register("--ip", "10.65.0.12"), ExitFailed, ""}, // held by another
