@@ -13,8 +13,8 @@ const (
 	AddressPrefix  = "a/"          // a/ADDRESS: the endpoint that holds it
 	BlockPrefix    = "ipam/block/" // ipam/block/CIDR
 	HandlePrefix   = "ipam/handle/"
+	HostsPrefix    = "ipam/host/" // ipam/host/NODE/CIDR
 	livePrefix     = "live/"      // live/ROLE/NODE, under a lease
-	hostPrefix     = "ipam/host/" // ipam/host/NODE/CIDR
 	electPrefix    = "elect/"
 )
 
@@ -64,7 +64,7 @@ func HostBlockKey(node string, cidr netip.Prefix) string {
 }
 
 // HostBlockPrefix returns the range of a node's affinities.
-func HostBlockPrefix(node string) string { return hostPrefix + Escape(node) + "/" }
+func HostBlockPrefix(node string) string { return HostsPrefix + Escape(node) + "/" }
 
 // LiveKey returns the key that lives while a node's daemon does.
 func LiveKey(role, node string) string { return LivePrefix(role) + Escape(node) }
@@ -134,7 +134,7 @@ func ParseBlockKey(key string) (netip.Prefix, error) {
 
 // ParseHostBlockKey takes apart what HostBlockKey made.
 func ParseHostBlockKey(key string) (node string, cidr netip.Prefix, err error) {
-	part, err := parseBelow(key, hostPrefix, 2)
+	part, err := parseBelow(key, HostsPrefix, 2)
 	if err != nil {
 		return "", netip.Prefix{}, err
 	}
