@@ -1,0 +1,176 @@
+package ipam
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/projectvrouter/vrouter/internal/store"
+)
+
+// AssignRequest asks for one address and no other. It may be reserved, cooling,
+// or of a pool that is disabled or Manual: whoever names an address knows why.
+type AssignRequest struct {
+	Address    netip.Addr
+	Node       string // that it is used on, or "virtual:NAME"
+	NodeLabels map[string]string
+	MaxBlocks  int // of a family that the node may have; zero: as configured
+
+	Handle     string // holds the address
+	Owner      Owner
+	Attributes map[string]string // text for people
+	// HeldBy are other handles that may hold the address already: then it stays
+	// with them.
+	HeldBy []string
+}
+
+// Assign gives out one address. Its handle may hold it already, or one of
+// HeldBy. Errors: *RequestError, *AddressError (in no pool), *InUseError,
+// *ExhaustedError (strict affinity, limit of blocks), *BlockError (of a block
+// assigned to another node, or that cannot be read), *HandleError.
+func (s *Step) Assign(req AssignRequest) (Allocation, error) {
+	req.Address = req.Address.Unmap().WithZone("")
+	bad := checkHolder(req.Handle, req.Owner)
+	if req.Node == "" {
+		bad = append(bad, Problem{"node", "is needed"})
+	}
+	if !req.Address.IsValid() {
+		bad = append(bad, Problem{"address", "is needed"})
+	}
+	if len(bad) > 0 {
+		return Allocation{}, &RequestError{bad}
+	}
+	var out Allocation
+	err := s.attempt(func() (err error) {
+		out, err = s.assign(&req)
+		return err
+	})
+	return out, err
+}
+
+func (s *Step) assign(req *AssignRequest) (Allocation, error) {
+	pool := s.Env.poolOf(req.Address)
+	if pool == nil || pool.BlockSize < pool.CIDR.Bits() {
+		return Allocation{}, &AddressError{ErrNotInPool, req.Address}
+	}
+	cidr := pool.blockOf(req.Address)
+	b, err := s.block(cidr)
+	if err != nil {
+		return Allocation{}, err
+	}
+	if b != nil {
+		if h, held := b.Holding(req.Address); held {
+			if h.Handle != req.Handle && !slices.Contains(req.HeldBy, h.Handle) {
+				return Allocation{}, &InUseError{h}
+			}
+			a := s.allocation(b, h, req.Node)
+			a.Existed = true
+			return a, nil
+		}
+	}
+	handle, err := s.holder(req.Handle, req.Owner)
+	if err != nil {
+		return Allocation{}, err
+	}
+	if b, err = s.assignable(req, pool, b); err != nil {
+		return Allocation{}, err
+	}
+	b = s.edit(b)
+	ordinal, _ := b.ordinal(req.Address)
+	b.take(ordinal, newAttribute(req.Handle, req.Attributes))
+	s.putBlock(b)
+	a := s.allocation(b, b.holding(ordinal), req.Node)
+	s.hold(handle, []Allocation{a})
+	return a, nil
+}
+
+// assignable returns the block to take the address from: the node's, if it can
+// be, else any that strict affinity lets it use.
+func (s *Step) assignable(req *AssignRequest, pool *Pool, b *Block) (*Block, error) {
+	f := &search{Step: s, req: &Request{Node: req.Node, NodeLabels: req.NodeLabels, MaxBlocks: req.MaxBlocks},
+		family: FamilyOf(req.Address), wanted: 1, pools: []*Pool{pool}}
+	cidr, me := pool.blockOf(req.Address), AffinityOf(req.Node)
+	if b != nil && b.Affinity != "" {
+		return b, s.shareable(f, b, me)
+	}
+	own, err := s.affinities(store.HostBlockPrefix(req.Node))
+	if err != nil {
+		return nil, err
+	}
+	var mine, assigned bool
+	for _, a := range own {
+		if FamilyOf(a.CIDR.Addr()) == f.family {
+			f.own = append(f.own, a)
+			mine = mine || a.CIDR == cidr
+			assigned = assigned || a.Assigned
+		}
+	}
+	selected := !pool.Disabled && pool.selectsNode(req.Node, req.NodeLabels)
+	limited := len(f.own) >= s.Env.Config.limit(req.MaxBlocks)
+	claim := mine || selected && !limited && !assigned && !s.Env.Config.NoAutoAllocate
+	if !claim && s.Env.Config.StrictAffinity {
+		kind := ErrStrictAffinity
+		if limited && selected && !assigned {
+			kind = ErrBlockLimit
+		}
+		return nil, f.short(kind)
+	}
+	return s.assignedBlock(f, b, cidr, claim, mine)
+}
+
+// shareable tells whether an address of a block with affinity may go to the
+// node.
+func (s *Step) shareable(f *search, b *Block, me Affinity) error {
+	a, err := s.affinity(b.Affinity.Node(), b.CIDR)
+	if err != nil {
+		return unlessNeed(err) // it cannot be read; the block decides
+	}
+	switch {
+	case b.Affinity == me:
+		if a != nil && a.State == Pending {
+			confirmed := *a
+			confirmed.State = Confirmed
+			s.putAffinity(&confirmed)
+		}
+		return nil
+	case a != nil && a.Assigned:
+		return &BlockError{ErrBlockInUse, b.CIDR, "it is assigned to node " + a.Node + ", which alone uses it"}
+	case s.Env.Config.StrictAffinity:
+		return f.short(ErrStrictAffinity)
+	}
+	if a != nil && a.State == Pending { // it is in use from now on
+		confirmed := *a
+		confirmed.State = Confirmed
+		s.putAffinity(&confirmed)
+	}
+	return nil
+}
+
+// assignedBlock makes the block of an address that nobody has, for the node if
+// it claims it, else for nobody.
+func (s *Step) assignedBlock(f *search, b *Block, cidr netip.Prefix, claim, mine bool) (*Block, error) {
+	keys := []string{store.HostBlockKey(f.req.Node, cidr)}
+	if claim && !mine {
+		keys = append(keys, claimsKey(f.req.Node))
+	}
+	if err := s.need(keys, nil); err != nil {
+		return nil, err
+	}
+	var err error
+	if b == nil {
+		if b, err = f.create(cidr); err != nil {
+			return nil, err
+		}
+	} else {
+		b = s.edit(b)
+	}
+	if !claim {
+		b.Affinity = ""
+		return b, nil
+	}
+	b.Affinity, b.ClaimedAt = AffinityOf(f.req.Node), s.Env.Now
+	s.putAffinity(&BlockAffinity{Node: f.req.Node, CIDR: cidr, State: Confirmed})
+	if !mine {
+		s.put(claimsKey(f.req.Node), text(cidr.String()))
+	}
+	return b, nil
+}

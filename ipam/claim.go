@@ -1,0 +1,259 @@
+package ipam
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/projectvrouter/vrouter/internal/store"
+)
+
+// unlessNeed passes on that something must be read, and no other error: a block
+// that cannot be read must not hold up the others.
+func unlessNeed(err error) error {
+	var need *NeedError
+	if errors.As(err, &need) {
+		return err
+	}
+	return nil
+}
+
+// claimsKey is written by every claim of a node, so that two at once cannot
+// exceed its limit of blocks.
+func claimsKey(node string) string { return "guard/ipam/" + store.Escape(node) }
+
+// text is what a key holds that nobody reads.
+type text string
+
+func (t text) encode() ([]byte, error) { return []byte(t), nil }
+
+// survey reads who has which block, and the key of the node's claims.
+func (f *search) survey() error {
+	if f.taken != nil {
+		return nil
+	}
+	if err := f.need([]string{claimsKey(f.req.Node)}, []string{store.HostsPrefix}); err != nil {
+		return err
+	}
+	all, err := f.affinities(store.HostsPrefix)
+	if err != nil {
+		return err
+	}
+	f.taken = make(map[netip.Prefix]bool, len(all))
+	f.tried = make(map[*Pool]uint64)
+	for _, a := range all {
+		f.taken[a.CIDR] = true
+		if a.Node != f.req.Node && !a.Assigned && a.State != PendingDeletion && f.chosen(a.CIDR) != nil {
+			f.others = append(f.others, a)
+		}
+	}
+	// Every node in an order of its own, reserves first.
+	rank := make(map[netip.Prefix]uint64, len(f.others))
+	for _, a := range f.others {
+		rank[a.CIDR] = hashOf(f.req.Node, a.CIDR.String()) >> 1
+		if a.State != Pending {
+			rank[a.CIDR] |= 1 << 63
+		}
+	}
+	slices.SortFunc(f.others, func(a, b *BlockAffinity) int {
+		if rank[a.CIDR] < rank[b.CIDR] {
+			return -1
+		}
+		return 1
+	})
+	return nil
+}
+
+// claimed records that the node has a block now.
+func (f *search) claimed(cidr netip.Prefix, state State) {
+	a := &BlockAffinity{Node: f.req.Node, CIDR: cidr, State: state}
+	f.putAffinity(a)
+	f.put(claimsKey(f.req.Node), text(cidr.String()))
+	f.own = append(f.own, a)
+	f.taken[cidr] = true
+}
+
+// claim makes a block that nobody has the node's, and takes addresses from it.
+// It tells whether there was one.
+func (f *search) claim() (bool, error) {
+	b, err := f.unclaimed()
+	if err != nil || b == nil {
+		return false, err
+	}
+	if f.full() {
+		f.more = true
+		return false, nil
+	}
+	f.claimed(b.CIDR, Confirmed)
+	f.fill(b, nil)
+	return true, nil
+}
+
+// unclaimed returns the next block that the node may claim, already with its
+// affinity and not yet staged: one that does not exist, or one without
+// affinity that has free addresses, as a dead node leaves them. Nil: there is
+// none.
+func (f *search) unclaimed() (*Block, error) {
+	if err := f.survey(); err != nil {
+		return nil, err
+	}
+	for _, pool := range f.pools {
+		if f.Env.reserved(pool.CIDR) {
+			continue
+		}
+		// Mostly the first is free; where it is not, many are read at once.
+		for look := 1; ; look = 16 {
+			batch := f.candidates(pool, look)
+			if len(batch) == 0 {
+				break
+			}
+			if err := f.needBlocks(batch); err != nil {
+				return nil, err
+			}
+			for _, cidr := range batch {
+				b, err := f.claimable(cidr)
+				if err != nil || b != nil {
+					return b, err
+				}
+				f.taken[cidr] = true
+			}
+		}
+	}
+	return nil, nil
+}
+
+// candidates returns up to n blocks of a pool that no affinity names, in the
+// node's order.
+func (f *search) candidates(pool *Pool, n int) []netip.Prefix {
+	var out []netip.Prefix
+	w := newWalk(pool, f.req.Node)
+	i := f.tried[pool]
+	for ; i < w.count && len(out) < n; i++ {
+		cidr := w.at(pool, i)
+		if f.taken[cidr] {
+			if len(out) == 0 {
+				f.tried[pool] = i + 1
+			}
+			continue
+		}
+		if len(f.Env.Reservations) > 0 && f.Env.reserved(cidr) {
+			f.taken[cidr] = true
+			continue
+		}
+		out = append(out, cidr)
+	}
+	return out
+}
+
+// claimable returns a block for the node to claim, nil if it cannot.
+func (f *search) claimable(cidr netip.Prefix) (*Block, error) {
+	b, err := f.block(cidr)
+	if err != nil {
+		return nil, unlessNeed(err)
+	}
+	me := AffinityOf(f.req.Node)
+	switch {
+	case b == nil:
+		return f.create(cidr)
+	case b.Affinity != "" && b.Affinity != me, b.usable(f.Env) == 0:
+		return nil, nil
+	}
+	b = f.edit(b)
+	b.Affinity, b.ClaimedAt = me, f.Env.Now
+	return b, nil
+}
+
+const (
+	// chunk is how many blocks of others are read at a time.
+	chunk = 16
+	// maxLooked is how many are looked at for an empty one before addresses are
+	// borrowed instead. With strict affinity all are.
+	maxLooked = 64
+)
+
+// reclaim takes over a block of another node that nothing is used of, once it
+// has had it for a while; a reserve at once. It tells whether there was one.
+func (f *search) reclaim() (bool, error) {
+	for i := 0; i < len(f.others); i++ {
+		a := f.others[i]
+		if !f.Env.Config.StrictAffinity && i >= maxLooked && a.State != Pending {
+			break
+		}
+		if i%chunk == 0 {
+			if err := f.needOthers(i); err != nil {
+				return false, err
+			}
+		}
+		b, err := f.block(a.CIDR)
+		if err != nil {
+			if err := unlessNeed(err); err != nil {
+				return false, err
+			}
+			continue
+		}
+		if b, err = f.spoils(a, b); err != nil {
+			return false, err
+		}
+		if b == nil {
+			continue
+		}
+		if f.full() {
+			f.more = true
+			return false, nil
+		}
+		f.delete(store.HostBlockKey(a.Node, a.CIDR))
+		f.others = slices.Delete(f.others, i, i+1)
+		f.claimed(b.CIDR, Confirmed)
+		f.fill(b, nil)
+		return true, nil
+	}
+	return false, nil
+}
+
+// needOthers makes sure that a chunk of others' blocks has been read.
+func (f *search) needOthers(from int) error {
+	var cidrs []netip.Prefix
+	for _, a := range f.others[from:min(from+chunk, len(f.others))] {
+		cidrs = append(cidrs, a.CIDR)
+	}
+	return f.needBlocks(cidrs)
+}
+
+// spoils returns the block of another's affinity for the node to take over, nil
+// if it cannot. An affinity without its block claims nothing.
+func (f *search) spoils(a *BlockAffinity, b *Block) (*Block, error) {
+	if b == nil {
+		return f.create(a.CIDR)
+	}
+	old := !f.Env.Now.Before(b.ClaimedAt.Add(f.Env.Config.reclaimAfter()))
+	if b.Affinity != AffinityOf(a.Node) || !b.unused(f.Env) || b.usable(f.Env) == 0 || a.State != Pending && !old {
+		return nil, nil
+	}
+	b = f.edit(b)
+	b.Affinity, b.ClaimedAt = AffinityOf(f.req.Node), f.Env.Now
+	return b, nil
+}
+
+// borrow takes single addresses out of others' blocks.
+func (f *search) borrow() error {
+	for i := 0; i < len(f.others) && !f.done(); i++ {
+		if i%chunk == 0 {
+			if err := f.needOthers(i); err != nil {
+				return err
+			}
+		}
+		a := f.others[i]
+		b, err := f.block(a.CIDR)
+		if err != nil {
+			if err := unlessNeed(err); err != nil {
+				return err
+			}
+			continue
+		}
+		if b != nil && !strings.HasPrefix(string(b.Affinity), virtualType) && b.Affinity == AffinityOf(a.Node) {
+			f.fill(b, nil)
+		}
+	}
+	return nil
+}

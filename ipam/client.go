@@ -1,0 +1,304 @@
+package ipam
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/projectvrouter/vrouter/internal/store"
+)
+
+const (
+	// maxTries is how often a step is run when others write the same keys:
+	// Calico's number. Conflicts over a block end with the block.
+	maxTries = 100
+	// maxReads is how often a step may ask for more reads in one try.
+	maxReads = 10_000
+	// firstPause and lastPause bound the pause before a try, which is random
+	// below a bound that doubles: writers that collided come apart.
+	firstPause = time.Millisecond
+	lastPause  = 64 * time.Millisecond
+	// maxRemembered is for how many nodes a Client remembers what it read.
+	maxRemembered = 256
+)
+
+// Settings is where a Client has its Env from, the time included. What it
+// returns is not changed afterwards.
+type Settings interface {
+	Env(ctx context.Context) (*Env, error)
+}
+
+// Client runs steps over a store. Those of one node run one after the other,
+// because they would conflict over its blocks; what was read for a node is
+// remembered, so that an allocation mostly is one round trip, and never taken
+// as the ground of a refusal.
+type Client struct {
+	store    Store
+	settings Settings
+
+	mu    sync.Mutex // guards the lanes; never held across I/O
+	lanes map[string]*lane
+}
+
+// lane is the queue of one node.
+type lane struct {
+	turn  chan struct{} // holds one token
+	users int
+	reads *Reads // remembered; nil: nothing. Of whoever has the token.
+}
+
+// NewClient returns a client of a store.
+func NewClient(s Store, settings Settings) *Client {
+	return &Client{store: s, settings: settings, lanes: make(map[string]*lane)}
+}
+
+// Do runs work on a Step and commits it, again and again until it meets no
+// conflict or fails; the work must be repeatable and is of its own last run
+// alone. It joins what else belongs to the transaction by Step.Join: a conflict
+// over that repeats the work, too. The revision is zero when there was nothing
+// to write.
+//
+// The node only says whose turn it is. store.ErrUnavailable leaves open
+// whether it took place: ask again with Resume.
+func (c *Client) Do(ctx context.Context, node string, work func(context.Context, *Step) error) (int64, error) {
+	l, err := c.enter(ctx, node)
+	if err != nil {
+		return 0, err
+	}
+	defer c.leave(node, l)
+	reads := l.reads
+	if reads == nil {
+		reads = NewReads(true)
+	}
+	l.reads = nil    // until it has proved right
+	doubtful := true // remembered or guessed: no ground for a refusal
+	bound := firstPause
+	for n := 1; ; n++ {
+		revision, err := c.try(ctx, reads, work)
+		switch {
+		case err == nil:
+			c.remember(l, node, reads)
+			return revision, nil
+		case errors.Is(err, store.ErrConflict) && n < maxTries:
+			if !doubtful { // else it may be that nobody is in the way
+				if err := pause(ctx, bound); err != nil {
+					return 0, err
+				}
+				bound = min(2*bound, lastPause)
+			}
+		case !doubtful || ctx.Err() != nil || errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrUnavailable):
+			return 0, err
+		}
+		reads, doubtful = NewReads(false), false
+	}
+}
+
+// try runs work once, reading what it needs.
+func (c *Client) try(ctx context.Context, reads *Reads, work func(context.Context, *Step) error) (int64, error) {
+	env, err := c.settings.Env(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read settings of address management: %w", err)
+	}
+	for range maxReads {
+		step := NewStep(reads, env)
+		err := work(ctx, step)
+		var need *NeedError
+		if errors.As(err, &need) {
+			if err := reads.Fill(ctx, c.store, need); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		compares, ops, err := step.Txn()
+		if err != nil || len(ops) == 0 {
+			return 0, err
+		}
+		revision, err := c.store.Txn(ctx, compares, ops)
+		if err == nil {
+			reads.wrote(step, ops, revision)
+		}
+		return revision, err
+	}
+	return 0, errors.New("a step of address management goes on asking for more to read")
+}
+
+func pause(ctx context.Context, bound time.Duration) error {
+	timer := time.NewTimer(rand.N(bound))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// enter waits for a node's turn.
+func (c *Client) enter(ctx context.Context, node string) (*lane, error) {
+	c.mu.Lock()
+	l := c.lanes[node]
+	if l == nil {
+		l = &lane{turn: make(chan struct{}, 1)}
+		l.turn <- struct{}{}
+		c.lanes[node] = l
+	}
+	l.users++
+	c.mu.Unlock()
+	select {
+	case <-l.turn:
+		return l, nil
+	case <-ctx.Done():
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		l.users--
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (c *Client) leave(node string, l *lane) {
+	l.turn <- struct{}{}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l.users--; l.users > 0 || len(c.lanes) <= maxRemembered {
+		return
+	}
+	for other, o := range c.lanes { // any will do
+		if o.users == 0 && (other != node || len(c.lanes) > maxRemembered) {
+			delete(c.lanes, other)
+			return
+		}
+	}
+}
+
+// remember keeps of what was read the node's own blocks.
+func (c *Client) remember(l *lane, node string, reads *Reads) {
+	prefix := store.HostBlockPrefix(node)
+	if !reads.ranges[prefix] && !reads.ranges[store.HostsPrefix] {
+		return
+	}
+	keys := make(map[string]bool)
+	for _, key := range reads.below(prefix) {
+		if _, cidr, err := store.ParseHostBlockKey(key); err == nil {
+			keys[store.BlockKey(cidr)] = true
+		}
+	}
+	whole := reads.ranges[store.HostsPrefix]
+	reads.keep(prefix, keys)
+	reads.ranges[prefix] = reads.ranges[prefix] || whole
+	reads.guess = true
+	l.reads = reads
+}
+
+// Allocate gives out addresses, in as few transactions as hold them. If a
+// request that is not Partial cannot be met, or an error ends it, what this
+// call took is given back.
+func (c *Client) Allocate(ctx context.Context, req Request) (*Result, error) {
+	var all Result
+	wanted := map[Family]int{IPv4: req.IPv4, IPv6: req.IPv6}
+	for {
+		var got *Result
+		_, err := c.Do(ctx, req.Node, func(_ context.Context, s *Step) (err error) {
+			got, err = s.Allocate(req)
+			return err
+		})
+		if err != nil {
+			return nil, errors.Join(err, c.undo(ctx, req.Node, all.Allocations))
+		}
+		all.Allocations = append(all.Allocations, got.Allocations...)
+		for _, short := range got.Short { // of the whole, not of its last part
+			short.Got += wanted[short.Family] - short.Wanted
+			short.Wanted = wanted[short.Family]
+		}
+		all.Short = got.Short
+		if !got.More {
+			return &all, nil
+		}
+		req.Resume = false // the first part has counted what there was
+		for _, a := range got.Allocations {
+			if a.Address.Is4() {
+				req.IPv4--
+			} else {
+				req.IPv6--
+			}
+		}
+	}
+}
+
+// undo gives back what a call took before it failed.
+func (c *Client) undo(ctx context.Context, node string, took []Allocation) error {
+	if len(took) == 0 {
+		return nil
+	}
+	releases := make([]Release, 0, len(took))
+	for _, a := range took {
+		if !a.Existed {
+			releases = append(releases, Release{Address: a.Address, Handle: a.Handle, Sequence: a.Sequence})
+		}
+	}
+	// The context may be what has ended; what was taken must go all the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if _, err := c.Release(ctx, node, releases); err != nil {
+		return fmt.Errorf("give back %d addresses of handle %s: %w", len(took), took[0].Handle, err)
+	}
+	return nil
+}
+
+// Assign gives out one address.
+func (c *Client) Assign(ctx context.Context, req AssignRequest) (Allocation, error) {
+	var out Allocation
+	_, err := c.Do(ctx, req.Node, func(_ context.Context, s *Step) (err error) {
+		out, err = s.Assign(req)
+		return err
+	})
+	return out, err
+}
+
+// Release gives back addresses and returns those that nobody holds. The node
+// only says whose turn it is; empty: nobody's.
+func (c *Client) Release(ctx context.Context, node string, releases []Release) (unallocated []netip.Addr, err error) {
+	for len(releases) > 0 {
+		n := min(len(releases), maxReleases)
+		var none []netip.Addr
+		_, err := c.Do(ctx, node, func(_ context.Context, s *Step) (err error) {
+			none, err = s.ReleaseAll(releases[:n])
+			return err
+		})
+		if err != nil {
+			return unallocated, err
+		}
+		unallocated = append(unallocated, none...)
+		releases = releases[n:]
+	}
+	return unallocated, nil
+}
+
+// maxReleases is how many addresses one transaction gives back: each may touch
+// a block, its affinity and a handle.
+const maxReleases = maxWrites / 3
+
+// ReleaseHandle gives back all addresses of a handle.
+func (c *Client) ReleaseHandle(ctx context.Context, node, id string) ([]netip.Addr, error) {
+	var all []netip.Addr
+	for {
+		var got *Released
+		_, err := c.Do(ctx, node, func(_ context.Context, s *Step) (err error) {
+			got, err = s.ReleaseHandle(id)
+			return err
+		})
+		if err != nil {
+			return all, err
+		}
+		all = append(all, got.Addresses...)
+		if !got.More {
+			return all, nil
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package ipam
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/projectvrouter/vrouter/internal/store"
+)
+
+// Store is what address management needs of a store.Store.
+type Store interface {
+	Get(ctx context.Context, key string) (store.KV, int64, error)
+	List(ctx context.Context, prefix string, opts store.ListOptions) (store.Page, error)
+	Txn(ctx context.Context, compares []store.Compare, ops []store.Op) (int64, error)
+}
+
+// NeedError says what else must be read before a step can decide. It is no
+// failure: read it and run the step again.
+type NeedError struct {
+	Keys     []string
+	Prefixes []string // ranges, whole
+}
+
+// Error names the keys.
+func (e *NeedError) Error() string {
+	return fmt.Sprintf("to be read: %s", strings.Join(append(slices.Clone(e.Prefixes), e.Keys...), " "))
+}
+
+// Reads is what was read of the store. It need not be of one revision:
+// everything that a step depends on is compared when it writes. It belongs to
+// one goroutine.
+type Reads struct {
+	keys   map[string]*read
+	ranges map[string]bool
+	// guess says that handles that were not read may be taken for absent: the
+	// transaction tells if not.
+	guess bool
+}
+
+// read is a key; without a revision it is absent.
+type read struct {
+	kv     store.KV
+	at     int64 // revision of the store when it was read
+	object any   // decoded from kv, once
+	err    error // of decoding
+}
+
+// NewReads returns what holds nothing yet. With guess, handles that were not
+// read are taken for absent, which saves reading them and makes a conflict if
+// wrong.
+func NewReads(guess bool) *Reads {
+	return &Reads{keys: make(map[string]*read), ranges: make(map[string]bool), guess: guess}
+}
+
+// Fill reads what a step needs: the keys side by side, each range at one
+// revision.
+func (r *Reads) Fill(ctx context.Context, s Store, need *NeedError) error {
+	for _, prefix := range need.Prefixes {
+		if err := r.list(ctx, s, prefix); err != nil {
+			return fmt.Errorf("read %s: %w", prefix, err)
+		}
+	}
+	found := make([]*read, len(need.Keys))
+	failed := make([]error, len(need.Keys))
+	var wg sync.WaitGroup
+	turns := make(chan struct{}, 8) // no more at once: a server serves others, too
+	for i, key := range need.Keys {
+		turns <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-turns }()
+			found[i], failed[i] = get(ctx, s, key)
+		})
+	}
+	wg.Wait()
+	for i, key := range need.Keys {
+		if failed[i] != nil {
+			return fmt.Errorf("read %s: %w", key, failed[i])
+		}
+		r.keys[key] = found[i]
+	}
+	return nil
+}
+
+func get(ctx context.Context, s Store, key string) (*read, error) {
+	kv, revision, err := s.Get(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return &read{kv: store.KV{Key: key}, at: revision}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &read{kv: kv, at: revision}, nil
+}
+
+// page is how many keys of a range are read at a time.
+const page = 1000
+
+func (r *Reads) list(ctx context.Context, s Store, prefix string) error {
+	opts := store.ListOptions{Limit: page}
+	for {
+		p, err := s.List(ctx, prefix, opts)
+		if err != nil {
+			return err
+		}
+		for _, kv := range p.KVs {
+			r.keys[kv.Key] = &read{kv: kv, at: p.Revision}
+		}
+		if p.Next == "" {
+			r.ranges[prefix] = true
+			return nil
+		}
+		opts.Start, opts.Revision = p.Next, p.Revision
+	}
+}
+
+// wrote takes in what the transaction of a step has written at a revision.
+func (r *Reads) wrote(s *Step, ops []store.Op, revision int64) {
+	for _, op := range ops {
+		now := &read{kv: store.KV{Key: op.Key}, at: revision}
+		if !op.Delete {
+			now.kv.Value, now.kv.ModRevision = op.Value, revision
+			if object := s.staged[op.Key]; object != nil {
+				now.object = object
+			}
+		}
+		r.keys[op.Key] = now
+	}
+}
+
+// keep forgets everything but the keys that are named and what lies below a
+// prefix.
+func (r *Reads) keep(prefix string, keys map[string]bool) {
+	maps.DeleteFunc(r.keys, func(key string, _ *read) bool {
+		return !keys[key] && !strings.HasPrefix(key, prefix)
+	})
+	maps.DeleteFunc(r.ranges, func(p string, _ bool) bool { return p != prefix })
+}
+
+// known returns a key that was read, or lies in a range that was.
+func (r *Reads) known(key string) (*read, bool) {
+	if found := r.keys[key]; found != nil {
+		return found, true
+	}
+	for prefix := range r.ranges {
+		if strings.HasPrefix(key, prefix) {
+			return &read{kv: store.KV{Key: key}}, true
+		}
+	}
+	return nil, false
+}
+
+// below returns the keys of a range that was read and exist, in order.
+func (r *Reads) below(prefix string) []string {
+	var out []string
+	for key, found := range r.keys {
+		if found.kv.ModRevision != 0 && strings.HasPrefix(key, prefix) {
+			out = append(out, key)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// decode returns the object of a key, decoded once; nil when it is absent.
+func (f *read) decode(decode func([]byte) (any, error)) (any, error) {
+	if f.kv.ModRevision == 0 {
+		return nil, nil
+	}
+	if f.object == nil && f.err == nil {
+		f.object, f.err = decode(f.kv.Value)
+	}
+	return f.object, f.err
+}
