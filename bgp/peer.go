@@ -80,7 +80,10 @@ type FamilyState struct {
 	EndOfRIB bool // the peer has sent it since
 
 	Received, Accepted, Advertised int // prefixes
-	Stale                          int // of those accepted; see GracefulRestart
+	Stale                          int // of those received; see GracefulRestart
+	// LongLivedUntil is when the stale paths go that are kept for longer than
+	// a restart (RFC 9494); zero: there are none.
+	LongLivedUntil time.Time
 }
 
 // GracefulRestart is what a peer said about it in its last OPEN (RFC 4724 §3).

@@ -23,6 +23,7 @@ const (
 	NoNextHop      Refusal = "it has no usable next hop"
 	OwnAS          Refusal = "our own AS is in its AS path"
 	OwnOriginator  Refusal = "we are its originator"
+	RouteLeak      Refusal = "it was told to customers only (RFC 9234)"
 	OwnCluster     Refusal = "our own cluster id is in its cluster list"
 )
 

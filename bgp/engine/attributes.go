@@ -15,7 +15,9 @@ type attributeSet struct {
 	hop   *hop     // to its next hop; nil: at no cost
 	refs  int32
 	scope scope
-	old   bool // LLGR_STALE is among its communities
+	otc   uint32 // ONLY_TO_CUSTOMER (RFC 9234 §5); zero: none
+	// old: LLGR_STALE is among its communities; mortal: NO_LLGR is.
+	old, mortal bool
 }
 
 // scope is how far communities let a path go.
@@ -52,7 +54,9 @@ func (s *attributeStore) intern(raw []byte) (setID, error) {
 	}
 	set := attributeSet{
 		raw: bytes.Clone(raw), path: pathOf(attrs), refs: 1, scope: scopeOf(attrs.Communities),
-		hop: s.hops.use(attrs.NextHop.Addr), old: slices.Contains(attrs.Communities, bgp.LongLivedStale),
+		hop: s.hops.use(attrs.NextHop.Addr), otc: attrs.OnlyToCustomer,
+		old:    slices.Contains(attrs.Communities, bgp.LongLivedStale),
+		mortal: slices.Contains(attrs.Communities, bgp.NoLongLived),
 	}
 	var id setID
 	if n := len(s.free); n > 0 {

@@ -16,12 +16,13 @@ type channel struct {
 	source *source // of its paths
 	member *member // while the family is agreed on and the session up
 
-	endOfRIB bool                  // since it is up
-	complete bool                  // nothing more is to be waited for after a restart
-	warned   bool                  // of its limit of prefixes, since it is up
-	restart  *wire.GracefulRestart // of the last connection; nil: not for this family
-	timer    *time.Timer           // of stale paths
-	epoch    int                   // tells timers that come late
+	endOfRIB  bool // since it is up
+	complete  bool // nothing more is to be waited for after a restart
+	warned    bool // of its limit of prefixes, since it is up
+	retention retention
+	until     time.Time   // when long-lived stale paths go; zero: there are none
+	timer     *time.Timer // of stale paths
+	epoch     int         // tells timers that come late
 }
 
 // joinLocked lets the channel get what a connection is to be sent.
@@ -36,6 +37,7 @@ func (c *channel) joinLocked(n session.Negotiated, wake chan struct{}) {
 	e.rib.join(treatment{
 		family: c.family, role: c.source.role, localAS: w.LocalAS,
 		local: hop, cluster: w.ClusterID, form: n.Form(),
+		longLived: c.retention.longLived > 0, as: w.Role,
 	}, c.member)
 	// Who gets only what is our own need not wait for what others have.
 	if c.member.waiting = c.member.group.reflects() && e.deferredLocked(c.family); !c.member.waiting {
@@ -64,7 +66,7 @@ func nextHop(w bgp.Session, f bgp.Family, n session.Negotiated) netip.Addr {
 // announce takes the prefixes of one set of attributes.
 func (c *channel) announce(a wire.Announcement) error {
 	r := c.peer.engine.rib
-	set, err := r.sets.intern(a.Attributes)
+	set, err := r.sets.intern(onlyToCustomer(c.source.want, a.Attributes))
 	if err != nil {
 		return err
 	}

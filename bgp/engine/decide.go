@@ -35,7 +35,7 @@ func (r *rib) path(prefix netip.Prefix, p *path) bgp.Path {
 	out := r.sets.sets[p.set].path
 	out.Prefix = prefix
 	out.Peer, out.PeerAS, out.PeerID, out.Internal = s.want.Peer, s.want.PeerAS, s.routerID, s.want.Internal()
-	out.PathID, out.Stale, out.LongLived = p.id, p.stale(), p.flags&longLived != 0
+	out.PathID, out.Stale, out.LongLived = p.id, p.stale(), p.flags&longLived != 0 || r.sets.sets[p.set].old
 	out.Cost = r.cost(p)
 	return out
 }
@@ -58,7 +58,7 @@ func (r *rib) choose(g *group, i routeID, first pathID) choice {
 		return choice{}
 	}
 	p := r.paths.records.at(first)
-	if !g.from[r.sources[p.peer].role] || !g.reaches(r.sets.sets[p.set].scope) {
+	if !g.from[r.sources[p.peer].role] || !g.takes(&r.sets.sets[p.set]) {
 		return choice{}
 	}
 	return choice{set: p.set, peer: p.peer}

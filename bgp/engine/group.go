@@ -17,6 +17,9 @@ type treatment struct {
 	local   netip.Addr // next hop of our own routes
 	cluster netip.Addr // valid: we reflect
 	form    wire.Form
+	// longLived: they know what long-lived stale paths are (RFC 9494).
+	longLived bool
+	as        bgp.Role // ours towards external peers
 }
 
 // group is peers that get the same bytes, with the log of them.
@@ -71,16 +74,27 @@ func (g *group) reaches(s scope) bool {
 	return s == anywhere || s == withinAS && g.role != external
 }
 
+// takes reports whether members of g may have a path with these attributes at
+// all.
+func (g *group) takes(set *attributeSet) bool {
+	return g.reaches(set.scope) &&
+		!(set.old && g.role == external && !g.longLived) && // RFC 9494 §4.3
+		!(set.otc != 0 && g.role == external && upwards(g.as))
+}
+
 // attributes is what members of g get for a choice.
 func (g *group) attributes(r *rib, c choice) []byte {
 	raw := r.sets.sets[c.set].raw
+	if r.sets.sets[c.set].old && !g.longLived {
+		raw = wire.AppendLastResort(nil, raw) // to internal ones only; see takes
+	}
 	var hop wire.NextHop
 	if c.peer == 0 && !r.sets.sets[c.set].path.NextHop.IsValid() {
 		hop.Addr = g.local
 	}
 	switch {
 	case g.role == external:
-		return wire.AppendExternal(nil, raw, wire.External{AS: g.localAS, NextHop: hop, KeepMED: c.peer == 0})
+		return wire.AppendExternal(nil, raw, wire.External{AS: g.localAS, NextHop: hop, KeepMED: c.peer == 0, OnlyToCustomer: g.otc()})
 	case c.peer == 0 || r.sources[c.peer].role == external:
 		return wire.AppendInternal(nil, raw, bgp.DefaultLocalPref, hop)
 	}

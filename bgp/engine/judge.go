@@ -62,6 +62,9 @@ func (r *rib) refusal(why bgp.Refusal) uint8 {
 
 // judge is why a path of s with these attributes is refused, pools apart.
 func (r *rib) judge(s *source, set setID) uint8 {
+	if leaks(s.want, r.sets.sets[set].otc) {
+		return r.refusal(bgp.RouteLeak)
+	}
 	_, why := r.policy.Import(s.want, r.sets.sets[set].path)
 	if why == bgp.NotInPool { // all others are looked at before
 		return 0

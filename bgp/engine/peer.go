@@ -67,7 +67,7 @@ func (p *peer) Capabilities() wire.Capabilities {
 	for _, c := range p.channels {
 		// What our predecessor left is in the kernel, and what we had when this
 		// session was last up still is.
-		if p.up > 0 || e.restarting(c.family) {
+		if p.up > 0 || e.restarting(w, c.family) {
 			restart.Restarting = p.up == 0
 			restart.Forwarding = restart.Forwarding.With(c.family)
 		}
@@ -75,6 +75,13 @@ func (p *peer) Capabilities() wire.Capabilities {
 	caps := wire.Capabilities{
 		Multiprotocol: true, Families: w.Carried(), RouteRefresh: true, EnhancedRefresh: true, ExtendedMessage: true,
 		ExtendedNextHop: w.ExtendedNextHop, GracefulRestart: restart,
+	}
+	if w.LongLived > 0 {
+		for _, f := range w.Carried().All() {
+			caps.LongLived = append(caps.LongLived, wire.LongLived{
+				Family: f, Forwarding: restart.Forwarding.Has(f), Time: w.LongLived,
+			})
+		}
 	}
 	if !w.Internal() {
 		caps.Role = w.Role

@@ -4,14 +4,13 @@ import (
 	"time"
 
 	"github.com/projectvrouter/vrouter/bgp"
-	"github.com/projectvrouter/vrouter/bgp/session"
 	"github.com/projectvrouter/vrouter/bgp/wire"
 )
 
 // restarting reports whether a session that starts now is the return of one
 // that our predecessor had (RFC 4724 §4.1).
-func (e *Engine) restarting(f bgp.Family) bool {
-	return e.settings.Restarting[f] && time.Since(e.started) < e.settings.RestartTime
+func (e *Engine) restarting(w bgp.Session, f bgp.Family) bool {
+	return e.settings.Restarting[f] && time.Since(e.started) < e.restartTime(w)+w.LongLived
 }
 
 // restartTime is how long the peer of w shall keep our routes.
@@ -23,84 +22,6 @@ func (e *Engine) restartTime(w bgp.Session) time.Duration {
 		return w.RestartTime
 	}
 	return e.settings.RestartTime
-}
-
-// lostLocked keeps the paths of c for the peer's restart time, or drops them
-// (RFC 4724 §4.2). Those that were stale already go in any case.
-func (c *channel) lostLocked(retain bool) {
-	e := c.peer.engine
-	c.endOfRIB = false
-	if !retain || c.restart == nil {
-		e.rib.drop(c.source.id, false)
-		return
-	}
-	e.rib.drop(c.source.id, true)
-	if n := e.rib.retire(c.source.id); n > 0 {
-		e.log.Info("paths kept for a restart", "peer", c.peer.endpoint().String(), "family", c.family.String(),
-			"paths", n, "restart_time", c.restart.Time)
-		c.expireLocked(c.restart.Time)
-	}
-}
-
-// returnedLocked decides what becomes of stale paths when the peer has come
-// back.
-func (c *channel) returnedLocked(n session.Negotiated) {
-	e := c.peer.engine
-	c.stopTimer()
-	c.restart = nil
-	if n.GracefulRestart && n.Families.Has(c.family) && n.Capabilities.GracefulRestart.Families.Has(c.family) {
-		c.restart = n.Capabilities.GracefulRestart
-	}
-	same := c.source.routerID == n.RouterID && c.source.want.PeerAS == n.PeerAS
-	c.source.want.PeerAS = n.PeerAS
-	if !same {
-		e.rib.renumber(c.source, n.RouterID)
-	}
-	if !same || c.restart == nil || !c.restart.Forwarding.Has(c.family) {
-		e.rib.drop(c.source.id, true)
-	} else if c.source.stale > 0 {
-		c.expireLocked(e.settings.StaleTime)
-	}
-	// One that restarts itself, and reflects, waits as we do; one that cannot
-	// restart gracefully sends no End-of-RIB.
-	c.complete = c.restart == nil || c.restart.Restarting && c.source.role != client
-}
-
-// endOfRIBLocked drops what the peer has not told again.
-func (c *channel) endOfRIBLocked() {
-	e := c.peer.engine
-	c.endOfRIB, c.complete = true, true
-	c.stopTimer()
-	e.rib.drop(c.source.id, true)
-	e.releaseLocked()
-	signal(e.peersChanged)
-}
-
-// expireLocked drops what is stale of c after d, unless its connection comes or
-// goes before.
-func (c *channel) expireLocked(d time.Duration) {
-	e := c.peer.engine
-	c.stopTimer()
-	epoch := c.epoch
-	c.timer = time.AfterFunc(d, func() {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if e.stopped || c.epoch != epoch {
-			return
-		}
-		e.rib.drop(c.source.id, true)
-		e.reapLocked()
-		e.touched()
-	})
-}
-
-// stopTimer stops the timer, also if it has just run out.
-func (c *channel) stopTimer() {
-	c.epoch++
-	if c.timer != nil {
-		c.timer.Stop()
-		c.timer = nil
-	}
 }
 
 // deferral is the time after a restart in which peers that we reflect to are

@@ -71,6 +71,7 @@ func (c *channel) state() bgp.FamilyState {
 	st := bgp.FamilyState{
 		Family: c.family, Up: c.member != nil, EndOfRIB: c.endOfRIB,
 		Received: n.received, Accepted: n.accepted, Stale: n.stale,
+		LongLivedUntil: c.until,
 	}
 	if m := c.member; m != nil && m.group != nil {
 		st.Advertised = m.group.advertised(m.peer)

@@ -1,8 +1,11 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
+
+	"github.com/projectvrouter/vrouter/bgp"
 )
 
 // AppendReflected appends raw, canonical attributes of an internal path, as a
@@ -35,6 +38,43 @@ func AppendInternal(b, raw []byte, localPref uint32, nextHop NextHop) []byte {
 		put = append(put, insertion{wellKnown, AttrLocalPref, binary.BigEndian.AppendUint32(nil, localPref)})
 	}
 	return rewrite(b, raw, AttributeTypes{}, put)
+}
+
+// AppendCommunities appends raw with communities added that it lacks.
+func AppendCommunities(b, raw []byte, add ...bgp.Community) []byte {
+	list := bytes.Clone(findAttribute(raw, AttrCommunities))
+	for _, c := range add {
+		if !hasCommunity(list, c) {
+			list = binary.BigEndian.AppendUint32(list, uint32(c))
+		}
+	}
+	return rewrite(b, raw, AttributeTypes{}, []insertion{{optionalTransitive, AttrCommunities, list}})
+}
+
+func hasCommunity(list []byte, c bgp.Community) bool {
+	for ; len(list) >= 4; list = list[4:] {
+		if binary.BigEndian.Uint32(list) == uint32(c) {
+			return true
+		}
+	}
+	return false
+}
+
+// AppendOnlyToCustomer appends raw with OTC set to as, unless it is there (RFC
+// 9234 §5).
+func AppendOnlyToCustomer(b, raw []byte, as uint32) []byte {
+	if findAttribute(raw, AttrOnlyToCustomer) != nil {
+		return append(b, raw...)
+	}
+	return rewrite(b, raw, AttributeTypes{}, []insertion{{optionalTransitive, AttrOnlyToCustomer, binary.BigEndian.AppendUint32(nil, as)}})
+}
+
+// AppendLastResort appends raw as it goes to an internal peer that knows
+// nothing of long-lived stale paths: with LOCAL_PREF 0, and not to be told
+// outside the AS (RFC 9494 §4.6).
+func AppendLastResort(b, raw []byte) []byte {
+	put := []insertion{{wellKnown, AttrLocalPref, []byte{0, 0, 0, 0}}}
+	return AppendCommunities(b, rewrite(nil, raw, AttributeTypes{}, put), bgp.NoExport)
 }
 
 // External is how attributes are changed towards an external peer.
