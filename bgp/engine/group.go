@@ -77,9 +77,12 @@ func (g *group) reaches(s scope) bool {
 // takes reports whether members of g may have a path with these attributes at
 // all.
 func (g *group) takes(set *attributeSet) bool {
-	return g.reaches(set.scope) &&
-		!(set.old && g.role == external && !g.longLived) && // RFC 9494 §4.3
-		!(set.otc != 0 && g.role == external && upwards(g.as))
+	if g.role != external {
+		return g.reaches(set.scope)
+	}
+	unknown := set.old && !g.longLived // RFC 9494 §4.3
+	leak := set.otc != 0 && upwards(g.as)
+	return g.reaches(set.scope) && !unknown && !leak
 }
 
 // attributes is what members of g get for a choice.
