@@ -1,6 +1,7 @@
 package bgp
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 )
@@ -13,6 +14,11 @@ type Community uint32
 
 // LargeCommunity is a large community (RFC 8092).
 type LargeCommunity struct{ Global, Local1, Local2 uint32 }
+
+// Compare orders large communities by their numbers, the first one first.
+func (l LargeCommunity) Compare(o LargeCommunity) int {
+	return cmp.Or(cmp.Compare(l.Global, o.Global), cmp.Compare(l.Local1, o.Local1), cmp.Compare(l.Local2, o.Local2))
+}
 
 // Attributes go with a prefix that we originate. The zero value is a plain
 // origination. It is not changed once handed over.

@@ -17,6 +17,7 @@ const maxDepth = 4
 // It is not safe for concurrent use.
 type Routes struct {
 	nextHops NextHops
+	maxPaths int // different next hops of a route; zero: any number
 	routes   map[netip.Prefix]GroupKey
 	lengths  map[int]int // of prefixes in routes, either family
 	groups   map[GroupKey]*group
@@ -43,10 +44,14 @@ func NewRoutes(n NextHops) *Routes {
 	}
 }
 
+// SetMaxPaths bounds how many next hops a route has, the first ones by the order
+// of paths; zero: any number. It holds for what is put from now on.
+func (r *Routes) SetMaxPaths(n int) { r.maxPaths = n }
+
 // Put states the paths to a prefix.
 func (r *Routes) Put(set PathSet) {
 	old, had := r.routes[set.Prefix]
-	key, nextHops := groupOf(set.Paths)
+	key, nextHops := groupOf(set.Paths, r.maxPaths)
 	if key == old {
 		return
 	}
@@ -171,14 +176,16 @@ func join(hops, more []Hop) []Hop {
 	return hops
 }
 
-// groupOf is the set of next hops of paths and its name, empty for none.
-func groupOf(paths []Path) (GroupKey, []netip.Addr) {
+// groupOf is the set of next hops of paths, most of them at most, and its name,
+// empty for none.
+func groupOf(paths []Path, most int) (GroupKey, []netip.Addr) {
 	var list []netip.Addr
 	for _, p := range paths {
-		list = append(list, p.NextHop)
+		if !slices.Contains(list, p.NextHop) && (most == 0 || len(list) < most) {
+			list = append(list, p.NextHop)
+		}
 	}
 	slices.SortFunc(list, netip.Addr.Compare)
-	list = slices.Compact(list)
 	var name strings.Builder
 	for i, a := range list {
 		if i > 0 {

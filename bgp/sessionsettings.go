@@ -129,7 +129,10 @@ func (b *builder) session(p *resource.BGPPeer, kind Kind, f Family, peer netip.A
 		AddPathSend:     value(set.AddPathSend),
 		AddPathReceive:  value(set.AddPathReceive),
 	}}
-	if s.Keepalive != 0 && s.Hold == 0 {
+	switch {
+	case set.HoldTime != nil && s.Hold == 0:
+		s.Hold = -1 // none, as asked for
+	case s.Keepalive != 0 && s.Hold == 0:
 		s.Hold = max(DefaultHold, 3*s.Keepalive)
 	}
 	switch {

@@ -246,6 +246,8 @@ func TestSettingsOfSessions(t *testing.T) {
 			"peer/p/fd00::1 node fd00::2-[fd00::1]:179 as 64512-65100 node a role Customer"},
 		{"hops", Input{Node: "a", Configurations: off, Peers: tor(func(p *resource.BGPPeer) { p.Settings.Multihop = new(uint8(1)) })},
 			"peer/tor/10.0.0.254 node 10.0.0.1-10.0.0.254:179 as 64512-65001 hops 1"},
+		{"no hold timer", Input{Node: "a", Configurations: off, Peers: tor(func(p *resource.BGPPeer) { p.Settings.HoldTime = new(time.Duration(0)) })},
+			"peer/tor/10.0.0.254 node 10.0.0.1-10.0.0.254:179 as 64512-65001 timers -1ns 0s"},
 		{"TTL security", Input{Node: "a", Configurations: off, Peers: tor(func(p *resource.BGPPeer) { p.Settings.TTLSecurity = new(uint8(2)) })},
 			"peer/tor/10.0.0.254 node 10.0.0.1-10.0.0.254:179 as 64512-65001 security 2"},
 		{"the kernel's source address", Input{Node: "a", Configurations: off, Peers: tor(func(p *resource.BGPPeer) {

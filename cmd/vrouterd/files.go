@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -62,4 +63,37 @@ func hostID(dir string) (string, error) {
 func hasStore(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, "member"))
 	return err == nil
+}
+
+// maxSecret bounds what is read of a file with a secret, in octets: more is no
+// password.
+const maxSecret = 4096
+
+// secretFile reads secrets in a directory by the names of their files, which
+// have no slash. Links are followed, because orchestrators make secrets of them.
+func secretFile(dir string) func(name string) ([]byte, error) {
+	return func(name string) ([]byte, error) {
+		f, err := os.Open(filepath.Join(dir, filepath.Base(name)))
+		if err != nil {
+			return nil, reason(err)
+		}
+		defer f.Close()
+		data, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+		if err != nil {
+			return nil, reason(err)
+		}
+		if len(data) > maxSecret {
+			return nil, fmt.Errorf("more than %d octets", maxSecret)
+		}
+		return data, nil
+	}
+}
+
+// reason is err without the path, which whoever asked names in other words.
+func reason(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
 }

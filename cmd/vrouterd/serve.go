@@ -293,12 +293,20 @@ func bgpOptions(cfg config.Config) agent.BGPOptions {
 		Defaults:    resource.SessionSettings{HoldTime: &cfg.BGP.HoldTime, ConnectRetry: &cfg.BGP.ConnectRetry},
 		Accept:      cfg.BGP.Accept,
 		MeshWarning: cfg.BGP.MeshMaxNodes,
+		Secret:      secretFile(cfg.BGP.SecretsDir),
 	}
 	for _, p := range cfg.BGP.Peers {
-		opts.Peers = append(opts.Peers, &resource.BGPPeer{
+		peer := &resource.BGPPeer{
 			Meta:   resource.Meta{ID: resource.ID{Kind: resource.KindBGPPeer, Name: p.Name}},
 			PeerIP: p.Addr.Addr(), PeerPort: p.Addr.Port(), ASNumber: p.ASNumber,
-		})
+		}
+		if p.PasswordFile != "" {
+			peer.Settings.Password = &resource.SecretRef{File: p.PasswordFile}
+		}
+		if p.TTLSecurity != 0 {
+			peer.Settings.TTLSecurity = &p.TTLSecurity
+		}
+		opts.Peers = append(opts.Peers, peer)
 	}
 	return opts
 }

@@ -2,18 +2,24 @@ package agent
 
 import (
 	"net/netip"
+	"reflect"
+	"slices"
 	"sync"
 
 	"github.com/projectvrouter/vrouter/bgp"
+	"github.com/projectvrouter/vrouter/internal/resource"
+	"github.com/projectvrouter/vrouter/internal/view"
 )
 
 // exports says which of our prefixes may be told to peers, as the pools have
-// it: the edge that knows the pools sets it, the edge that originates asks.
+// it, and with which communities: the edge that knows the settings sets it, the
+// edge that originates asks.
 type exports struct {
-	changed chan struct{} // signalled when refusal may answer otherwise
+	changed chan struct{} // signalled when there may be other answers
 
-	mu     sync.Mutex // guards policy
-	policy bgp.ExportPolicy
+	mu          sync.Mutex // guards the rest
+	policy      bgp.ExportPolicy
+	communities []resource.PrefixCommunities
 }
 
 func newExports() *exports { return &exports{changed: make(chan struct{}, 1)} }
@@ -34,4 +40,53 @@ func (e *exports) refusal(p netip.Prefix) bgp.Refusal {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.policy.Own(p)
+}
+
+func (e *exports) setCommunities(list []resource.PrefixCommunities) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if reflect.DeepEqual(list, e.communities) {
+		return
+	}
+	e.communities = list
+	signal(e.changed)
+}
+
+// attributes is what a prefix of ours is told with: the communities of every
+// prefix that holds it, each once.
+func (e *exports) attributes(p netip.Prefix) bgp.Attributes {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var a bgp.Attributes
+	for _, c := range e.communities {
+		if c.Prefix.Bits() > p.Bits() || !c.Prefix.Contains(p.Addr()) {
+			continue
+		}
+		for _, value := range c.Standard {
+			a.Communities = append(a.Communities, bgp.Community(value))
+		}
+		for _, v := range c.Large {
+			a.LargeCommunities = append(a.LargeCommunities, bgp.LargeCommunity{Global: v[0], Local1: v[1], Local2: v[2]})
+		}
+	}
+	slices.Sort(a.Communities)
+	a.Communities = slices.Compact(a.Communities)
+	slices.SortFunc(a.LargeCommunities, bgp.LargeCommunity.Compare)
+	a.LargeCommunities = slices.Compact(a.LargeCommunities)
+	return a
+}
+
+// communities is the prefixes with communities of a node: its own list takes
+// the place of the cluster's, as in Calico.
+func communities(f view.Fabric, node string) []resource.PrefixCommunities {
+	var list []resource.PrefixCommunities
+	for _, c := range f.Configurations {
+		if len(c.Communities) > 0 && c.Name == "node."+node {
+			return c.Communities
+		}
+		if c.Name == resource.DefaultName {
+			list = c.Communities
+		}
+	}
+	return list
 }

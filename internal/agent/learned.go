@@ -22,9 +22,10 @@ type learned struct {
 	// rivals is signalled when a path to a watched prefix came or went.
 	rivals chan struct{}
 
-	mu      sync.Mutex // guards the rest
-	routes  *bgp.Routes
-	watched map[netip.Prefix]struct{}
+	mu       sync.Mutex // guards the rest
+	routes   *bgp.Routes
+	maxPaths int
+	watched  map[netip.Prefix]struct{}
 }
 
 func newLearned(s bgp.Speaker, t *fib.Table, log hclog.Logger) *learned {
@@ -48,6 +49,39 @@ func (l *learned) Run(ctx context.Context, start <-chan struct{}) error {
 		case <-l.table.ResolveChanged():
 			l.flush(true)
 		}
+	}
+}
+
+// setMaxPaths bounds how many next hops routes have from now on; zero: any
+// number.
+func (l *learned) setMaxPaths(n int) {
+	l.mu.Lock()
+	if n == l.maxPaths {
+		l.mu.Unlock()
+		return
+	}
+	l.maxPaths = n
+	l.routes.SetMaxPaths(n)
+	var set bgp.PathSet
+	for e := range l.speaker.Routes(bgp.Query{}) {
+		if e.Own || !e.Best {
+			continue
+		}
+		if e.Prefix != set.Prefix {
+			l.putLocked(set)
+			set = bgp.PathSet{Prefix: e.Prefix}
+		}
+		set.Paths = append(set.Paths, e.Path)
+	}
+	l.putLocked(set)
+	l.mu.Unlock()
+	l.flush(false)
+}
+
+// putLocked states again the paths of a prefix that has a route.
+func (l *learned) putLocked(set bgp.PathSet) {
+	if _, ok := l.routes.Group(set.Prefix); ok {
+		l.routes.Put(set)
 	}
 }
 

@@ -18,19 +18,34 @@ type origins struct {
 	speaker bgp.Speaker
 	rivals  *learned
 	exports *exports
-	all     map[netip.Prefix]bool // value: as the better path
+	all     map[netip.Prefix]origin
 	better  int
 }
 
-func newOrigins(s bgp.Speaker, r *learned, e *exports) *origins {
-	return &origins{speaker: s, rivals: r, exports: e, all: make(map[netip.Prefix]bool)}
+// origin is how a prefix was announced.
+type origin struct {
+	better     bool // as the better path
+	attributes bgp.Attributes
 }
 
-// originate announces p, if it is not yet. The error says why peers are not
-// told; a prefix that only the pools keep back is told once they let it.
-func (o *origins) originate(p netip.Prefix) error {
-	if _, ok := o.all[p]; !ok {
-		if err := o.announce(p, o.rivals.watch(p)); err != nil {
+func newOrigins(s bgp.Speaker, r *learned, e *exports) *origins {
+	return &origins{speaker: s, rivals: r, exports: e, all: make(map[netip.Prefix]origin)}
+}
+
+// originate announces p, which is forwarded to an interface, if it is not yet,
+// or with other attributes. The error says why peers are not told; a prefix
+// that only the pools keep back is told once they let it.
+func (o *origins) originate(p netip.Prefix, ifname string) error {
+	a := o.exports.attributes(p)
+	a.Interface = ifname
+	old, ok := o.all[p]
+	switch {
+	case !ok:
+		if err := o.announce(p, a, o.rivals.watch(p)); err != nil {
+			return err
+		}
+	case !old.attributes.Equal(a):
+		if err := o.announce(p, a, old.better); err != nil {
 			return err
 		}
 	}
@@ -40,17 +55,17 @@ func (o *origins) originate(p netip.Prefix) error {
 	return nil
 }
 
-func (o *origins) announce(p netip.Prefix, better bool) error {
-	var a bgp.Attributes
+func (o *origins) announce(p netip.Prefix, a bgp.Attributes, better bool) error {
+	told := a
 	if better {
-		a.LocalPref = elevatedLocalPref
+		told.LocalPref = elevatedLocalPref
 	}
-	if err := o.speaker.Originate(p, a); err != nil {
+	if err := o.speaker.Originate(p, told); err != nil {
 		o.rivals.unwatch(p)
 		return fmt.Errorf("originate: %w", err)
 	}
 	o.count(p, -1)
-	o.all[p] = better
+	o.all[p] = origin{better, a}
 	o.count(p, +1)
 	if !better {
 		o.rivals.unwatch(p)
@@ -73,9 +88,9 @@ func (o *origins) settle() {
 	if o.better == 0 {
 		return
 	}
-	for p, better := range o.all {
-		if better && !o.contested(p) {
-			_ = o.announce(p, false) // tried again at the next settle
+	for p, was := range o.all {
+		if was.better && !o.contested(p) {
+			_ = o.announce(p, was.attributes, false) // tried again at the next settle
 		}
 	}
 }
@@ -96,7 +111,7 @@ func (o *origins) contested(p netip.Prefix) bool {
 
 // count keeps the number of prefixes that are announced as the better path.
 func (o *origins) count(p netip.Prefix, delta int) {
-	if o.all[p] {
+	if o.all[p].better {
 		o.better += delta
 	}
 }

@@ -21,6 +21,9 @@ type BGPOptions struct {
 	Peers    []*resource.BGPPeer
 	// Defaults count for sessions where nothing else says otherwise.
 	Defaults resource.SessionSettings
+	// Secret is the content of a file in the host's directory of secrets, by
+	// its name; nil: there is none. fs.ErrNotExist: there is no such file.
+	Secret func(name string) ([]byte, error)
 	// Accept are prefixes outside the pools whose routes are accepted and never
 	// sent on.
 	Accept []netip.Prefix
@@ -29,7 +32,12 @@ type BGPOptions struct {
 	MeshWarning int
 }
 
-// sessions is the edge fabric → BGP sessions and pools.
+// secretsPause is how often files with secrets are read again. They belong to
+// the host and tell nobody that they changed; ten seconds are short beside the
+// time in which somebody changes both ends of a session.
+const secretsPause = 10 * time.Second
+
+// sessions is the edge fabric → BGP sessions, pools, and what our routes carry.
 type sessions struct {
 	node    string
 	own     NodeFields // stands in for our Node while the store has none
@@ -37,12 +45,16 @@ type sessions struct {
 	view    *view.View
 	speaker bgp.Speaker
 	exports *exports
+	learned *learned // nil on a reflector
 	levels  Levels
 	log     hclog.Logger
 	applied chan struct{} // closed once the sessions of a store in sync were handed over
 
-	level string // of the log, as set last; belongs to Run
-	drain drain  // belongs to Run
+	// The rest, but what mu guards, belongs to Run.
+	level    string // of the log, as set last
+	drain    drain
+	compiled bgp.FilterCache
+	files    bool // the sessions depend on files
 
 	mu       sync.Mutex // guards the rest
 	wanted   []bgp.Session
@@ -51,7 +63,7 @@ type sessions struct {
 }
 
 // Run applies the fabric whenever it changes, from the time that the first
-// originations were made.
+// originations were made, and files with secrets soon after they change.
 func (s *sessions) Run(ctx context.Context, start <-chan struct{}) error {
 	select {
 	case <-ctx.Done():
@@ -106,26 +118,21 @@ func (s *sessions) apply() (next time.Duration) {
 	synced := s.view.IsSynced() // asked first: what is applied then is no older
 	f := s.fabric()
 	s.logLevel(f)
-	wanted, found := bgp.Sessions(bgp.Input{
-		Node: s.node, Nodes: f.Nodes, Peers: f.Peers, Configurations: f.Configurations,
-		ConfigPeers: s.options.Peers, Defaults: s.options.Defaults,
-		Groups: f.ReflectorGroups, Memberships: f.Memberships,
-	})
+	s.exports.setCommunities(communities(f, s.node))
+	if s.learned != nil {
+		s.learned.setMaxPaths(maxPaths(f, s.node))
+	}
+	wanted, found := bgp.Sessions(s.input(f))
 	stage, next := s.drainStage(f)
 	wanted = s.drain.drained(wanted, stage)
-	mesh := 0
-	for _, w := range wanted {
-		if w.Kind == bgp.Mesh {
-			mesh++
-		}
+	if s.files {
+		next = sooner(next, secretsPause)
 	}
 	problems := make([]string, 0, len(found))
 	for _, p := range found {
 		problems = append(problems, p.String())
 	}
-	if limit := s.options.MeshWarning; limit > 0 && mesh >= limit {
-		problems = append(problems, fmt.Sprintf("the mesh has %d sessions on this node: route reflectors are due", mesh))
-	}
+	problems = append(problems, s.meshProblems(wanted)...)
 	if err := s.speaker.SetSessions(wanted); err != nil {
 		s.log.Warn("sessions were not all applied", "error", err)
 		problems = append(problems, err.Error())
@@ -165,6 +172,45 @@ func (s *sessions) Drain() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stage
+}
+
+// sooner is the lesser of two pauses of which zero is none.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// input is what the sessions are a function of.
+func (s *sessions) input(f view.Fabric) bgp.Input {
+	s.files = false
+	in := bgp.Input{
+		Node: s.node, Nodes: f.Nodes, Peers: f.Peers, Configurations: f.Configurations,
+		PeerGroups: f.Groups, Filters: f.Filters, Secrets: f.Secrets,
+		Groups: f.ReflectorGroups, Memberships: f.Memberships,
+		ConfigPeers: s.options.Peers, Defaults: s.options.Defaults, Compiled: &s.compiled,
+	}
+	if s.options.Secret != nil {
+		in.File = func(name string) ([]byte, error) {
+			s.files = true
+			return s.options.Secret(name)
+		}
+	}
+	return in
+}
+
+func (s *sessions) meshProblems(wanted []bgp.Session) []string {
+	mesh := 0
+	for _, w := range wanted {
+		if w.Kind == bgp.Mesh {
+			mesh++
+		}
+	}
+	if limit := s.options.MeshWarning; limit > 0 && mesh >= limit {
+		return []string{fmt.Sprintf("the mesh has %d sessions on this node: route reflectors are due", mesh)}
+	}
+	return nil
 }
 
 // logLevel follows the level that the settings of the node, else those of the
@@ -211,6 +257,21 @@ func listenPort(f view.Fabric, node string) uint16 {
 		}
 	}
 	return port
+}
+
+// maxPaths returns how many equally good paths the node uses at once, as its
+// own settings have it, else the cluster's; zero: any number.
+func maxPaths(f view.Fabric, node string) int {
+	most := 0
+	for _, c := range f.Configurations {
+		switch {
+		case c.Name == "node."+node && c.MaxPaths != 0:
+			return c.MaxPaths
+		case c.Name == resource.DefaultName:
+			most = c.MaxPaths
+		}
+	}
+	return most
 }
 
 // asNumber returns the AS of the node: its own, else the cluster's.

@@ -210,7 +210,7 @@ func (w *workloads) advance(id resource.EndpointID, l *local) {
 		case c.holder != id:
 			problem = fmt.Sprintf("the address is held by endpoint %s", c.holder)
 		case s.Programmed && s.Source == fib.Workload:
-			if err := w.origins.originate(prefix); err != nil {
+			if err := w.origins.originate(prefix, l.spec.Interface); err != nil {
 				p.Advertised = false
 				p.Problems = append(p.Problems, fmt.Sprintf("%s: %v", prefix, err))
 			}

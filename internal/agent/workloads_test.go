@@ -204,7 +204,7 @@ func TestTwoEndpointsWantAnAddress(t *testing.T) {
 					r.wantStage(order[0], loser, vrouterv1.Stage_STAGE_ADVERTISED, "")
 					calls := r.calls.take()
 					wantOrder(t, calls, "replace 10.0.0.1/32", "forget 10.0.0.1")
-					wantNone(t, calls, "withdraw", "originate", "remove")
+					wantNone(t, calls, "withdraw", "remove") // announced again with the other interface, which filters may ask for
 				})
 			})
 		}

@@ -25,6 +25,8 @@ func (c *checker) bgp(raw *rawBGP) BGP {
 		// keepalives at all, is not offered: a dead peer would be kept for ever.
 		HoldTime:     c.seconds("bgp.holdTime", raw.HoldTime, 90*time.Second, 3*time.Second, 65535*time.Second),
 		MeshMaxNodes: int(c.integer("bgp.meshMaxNodes", raw.MeshMaxNodes, 100, 0, 1<<20)),
+		SecretsDir:   c.path("bgp.secretsDir", raw.SecretsDir, "/etc/vrouter/secrets"),
+		RetireTime:   c.duration("bgp.retireTime", raw.RetireTime, 5*time.Minute, 0, 24*time.Hour),
 	}
 	if b.AdvertiseDelay > b.GracefulRestartTime {
 		path := "bgp.advertiseDelay"
@@ -83,6 +85,12 @@ func (c *checker) peers(path string, raw []rawPeer) []Peer {
 			Name:     text(r.Name, ""),
 			Addr:     c.peerAddr(at+".peerIP", text(r.PeerIP, "")),
 			ASNumber: c.asNumber(at+".asNumber", r.ASNumber),
+
+			PasswordFile: text(r.PasswordFile, ""),
+			TTLSecurity:  uint8(c.integer(at+".ttlSecurity", r.TTLSecurity, 0, 1, 255)),
+		}
+		if r.PasswordFile != nil {
+			c.refused(at+".passwordFile", resource.CheckSecretFile(p.PasswordFile))
 		}
 		if err := resource.CheckName(p.Name); err != nil {
 			c.refused(at+".name", err)

@@ -104,13 +104,17 @@ type BGP struct {
 	ConnectRetry        time.Duration // whole seconds
 	HoldTime            time.Duration // whole seconds, RFC 4271
 	MeshMaxNodes        int           // zero: never warn
+	SecretsDir          string
+	RetireTime          time.Duration // zero: at once
 }
 
 // Peer is a router that this host speaks with.
 type Peer struct {
-	Name     string
-	Addr     netip.AddrPort
-	ASNumber uint32
+	Name         string
+	Addr         netip.AddrPort
+	ASNumber     uint32
+	PasswordFile string // in BGP.SecretsDir; empty: no password
+	TTLSecurity  uint8  // hops; zero: off
 }
 
 // FIB says how our routes look in the kernel.

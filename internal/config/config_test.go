@@ -35,7 +35,7 @@ func defaults(name string) config.Config {
 			AdvertiseDelay:      20 * time.Second,
 			ConnectRetry:        2 * time.Second,
 			HoldTime:            90 * time.Second,
-			MeshMaxNodes:        100,
+			MeshMaxNodes:        100, SecretsDir: "/etc/vrouter/secrets", RetireTime: 5 * time.Minute,
 		},
 		FIB: config.FIB{
 			Protocols:      config.Protocols{Workload: 118, Overlay: 119, BGP: 120, Blackhole: 121},
@@ -97,13 +97,15 @@ bgp:
   listenPort: 1179
   listenAddresses: [192.0.2.11, "::1"]
   peers:
-  - {name: tor-a, peerIP: 192.0.2.1, asNumber: 4200000000}
+  - {name: tor-a, peerIP: 192.0.2.1, asNumber: 4200000000, passwordFile: tor-a, ttlSecurity: 1}
   - {name: tor-b, peerIP: "[2001:db8::1]:1179", asNumber: "1.10"}
   - {name: tor-c, peerIP: fe80::1%eth0, asNumber: 65001}
   gracefulRestartTime: 1m
   advertiseDelay: 0s
   holdTime: 9s
   meshMaxNodes: 0
+  secretsDir: /run/secrets
+  retireTime: 90s
 fib:
   protocols: {workload: 201}
   metric: 50
@@ -133,12 +135,13 @@ metrics: {listen: "[::1]:9091", pprof: true}
 	want.BGP.ListenPort = 1179
 	want.BGP.ListenAddresses = []netip.Addr{netip.MustParseAddr("192.0.2.11"), netip.MustParseAddr("::1")}
 	want.BGP.Peers = []config.Peer{
-		{Name: "tor-a", Addr: netip.MustParseAddrPort("192.0.2.1:179"), ASNumber: 4200000000},
+		{Name: "tor-a", Addr: netip.MustParseAddrPort("192.0.2.1:179"), ASNumber: 4200000000, PasswordFile: "tor-a", TTLSecurity: 1},
 		{Name: "tor-b", Addr: netip.MustParseAddrPort("[2001:db8::1]:1179"), ASNumber: 65546},
 		{Name: "tor-c", Addr: netip.MustParseAddrPort("[fe80::1%eth0]:179"), ASNumber: 65001},
 	}
 	want.BGP.GracefulRestartTime, want.BGP.AdvertiseDelay = time.Minute, 0
 	want.BGP.HoldTime, want.BGP.MeshMaxNodes = 9*time.Second, 0
+	want.BGP.SecretsDir, want.BGP.RetireTime = "/run/secrets", 90*time.Second
 	want.FIB.Protocols.Workload = 201
 	want.FIB.Metric, want.FIB.Table, want.FIB.NexthopIDBase = 50, 100, 16
 	want.FIB.NexthopObjects, want.FIB.ReadBack = false, time.Hour

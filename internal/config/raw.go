@@ -128,9 +128,17 @@ type rawBGP struct {
 	// MeshMaxNodes is the size of the full mesh from which the daemon warns that
 	// route reflectors are due; 0 never warns. Default: 100.
 	MeshMaxNodes *integer `yaml:"meshMaxNodes"`
+	// SecretsDir holds the passwords that sessions name as files. They are read
+	// again every ten seconds. Default: /etc/vrouter/secrets.
+	SecretsDir *string `yaml:"secretsDir"`
+	// RetireTime is how long a session between nodes that is no longer wanted is
+	// kept at most, until others have taken over what it brings to either end:
+	// up to 24h; 0s ends it at once. Default: 5m.
+	RetireTime *duration `yaml:"retireTime"`
 }
 
-// rawPeer is a router that this host speaks with. All fields are needed.
+// rawPeer is a router that this host speaks with. Name, peerIP and asNumber are
+// needed.
 type rawPeer struct {
 	// Name names the peer in logs, metrics and status: a DNS subdomain.
 	Name *string `yaml:"name"`
@@ -139,6 +147,12 @@ type rawPeer struct {
 	PeerIP *string `yaml:"peerIP"`
 	// ASNumber is its AS.
 	ASNumber *asNumber `yaml:"asNumber"`
+	// PasswordFile is the name of a file in secretsDir with the password of TCP
+	// MD5 signatures. Default: none.
+	PasswordFile *string `yaml:"passwordFile"`
+	// TTLSecurity drops what comes from farther than so many hops (RFC 5082), 1
+	// for a neighbour on the link. Default: off.
+	TTLSecurity *integer `yaml:"ttlSecurity"`
 }
 
 // rawFIB is how our routes look in the kernel.

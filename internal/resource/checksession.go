@@ -116,7 +116,7 @@ func (p *problems) password(path string, raw *vrouterv1.BGPPassword) *SecretRef 
 		if ref != nil {
 			p.addf(join(path, "file"), "must be empty when %s.secretKeyRef is given", path)
 		}
-		p.err(join(path, "file"), checkFileName(raw.GetFile()))
+		p.err(join(path, "file"), CheckSecretFile(raw.GetFile()))
 		return &SecretRef{File: raw.GetFile()}
 	}
 	if ref == nil {
@@ -129,13 +129,13 @@ func (p *problems) password(path string, raw *vrouterv1.BGPPassword) *SecretRef 
 	return &SecretRef{Name: ref.GetName(), Key: ref.GetKey(), Optional: ref.GetOptional()}
 }
 
-// checkFileName refuses what is no plain name of a file in one directory.
-func checkFileName(s string) error {
+// CheckSecretFile refuses what is no plain name of a file in one directory.
+func CheckSecretFile(s string) error {
 	const most = 255 // NAME_MAX
 	switch {
 	case len(s) > most:
 		return fmt.Errorf("%d bytes long, at most %d are allowed", len(s), most)
-	case s == "." || s == ".." || strings.Contains(s, "/"):
+	case s == "" || s == "." || s == ".." || strings.Contains(s, "/"):
 		return fmt.Errorf("%q is not the name of a file in the directory of secrets", s)
 	case strings.ContainsFunc(s, func(r rune) bool { return !printable(r) }):
 		return fmt.Errorf("%q holds a blank or what cannot be printed", s)
