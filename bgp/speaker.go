@@ -58,8 +58,11 @@ type Speaker interface {
 	// Statistics is the size of the table and the state of the update groups.
 	Statistics() Statistics
 
-	// Routes is the RIB as it stands, in order of prefix and peer.
+	// Routes is the RIB in order of prefix and peer. Each prefix is as it stands
+	// when its turn comes.
 	Routes(Query) iter.Seq[Entry]
+	// WatchRoutes follows what Routes yields.
+	WatchRoutes(Query) RouteWatch
 
 	// Stop closes all sessions and stops listening. Graceful closes TCP
 	// without a NOTIFICATION, so that peers keep our routes for the restart
@@ -143,4 +146,9 @@ type Entry struct {
 	Unreachable bool
 	// Refused says why a policy does not let the path pass; empty: it does.
 	Refused Refusal
+	Session string // name of the session that gave it; empty: ours
+	// Raw is the attributes as octets of UPDATEs in canonical form: ascending,
+	// AS numbers of four octets, NEXT_HOP of any family (of our own, perhaps
+	// none). It is not to be changed; nil: the Speaker keeps none.
+	Raw []byte
 }

@@ -44,6 +44,7 @@ type Fake struct {
 	rib          RIB
 	changed      chan struct{}
 	peersChanged chan struct{}
+	watches      []*watch
 }
 
 var _ bgp.Speaker = (*Fake)(nil)

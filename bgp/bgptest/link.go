@@ -65,6 +65,7 @@ func (n *Network) settle() {
 			}
 		}
 		if !moved {
+			n.tellWatches()
 			return
 		}
 	}

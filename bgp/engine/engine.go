@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"net/netip"
 	"sync"
 	"time"
@@ -211,13 +210,6 @@ func (e *Engine) Drain() []bgp.PathSet {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.rib.drain()
-}
-
-// Routes implements bgp.Speaker.
-func (e *Engine) Routes(f bgp.Query) iter.Seq[bgp.Entry] {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.entries(f)
 }
 
 // Stop implements bgp.Speaker.

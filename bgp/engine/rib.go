@@ -38,6 +38,7 @@ type rib struct {
 	unused  []peerID
 	serials uint64
 	groups  []*group // in the order in which they came to be
+	watches []*watch
 
 	pools    bgp.Pools
 	policy   bgp.ImportPolicy // without pools
@@ -263,6 +264,7 @@ func (r *rib) outdate(peer peerID, add flags) int {
 			}
 			r.count(rec, p, -1)
 			p.flags |= add
+			r.note(i)
 			r.count(rec, p, +1)
 			if r.paths.records.at(rec.first).next != 0 {
 				r.mark(i)
@@ -301,6 +303,7 @@ func (r *rib) originate(p netip.Prefix, set setID) {
 
 // mark says that route i may be another now.
 func (r *rib) mark(i routeID) {
+	r.note(i)
 	rec := r.routes.records.at(i)
 	if rec.marks&markDirty == 0 {
 		rec.marks |= markDirty

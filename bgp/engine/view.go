@@ -2,7 +2,6 @@ package engine
 
 import (
 	"cmp"
-	"iter"
 	"net/netip"
 	"slices"
 
@@ -90,63 +89,20 @@ func (r *rib) refused(rec *route, p *path) bgp.Refusal {
 	return ""
 }
 
-// entries is what Routes is to show.
-func (e *Engine) entries(f bgp.Query) iter.Seq[bgp.Entry] {
-	var list []bgp.Entry
-	if !f.Peer.IsValid() {
-		list = e.ownEntries(f)
-	}
-	add := func(i routeID) {
-		if rec := e.rib.routes.records.at(i); rec.first != 0 && f.Match(rec.key.prefix(), f.Peer) {
-			list = e.rib.appendEntries(list, i, f.Peer)
-		}
-	}
-	if f.Within.IsValid() {
-		for i := range e.rib.within(f.Within) {
-			add(i)
-		}
-	} else {
-		for i := range routeID(e.rib.routes.records.len()) {
-			add(i)
-		}
-	}
-	slices.SortStableFunc(list, func(a, b bgp.Entry) int {
-		return cmp.Or(bgp.ComparePrefix(a.Prefix, b.Prefix), a.Peer.Compare(b.Peer), cmp.Compare(a.PathID, b.PathID))
-	})
-	return slices.Values(list)
-}
-
-func (e *Engine) ownEntries(f bgp.Query) (list []bgp.Entry) {
-	add := func(p netip.Prefix, a bgp.Attributes) {
-		if f.Match(p, netip.Addr{}) {
-			refused := bgp.ExportPolicy{Pools: e.rib.pools}.Own(p)
-			list = append(list, bgp.Entry{Path: a.Path(p), Own: true, Best: refused == "", Refused: refused})
-		}
-	}
-	if f.Within.IsValid() && f.Within.IsSingleIP() {
-		if a, ok := e.own[f.Within]; ok {
-			add(f.Within, a)
-		}
-		return list
-	}
-	for p, a := range e.own {
-		add(p, a)
-	}
-	return list
-}
-
 // appendEntries appends the paths of route i, of one peer if it is valid.
 func (r *rib) appendEntries(list []bgp.Entry, i routeID, of netip.Addr) []bgp.Entry {
 	rec := r.routes.records.at(i)
 	best := r.best(i)
 	for at := rec.first; at != 0; at = r.paths.records.at(at).next {
 		p := r.paths.records.at(at)
-		if of.IsValid() && r.sources[p.peer].want.Peer != of {
+		w := r.sources[p.peer].want
+		if of.IsValid() && w.Peer != of {
 			continue
 		}
 		list = append(list, bgp.Entry{
 			Path: r.path(rec.key.prefix(), p), Best: slices.Contains(best, at), Refused: r.refused(rec, p),
 			Unreachable: !r.reached(p),
+			Session: w.Name, Raw: r.sets.sets[p.set].raw,
 		})
 	}
 	return list
