@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -47,6 +48,11 @@ type Options struct {
 	// Patience is how long a start waits for the store before it goes on with
 	// the local copy.
 	Patience time.Duration
+
+	// Stations are those that monitor us; nil: none can.
+	Stations func() []bgp.StationState
+	// Dump writes the table as a file; nil: it cannot be had.
+	Dump func(io.Writer) error
 
 	Levels Levels
 	Health *telemetry.Health

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/projectvrouter/vrouter/bgp"
@@ -186,7 +185,8 @@ func (a *Agent) fillRoute(r *vrouterv1.Route, s fib.State) {
 func pathMessage(e bgp.Entry) *vrouterv1.BGPPath {
 	m := &vrouterv1.BGPPath{
 		Peer: e.Peer.String(), NextHop: e.NextHop.String(), AsPath: e.ASPath, LocalPref: e.LocalPref,
-		Med: e.MED, Best: e.Best, Stale: e.Stale,
+		Med: e.MED, Best: e.Best, Stale: e.Stale, LongLived: e.LongLived, Refused: string(e.Refused),
+		PeerName: e.Session, PathId: e.PathID, Origin: originName(e.Origin),
 	}
 	for _, c := range e.Communities {
 		m.Communities = append(m.Communities, fmt.Sprintf("%d:%d", c>>16, c&0xffff))
@@ -203,39 +203,12 @@ func pathMessage(e bgp.Entry) *vrouterv1.BGPPath {
 	return m
 }
 
-func peerMessage(p bgp.PeerState) *vrouterv1.Peer {
-	s := p.Session
-	m := &vrouterv1.Peer{
-		Name: s.Name, Address: s.Peer.String(), Type: peerType(s.Kind), AsNumber: s.PeerAS, LocalAsNumber: s.LocalAS,
-		State: p.State.String(), Since: timestamppb.New(p.Since), Family: familyName(bgp.FamilyOf(s.Peer)),
-		PrefixesReceived: int64(p.Received), PrefixesAccepted: int64(p.Accepted), PrefixesAdvertised: int64(p.Advertised),
-		LastError: p.LastError, HoldTime: durationpb.New(p.Hold), KeepaliveTime: durationpb.New(p.Keepalive),
-		Capabilities: p.Capabilities, EndOfRib: p.EndOfRIB == s.Carried(), ReflectorClient: s.ReflectorClient, Node: s.PeerNode,
+func originName(o bgp.Origin) string {
+	switch o {
+	case bgp.OriginIGP:
+		return "IGP"
+	case bgp.OriginEGP:
+		return "EGP"
 	}
-	if p.RouterID.IsValid() {
-		m.RouterId = p.RouterID.String()
-	}
-	return m
-}
-
-// peerType is the kind of a session in Calico's words.
-func peerType(k bgp.Kind) string {
-	switch k {
-	case bgp.Mesh:
-		return "node-to-node mesh"
-	case bgp.Global:
-		return "global"
-	case bgp.Node:
-		return "node specific"
-	case bgp.Reflection:
-		return "reflector group"
-	}
-	return "config file"
-}
-
-func familyName(f bgp.Family) string {
-	if f == bgp.IPv6Unicast {
-		return "IPv6"
-	}
-	return "IPv4"
+	return "incomplete"
 }

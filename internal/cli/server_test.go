@@ -17,7 +17,8 @@ import (
 )
 
 // host is what a node of the test does: nothing, and it says so.
-type host struct{}
+// host answers for its node as the fake of the other tests does.
+type host struct{ server.Local }
 
 func (host) Status(context.Context) (*vrouterv1.GetStatusResponse, error) {
 	s := proto.Clone(busyNode()).(*vrouterv1.GetStatusResponse)

@@ -45,20 +45,26 @@ func (s *nodes) ListRoutes(req *vrouterv1.ListRoutesRequest,
 			return invalid("prefix", "%v", err)
 		}
 	}
-	if s.own(req.GetNode()) {
-		return s.local.Routes(stream.Context(), prefix, func(routes []*vrouterv1.Route) error {
-			return stream.Send(&vrouterv1.ListRoutesResponse{Routes: routes})
-		})
+	filter, err := checkFilter(req.GetFilter())
+	switch {
+	case err != nil:
+		return err
+	case req.GetFilter() != nil && req.GetPrefix() != "":
+		return invalid("prefix", "with a filter, the prefix stands in it")
 	}
-	_, err := proxied(stream.Context(), s, req.GetNode(),
-		func(ctx context.Context, c vrouterv1.NodeServiceClient) (struct{}, error) {
-			from, err := c.ListRoutes(ctx, req)
-			if err != nil {
-				return struct{}{}, err
-			}
-			return struct{}{}, forward(from, stream)
+	if s.own(req.GetNode()) {
+		send := func(routes []*vrouterv1.Route) error {
+			return stream.Send(&vrouterv1.ListRoutesResponse{Routes: routes})
+		}
+		if req.GetFilter() != nil {
+			return s.local.Paths(stream.Context(), filter, send)
+		}
+		return s.local.Routes(stream.Context(), prefix, send)
+	}
+	return proxiedStream(s, req.GetNode(), stream,
+		func(ctx context.Context, c vrouterv1.NodeServiceClient) (grpc.ServerStreamingClient[vrouterv1.ListRoutesResponse], error) {
+			return c.ListRoutes(ctx, req)
 		})
-	return err
 }
 
 // parsePrefix reads a prefix, or an address as the prefix of itself.

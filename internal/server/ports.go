@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"io"
 	"net/netip"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
@@ -19,6 +20,21 @@ type Local interface {
 	// zero Prefix, in portions of any size. It stops at the first error of yield
 	// and returns it.
 	Routes(ctx context.Context, prefix netip.Prefix, yield func([]*vrouterv1.Route) error) error
+
+	// Paths yields what BGP knows and the filter chooses, in portions as Routes
+	// does. Here and in WatchRoutes the filter has been checked but for its peer.
+	Paths(ctx context.Context, filter *vrouterv1.RouteFilter, yield func([]*vrouterv1.Route) error) error
+
+	// WatchPeers and WatchRoutes send until ctx ends or send fails, and return
+	// why they ended.
+	WatchPeers(ctx context.Context, send func(*vrouterv1.WatchPeersResponse) error) error
+	WatchRoutes(ctx context.Context, filter *vrouterv1.RouteFilter, send func(*vrouterv1.WatchRoutesResponse) error) error
+
+	// Reflector returns what the BGP speaker is doing.
+	Reflector(ctx context.Context) (*vrouterv1.GetReflectorResponse, error)
+
+	// Dump writes the table as a file of MRT.
+	Dump(ctx context.Context, w io.Writer) error
 
 	// Adopt accepts a foreign store; none to adopt is no error.
 	Adopt(ctx context.Context) (*vrouterv1.AdoptClusterResponse, error)

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -257,6 +259,44 @@ func (l *fakeLocal) Routes(_ context.Context, prefix netip.Prefix, yield func([]
 	}
 	for i := range 3 {
 		if err := yield([]*vrouterv1.Route{{Prefix: fmt.Sprintf("10.0.%d.0/24", i), Source: l.node}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *fakeLocal) Paths(_ context.Context, f *vrouterv1.RouteFilter, yield func([]*vrouterv1.Route) error) error {
+	if f.GetPeer() == "nobody" {
+		return invalid("filter.peer", "there is no peer %q", f.GetPeer())
+	}
+	return yield([]*vrouterv1.Route{{Prefix: f.GetPrefix(), Source: l.node}})
+}
+
+func (l *fakeLocal) WatchPeers(ctx context.Context, send func(*vrouterv1.WatchPeersResponse) error) error {
+	peer := &vrouterv1.WatchPeersResponse_Put{Put: &vrouterv1.Peer{Name: l.node}}
+	if err := send(&vrouterv1.WatchPeersResponse{Event: peer}); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+func (l *fakeLocal) WatchRoutes(ctx context.Context, f *vrouterv1.RouteFilter, send func(*vrouterv1.WatchRoutesResponse) error) error {
+	route := &vrouterv1.WatchRoutesResponse_Put{Put: &vrouterv1.Route{Prefix: f.GetPrefix(), Source: l.node}}
+	if err := send(&vrouterv1.WatchRoutesResponse{Event: route}); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+func (l *fakeLocal) Reflector(context.Context) (*vrouterv1.GetReflectorResponse, error) {
+	return &vrouterv1.GetReflectorResponse{Node: l.node}, nil
+}
+
+func (l *fakeLocal) Dump(_ context.Context, w io.Writer) error {
+	for range 100 {
+		if _, err := w.Write(bytes.Repeat([]byte(l.node), 1000)); err != nil {
 			return err
 		}
 	}

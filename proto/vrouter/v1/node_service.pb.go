@@ -316,7 +316,17 @@ type Peer struct {
 	EndOfRib           bool                 `protobuf:"varint,17,opt,name=end_of_rib,json=endOfRib,proto3" json:"end_of_rib,omitempty"`
 	ReflectorClient    bool                 `protobuf:"varint,18,opt,name=reflector_client,json=reflectorClient,proto3" json:"reflector_client,omitempty"`
 	// Node name of the peer, when it is one of ours.
-	Node          string `protobuf:"bytes,19,opt,name=node,proto3" json:"node,omitempty"`
+	Node string `protobuf:"bytes,19,opt,name=node,proto3" json:"node,omitempty"`
+	// Families on the session, IPv4 first.
+	Families []*PeerFamily `protobuf:"bytes,20,rep,name=families,proto3" json:"families,omitempty"`
+	Restart  *PeerRestart  `protobuf:"bytes,21,opt,name=restart,proto3" json:"restart,omitempty"`
+	// Last_update is when the peer last told anything.
+	LastUpdate *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=last_update,json=lastUpdate,proto3" json:"last_update,omitempty"`
+	// Established counts how often the session came up.
+	Established   int64           `protobuf:"varint,23,opt,name=established,proto3" json:"established,omitempty"`
+	LocalAddress  string          `protobuf:"bytes,24,opt,name=local_address,json=localAddress,proto3" json:"local_address,omitempty"`
+	Options       *PeerOptions    `protobuf:"bytes,25,opt,name=options,proto3" json:"options,omitempty"`
+	Statistics    *PeerStatistics `protobuf:"bytes,26,opt,name=statistics,proto3" json:"statistics,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -484,18 +494,1662 @@ func (x *Peer) GetNode() string {
 	return ""
 }
 
+func (x *Peer) GetFamilies() []*PeerFamily {
+	if x != nil {
+		return x.Families
+	}
+	return nil
+}
+
+func (x *Peer) GetRestart() *PeerRestart {
+	if x != nil {
+		return x.Restart
+	}
+	return nil
+}
+
+func (x *Peer) GetLastUpdate() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastUpdate
+	}
+	return nil
+}
+
+func (x *Peer) GetEstablished() int64 {
+	if x != nil {
+		return x.Established
+	}
+	return 0
+}
+
+func (x *Peer) GetLocalAddress() string {
+	if x != nil {
+		return x.LocalAddress
+	}
+	return ""
+}
+
+func (x *Peer) GetOptions() *PeerOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+func (x *Peer) GetStatistics() *PeerStatistics {
+	if x != nil {
+		return x.Statistics
+	}
+	return nil
+}
+
+// PeerFamily is one address family of a session.
+type PeerFamily struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Family: IPv4 or IPv6.
+	Family string `protobuf:"bytes,1,opt,name=family,proto3" json:"family,omitempty"`
+	// Up: the session is, and both ends carry the family.
+	Up         bool  `protobuf:"varint,2,opt,name=up,proto3" json:"up,omitempty"`
+	EndOfRib   bool  `protobuf:"varint,3,opt,name=end_of_rib,json=endOfRib,proto3" json:"end_of_rib,omitempty"`
+	Received   int64 `protobuf:"varint,4,opt,name=received,proto3" json:"received,omitempty"`
+	Accepted   int64 `protobuf:"varint,5,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	Advertised int64 `protobuf:"varint,6,opt,name=advertised,proto3" json:"advertised,omitempty"`
+	// Stale paths are kept over the peer's restart.
+	Stale         int64 `protobuf:"varint,7,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerFamily) Reset() {
+	*x = PeerFamily{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerFamily) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerFamily) ProtoMessage() {}
+
+func (x *PeerFamily) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerFamily.ProtoReflect.Descriptor instead.
+func (*PeerFamily) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *PeerFamily) GetFamily() string {
+	if x != nil {
+		return x.Family
+	}
+	return ""
+}
+
+func (x *PeerFamily) GetUp() bool {
+	if x != nil {
+		return x.Up
+	}
+	return false
+}
+
+func (x *PeerFamily) GetEndOfRib() bool {
+	if x != nil {
+		return x.EndOfRib
+	}
+	return false
+}
+
+func (x *PeerFamily) GetReceived() int64 {
+	if x != nil {
+		return x.Received
+	}
+	return 0
+}
+
+func (x *PeerFamily) GetAccepted() int64 {
+	if x != nil {
+		return x.Accepted
+	}
+	return 0
+}
+
+func (x *PeerFamily) GetAdvertised() int64 {
+	if x != nil {
+		return x.Advertised
+	}
+	return 0
+}
+
+func (x *PeerFamily) GetStale() int64 {
+	if x != nil {
+		return x.Stale
+	}
+	return 0
+}
+
+// PeerRestart is what the peer said of graceful restart (RFC 4724) in its last
+// OPEN.
+type PeerRestart struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Negotiated: both ends take part.
+	Negotiated bool `protobuf:"varint,1,opt,name=negotiated,proto3" json:"negotiated,omitempty"`
+	Restarting bool `protobuf:"varint,2,opt,name=restarting,proto3" json:"restarting,omitempty"`
+	// Forwarding are the families for which it kept its forwarding state.
+	Forwarding    []string             `protobuf:"bytes,3,rep,name=forwarding,proto3" json:"forwarding,omitempty"`
+	RestartTime   *durationpb.Duration `protobuf:"bytes,4,opt,name=restart_time,json=restartTime,proto3" json:"restart_time,omitempty"`
+	Stale         int64                `protobuf:"varint,5,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerRestart) Reset() {
+	*x = PeerRestart{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerRestart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerRestart) ProtoMessage() {}
+
+func (x *PeerRestart) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerRestart.ProtoReflect.Descriptor instead.
+func (*PeerRestart) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *PeerRestart) GetNegotiated() bool {
+	if x != nil {
+		return x.Negotiated
+	}
+	return false
+}
+
+func (x *PeerRestart) GetRestarting() bool {
+	if x != nil {
+		return x.Restarting
+	}
+	return false
+}
+
+func (x *PeerRestart) GetForwarding() []string {
+	if x != nil {
+		return x.Forwarding
+	}
+	return nil
+}
+
+func (x *PeerRestart) GetRestartTime() *durationpb.Duration {
+	if x != nil {
+		return x.RestartTime
+	}
+	return nil
+}
+
+func (x *PeerRestart) GetStale() int64 {
+	if x != nil {
+		return x.Stale
+	}
+	return 0
+}
+
+// PeerOptions are settings of a session that differ from session to session.
+type PeerOptions struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Filters by name, in order.
+	Filters []string `protobuf:"bytes,1,rep,name=filters,proto3" json:"filters,omitempty"`
+	// Add_path_send is how many paths of a prefix are sent; -1: all.
+	AddPathSend    int32 `protobuf:"varint,2,opt,name=add_path_send,json=addPathSend,proto3" json:"add_path_send,omitempty"`
+	AddPathReceive bool  `protobuf:"varint,3,opt,name=add_path_receive,json=addPathReceive,proto3" json:"add_path_receive,omitempty"`
+	// Long_lived_time is for how long paths are kept after the restart time (RFC
+	// 9494).
+	LongLivedTime *durationpb.Duration `protobuf:"bytes,4,opt,name=long_lived_time,json=longLivedTime,proto3" json:"long_lived_time,omitempty"`
+	Passive       bool                 `protobuf:"varint,5,opt,name=passive,proto3" json:"passive,omitempty"`
+	Multihop      uint32               `protobuf:"varint,6,opt,name=multihop,proto3" json:"multihop,omitempty"`
+	TtlSecurity   uint32               `protobuf:"varint,7,opt,name=ttl_security,json=ttlSecurity,proto3" json:"ttl_security,omitempty"`
+	// Role that we have towards the peer (RFC 9234).
+	Role        string `protobuf:"bytes,8,opt,name=role,proto3" json:"role,omitempty"`
+	MaxPrefixes int64  `protobuf:"varint,9,opt,name=max_prefixes,json=maxPrefixes,proto3" json:"max_prefixes,omitempty"`
+	Shutdown    bool   `protobuf:"varint,10,opt,name=shutdown,proto3" json:"shutdown,omitempty"`
+	// Password: one is set. It is never told.
+	Password      bool `protobuf:"varint,11,opt,name=password,proto3" json:"password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerOptions) Reset() {
+	*x = PeerOptions{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerOptions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerOptions) ProtoMessage() {}
+
+func (x *PeerOptions) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerOptions.ProtoReflect.Descriptor instead.
+func (*PeerOptions) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *PeerOptions) GetFilters() []string {
+	if x != nil {
+		return x.Filters
+	}
+	return nil
+}
+
+func (x *PeerOptions) GetAddPathSend() int32 {
+	if x != nil {
+		return x.AddPathSend
+	}
+	return 0
+}
+
+func (x *PeerOptions) GetAddPathReceive() bool {
+	if x != nil {
+		return x.AddPathReceive
+	}
+	return false
+}
+
+func (x *PeerOptions) GetLongLivedTime() *durationpb.Duration {
+	if x != nil {
+		return x.LongLivedTime
+	}
+	return nil
+}
+
+func (x *PeerOptions) GetPassive() bool {
+	if x != nil {
+		return x.Passive
+	}
+	return false
+}
+
+func (x *PeerOptions) GetMultihop() uint32 {
+	if x != nil {
+		return x.Multihop
+	}
+	return 0
+}
+
+func (x *PeerOptions) GetTtlSecurity() uint32 {
+	if x != nil {
+		return x.TtlSecurity
+	}
+	return 0
+}
+
+func (x *PeerOptions) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *PeerOptions) GetMaxPrefixes() int64 {
+	if x != nil {
+		return x.MaxPrefixes
+	}
+	return 0
+}
+
+func (x *PeerOptions) GetShutdown() bool {
+	if x != nil {
+		return x.Shutdown
+	}
+	return false
+}
+
+func (x *PeerOptions) GetPassword() bool {
+	if x != nil {
+		return x.Password
+	}
+	return false
+}
+
+// PeerStatistics is what was counted since the session was wanted.
+type PeerStatistics struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	In    *PeerTraffic           `protobuf:"bytes,1,opt,name=in,proto3" json:"in,omitempty"`
+	Out   *PeerTraffic           `protobuf:"bytes,2,opt,name=out,proto3" json:"out,omitempty"`
+	// Refused prefixes that the peer tells now, by reason.
+	Refused map[string]int64 `protobuf:"bytes,3,rep,name=refused,proto3" json:"refused,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// UPDATEs with an error, by what came of it (RFC 7606).
+	TreatedAsWithdraw   int64 `protobuf:"varint,4,opt,name=treated_as_withdraw,json=treatedAsWithdraw,proto3" json:"treated_as_withdraw,omitempty"`
+	AttributesDiscarded int64 `protobuf:"varint,5,opt,name=attributes_discarded,json=attributesDiscarded,proto3" json:"attributes_discarded,omitempty"`
+	SessionResets       int64 `protobuf:"varint,6,opt,name=session_resets,json=sessionResets,proto3" json:"session_resets,omitempty"`
+	// Walks counts how often the peer was sent the table.
+	Walks         int64          `protobuf:"varint,7,opt,name=walks,proto3" json:"walks,omitempty"`
+	Members       []*GroupMember `protobuf:"bytes,8,rep,name=members,proto3" json:"members,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerStatistics) Reset() {
+	*x = PeerStatistics{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerStatistics) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerStatistics) ProtoMessage() {}
+
+func (x *PeerStatistics) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerStatistics.ProtoReflect.Descriptor instead.
+func (*PeerStatistics) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *PeerStatistics) GetIn() *PeerTraffic {
+	if x != nil {
+		return x.In
+	}
+	return nil
+}
+
+func (x *PeerStatistics) GetOut() *PeerTraffic {
+	if x != nil {
+		return x.Out
+	}
+	return nil
+}
+
+func (x *PeerStatistics) GetRefused() map[string]int64 {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
+func (x *PeerStatistics) GetTreatedAsWithdraw() int64 {
+	if x != nil {
+		return x.TreatedAsWithdraw
+	}
+	return 0
+}
+
+func (x *PeerStatistics) GetAttributesDiscarded() int64 {
+	if x != nil {
+		return x.AttributesDiscarded
+	}
+	return 0
+}
+
+func (x *PeerStatistics) GetSessionResets() int64 {
+	if x != nil {
+		return x.SessionResets
+	}
+	return 0
+}
+
+func (x *PeerStatistics) GetWalks() int64 {
+	if x != nil {
+		return x.Walks
+	}
+	return 0
+}
+
+func (x *PeerStatistics) GetMembers() []*GroupMember {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+type PeerTraffic struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Opens         int64                  `protobuf:"varint,1,opt,name=opens,proto3" json:"opens,omitempty"`
+	Updates       int64                  `protobuf:"varint,2,opt,name=updates,proto3" json:"updates,omitempty"`
+	Keepalives    int64                  `protobuf:"varint,3,opt,name=keepalives,proto3" json:"keepalives,omitempty"`
+	Notifications int64                  `protobuf:"varint,4,opt,name=notifications,proto3" json:"notifications,omitempty"`
+	Refreshes     int64                  `protobuf:"varint,5,opt,name=refreshes,proto3" json:"refreshes,omitempty"`
+	Octets        int64                  `protobuf:"varint,6,opt,name=octets,proto3" json:"octets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerTraffic) Reset() {
+	*x = PeerTraffic{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerTraffic) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerTraffic) ProtoMessage() {}
+
+func (x *PeerTraffic) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerTraffic.ProtoReflect.Descriptor instead.
+func (*PeerTraffic) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *PeerTraffic) GetOpens() int64 {
+	if x != nil {
+		return x.Opens
+	}
+	return 0
+}
+
+func (x *PeerTraffic) GetUpdates() int64 {
+	if x != nil {
+		return x.Updates
+	}
+	return 0
+}
+
+func (x *PeerTraffic) GetKeepalives() int64 {
+	if x != nil {
+		return x.Keepalives
+	}
+	return 0
+}
+
+func (x *PeerTraffic) GetNotifications() int64 {
+	if x != nil {
+		return x.Notifications
+	}
+	return 0
+}
+
+func (x *PeerTraffic) GetRefreshes() int64 {
+	if x != nil {
+		return x.Refreshes
+	}
+	return 0
+}
+
+func (x *PeerTraffic) GetOctets() int64 {
+	if x != nil {
+		return x.Octets
+	}
+	return 0
+}
+
+type WatchPeersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchPeersRequest) Reset() {
+	*x = WatchPeersRequest{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchPeersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchPeersRequest) ProtoMessage() {}
+
+func (x *WatchPeersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchPeersRequest.ProtoReflect.Descriptor instead.
+func (*WatchPeersRequest) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *WatchPeersRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+type WatchPeersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Event:
+	//
+	//	*WatchPeersResponse_Put
+	//	*WatchPeersResponse_Delete
+	//	*WatchPeersResponse_Synced_
+	Event         isWatchPeersResponse_Event `protobuf_oneof:"event"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchPeersResponse) Reset() {
+	*x = WatchPeersResponse{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchPeersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchPeersResponse) ProtoMessage() {}
+
+func (x *WatchPeersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchPeersResponse.ProtoReflect.Descriptor instead.
+func (*WatchPeersResponse) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *WatchPeersResponse) GetEvent() isWatchPeersResponse_Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *WatchPeersResponse) GetPut() *Peer {
+	if x != nil {
+		if x, ok := x.Event.(*WatchPeersResponse_Put); ok {
+			return x.Put
+		}
+	}
+	return nil
+}
+
+func (x *WatchPeersResponse) GetDelete() string {
+	if x != nil {
+		if x, ok := x.Event.(*WatchPeersResponse_Delete); ok {
+			return x.Delete
+		}
+	}
+	return ""
+}
+
+func (x *WatchPeersResponse) GetSynced() *WatchPeersResponse_Synced {
+	if x != nil {
+		if x, ok := x.Event.(*WatchPeersResponse_Synced_); ok {
+			return x.Synced
+		}
+	}
+	return nil
+}
+
+type isWatchPeersResponse_Event interface {
+	isWatchPeersResponse_Event()
+}
+
+type WatchPeersResponse_Put struct {
+	Put *Peer `protobuf:"bytes,1,opt,name=put,proto3,oneof"`
+}
+
+type WatchPeersResponse_Delete struct {
+	// Delete names a peer that is no longer wanted.
+	Delete string `protobuf:"bytes,2,opt,name=delete,proto3,oneof"`
+}
+
+type WatchPeersResponse_Synced_ struct {
+	Synced *WatchPeersResponse_Synced `protobuf:"bytes,3,opt,name=synced,proto3,oneof"`
+}
+
+func (*WatchPeersResponse_Put) isWatchPeersResponse_Event() {}
+
+func (*WatchPeersResponse_Delete) isWatchPeersResponse_Event() {}
+
+func (*WatchPeersResponse_Synced_) isWatchPeersResponse_Event() {}
+
+type WatchRoutesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Filter        *RouteFilter           `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRoutesRequest) Reset() {
+	*x = WatchRoutesRequest{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRoutesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRoutesRequest) ProtoMessage() {}
+
+func (x *WatchRoutesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRoutesRequest.ProtoReflect.Descriptor instead.
+func (*WatchRoutesRequest) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *WatchRoutesRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *WatchRoutesRequest) GetFilter() *RouteFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+type WatchRoutesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Event:
+	//
+	//	*WatchRoutesResponse_Put
+	//	*WatchRoutesResponse_Delete
+	//	*WatchRoutesResponse_Synced_
+	//	*WatchRoutesResponse_Reset_
+	Event         isWatchRoutesResponse_Event `protobuf_oneof:"event"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRoutesResponse) Reset() {
+	*x = WatchRoutesResponse{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRoutesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRoutesResponse) ProtoMessage() {}
+
+func (x *WatchRoutesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRoutesResponse.ProtoReflect.Descriptor instead.
+func (*WatchRoutesResponse) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *WatchRoutesResponse) GetEvent() isWatchRoutesResponse_Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *WatchRoutesResponse) GetPut() *Route {
+	if x != nil {
+		if x, ok := x.Event.(*WatchRoutesResponse_Put); ok {
+			return x.Put
+		}
+	}
+	return nil
+}
+
+func (x *WatchRoutesResponse) GetDelete() string {
+	if x != nil {
+		if x, ok := x.Event.(*WatchRoutesResponse_Delete); ok {
+			return x.Delete
+		}
+	}
+	return ""
+}
+
+func (x *WatchRoutesResponse) GetSynced() *WatchRoutesResponse_Synced {
+	if x != nil {
+		if x, ok := x.Event.(*WatchRoutesResponse_Synced_); ok {
+			return x.Synced
+		}
+	}
+	return nil
+}
+
+func (x *WatchRoutesResponse) GetReset_() *WatchRoutesResponse_Reset {
+	if x != nil {
+		if x, ok := x.Event.(*WatchRoutesResponse_Reset_); ok {
+			return x.Reset_
+		}
+	}
+	return nil
+}
+
+type isWatchRoutesResponse_Event interface {
+	isWatchRoutesResponse_Event()
+}
+
+type WatchRoutesResponse_Put struct {
+	// Put is a prefix with its paths; what the kernel holds is not in it.
+	Put *Route `protobuf:"bytes,1,opt,name=put,proto3,oneof"`
+}
+
+type WatchRoutesResponse_Delete struct {
+	// Delete names a prefix that is gone, or that the filter no longer chooses.
+	Delete string `protobuf:"bytes,2,opt,name=delete,proto3,oneof"`
+}
+
+type WatchRoutesResponse_Synced_ struct {
+	Synced *WatchRoutesResponse_Synced `protobuf:"bytes,3,opt,name=synced,proto3,oneof"`
+}
+
+type WatchRoutesResponse_Reset_ struct {
+	Reset_ *WatchRoutesResponse_Reset `protobuf:"bytes,4,opt,name=reset,proto3,oneof"`
+}
+
+func (*WatchRoutesResponse_Put) isWatchRoutesResponse_Event() {}
+
+func (*WatchRoutesResponse_Delete) isWatchRoutesResponse_Event() {}
+
+func (*WatchRoutesResponse_Synced_) isWatchRoutesResponse_Event() {}
+
+func (*WatchRoutesResponse_Reset_) isWatchRoutesResponse_Event() {}
+
+// RouteFilter chooses paths; empty fields choose all.
+type RouteFilter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Prefix limits the answer to prefixes inside it.
+	Prefix string `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// Peer: only what the peer of this address or name told.
+	Peer string `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`
+	// Family: IPv4 or IPv6.
+	Family string `protobuf:"bytes,3,opt,name=family,proto3" json:"family,omitempty"`
+	// Best: only best paths, and prefixes that we originate.
+	Best bool `protobuf:"varint,4,opt,name=best,proto3" json:"best,omitempty"`
+	// Refused: only paths that are not used.
+	Refused       bool `protobuf:"varint,5,opt,name=refused,proto3" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RouteFilter) Reset() {
+	*x = RouteFilter{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RouteFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RouteFilter) ProtoMessage() {}
+
+func (x *RouteFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RouteFilter.ProtoReflect.Descriptor instead.
+func (*RouteFilter) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RouteFilter) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *RouteFilter) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *RouteFilter) GetFamily() string {
+	if x != nil {
+		return x.Family
+	}
+	return ""
+}
+
+func (x *RouteFilter) GetBest() bool {
+	if x != nil {
+		return x.Best
+	}
+	return false
+}
+
+func (x *RouteFilter) GetRefused() bool {
+	if x != nil {
+		return x.Refused
+	}
+	return false
+}
+
+type GetReflectorRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReflectorRequest) Reset() {
+	*x = GetReflectorRequest{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReflectorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReflectorRequest) ProtoMessage() {}
+
+func (x *GetReflectorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReflectorRequest.ProtoReflect.Descriptor instead.
+func (*GetReflectorRequest) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GetReflectorRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+type GetReflectorResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Node  string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// Role: agent or reflector.
+	Role     string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	Started  *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=started,proto3" json:"started,omitempty"`
+	AsNumber uint32                 `protobuf:"varint,4,opt,name=as_number,json=asNumber,proto3" json:"as_number,omitempty"`
+	RouterId string                 `protobuf:"bytes,5,opt,name=router_id,json=routerId,proto3" json:"router_id,omitempty"`
+	// Cluster_id under which the node reflects; empty: it does not.
+	ClusterId   string `protobuf:"bytes,6,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	Peers       int32  `protobuf:"varint,7,opt,name=peers,proto3" json:"peers,omitempty"`
+	Established int32  `protobuf:"varint,8,opt,name=established,proto3" json:"established,omitempty"`
+	// Clients of the reflector among the peers.
+	Clients       int32                `protobuf:"varint,9,opt,name=clients,proto3" json:"clients,omitempty"`
+	Table         *RouteTable          `protobuf:"bytes,10,opt,name=table,proto3" json:"table,omitempty"`
+	Groups        []*UpdateGroup       `protobuf:"bytes,11,rep,name=groups,proto3" json:"groups,omitempty"`
+	Stations      []*MonitoringStation `protobuf:"bytes,12,rep,name=stations,proto3" json:"stations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReflectorResponse) Reset() {
+	*x = GetReflectorResponse{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReflectorResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReflectorResponse) ProtoMessage() {}
+
+func (x *GetReflectorResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReflectorResponse.ProtoReflect.Descriptor instead.
+func (*GetReflectorResponse) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetReflectorResponse) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *GetReflectorResponse) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *GetReflectorResponse) GetStarted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Started
+	}
+	return nil
+}
+
+func (x *GetReflectorResponse) GetAsNumber() uint32 {
+	if x != nil {
+		return x.AsNumber
+	}
+	return 0
+}
+
+func (x *GetReflectorResponse) GetRouterId() string {
+	if x != nil {
+		return x.RouterId
+	}
+	return ""
+}
+
+func (x *GetReflectorResponse) GetClusterId() string {
+	if x != nil {
+		return x.ClusterId
+	}
+	return ""
+}
+
+func (x *GetReflectorResponse) GetPeers() int32 {
+	if x != nil {
+		return x.Peers
+	}
+	return 0
+}
+
+func (x *GetReflectorResponse) GetEstablished() int32 {
+	if x != nil {
+		return x.Established
+	}
+	return 0
+}
+
+func (x *GetReflectorResponse) GetClients() int32 {
+	if x != nil {
+		return x.Clients
+	}
+	return 0
+}
+
+func (x *GetReflectorResponse) GetTable() *RouteTable {
+	if x != nil {
+		return x.Table
+	}
+	return nil
+}
+
+func (x *GetReflectorResponse) GetGroups() []*UpdateGroup {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *GetReflectorResponse) GetStations() []*MonitoringStation {
+	if x != nil {
+		return x.Stations
+	}
+	return nil
+}
+
+// RouteTable is the size of the table of BGP.
+type RouteTable struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Routes        int64                  `protobuf:"varint,1,opt,name=routes,proto3" json:"routes,omitempty"`
+	Paths         int64                  `protobuf:"varint,2,opt,name=paths,proto3" json:"paths,omitempty"`
+	Own           int64                  `protobuf:"varint,3,opt,name=own,proto3" json:"own,omitempty"`
+	AttributeSets int64                  `protobuf:"varint,4,opt,name=attribute_sets,json=attributeSets,proto3" json:"attribute_sets,omitempty"`
+	// Octets of memory.
+	Octets        int64 `protobuf:"varint,5,opt,name=octets,proto3" json:"octets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RouteTable) Reset() {
+	*x = RouteTable{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RouteTable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RouteTable) ProtoMessage() {}
+
+func (x *RouteTable) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RouteTable.ProtoReflect.Descriptor instead.
+func (*RouteTable) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RouteTable) GetRoutes() int64 {
+	if x != nil {
+		return x.Routes
+	}
+	return 0
+}
+
+func (x *RouteTable) GetPaths() int64 {
+	if x != nil {
+		return x.Paths
+	}
+	return 0
+}
+
+func (x *RouteTable) GetOwn() int64 {
+	if x != nil {
+		return x.Own
+	}
+	return 0
+}
+
+func (x *RouteTable) GetAttributeSets() int64 {
+	if x != nil {
+		return x.AttributeSets
+	}
+	return 0
+}
+
+func (x *RouteTable) GetOctets() int64 {
+	if x != nil {
+		return x.Octets
+	}
+	return 0
+}
+
+// UpdateGroup is peers of one family that are sent the same bytes.
+type UpdateGroup struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Id     int32                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Family string                 `protobuf:"bytes,2,opt,name=family,proto3" json:"family,omitempty"`
+	// Kind: client, non-client or external.
+	Kind          string         `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	LocalAsNumber uint32         `protobuf:"varint,4,opt,name=local_as_number,json=localAsNumber,proto3" json:"local_as_number,omitempty"`
+	NextHop       string         `protobuf:"bytes,5,opt,name=next_hop,json=nextHop,proto3" json:"next_hop,omitempty"`
+	ClusterId     string         `protobuf:"bytes,6,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	Members       []*GroupMember `protobuf:"bytes,7,rep,name=members,proto3" json:"members,omitempty"`
+	// Routes that a member is sent.
+	Routes int64 `protobuf:"varint,8,opt,name=routes,proto3" json:"routes,omitempty"`
+	Walks  int64 `protobuf:"varint,9,opt,name=walks,proto3" json:"walks,omitempty"`
+	// Log of UPDATEs that all members read: in it now, and ever written to it.
+	LogEntries int64 `protobuf:"varint,10,opt,name=log_entries,json=logEntries,proto3" json:"log_entries,omitempty"`
+	LogOctets  int64 `protobuf:"varint,11,opt,name=log_octets,json=logOctets,proto3" json:"log_octets,omitempty"`
+	Messages   int64 `protobuf:"varint,12,opt,name=messages,proto3" json:"messages,omitempty"`
+	Octets     int64 `protobuf:"varint,13,opt,name=octets,proto3" json:"octets,omitempty"`
+	// State_octets is the memory of what the members hold.
+	StateOctets   int64 `protobuf:"varint,14,opt,name=state_octets,json=stateOctets,proto3" json:"state_octets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateGroup) Reset() {
+	*x = UpdateGroup{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateGroup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateGroup) ProtoMessage() {}
+
+func (x *UpdateGroup) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateGroup.ProtoReflect.Descriptor instead.
+func (*UpdateGroup) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *UpdateGroup) GetId() int32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *UpdateGroup) GetFamily() string {
+	if x != nil {
+		return x.Family
+	}
+	return ""
+}
+
+func (x *UpdateGroup) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *UpdateGroup) GetLocalAsNumber() uint32 {
+	if x != nil {
+		return x.LocalAsNumber
+	}
+	return 0
+}
+
+func (x *UpdateGroup) GetNextHop() string {
+	if x != nil {
+		return x.NextHop
+	}
+	return ""
+}
+
+func (x *UpdateGroup) GetClusterId() string {
+	if x != nil {
+		return x.ClusterId
+	}
+	return ""
+}
+
+func (x *UpdateGroup) GetMembers() []*GroupMember {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *UpdateGroup) GetRoutes() int64 {
+	if x != nil {
+		return x.Routes
+	}
+	return 0
+}
+
+func (x *UpdateGroup) GetWalks() int64 {
+	if x != nil {
+		return x.Walks
+	}
+	return 0
+}
+
+func (x *UpdateGroup) GetLogEntries() int64 {
+	if x != nil {
+		return x.LogEntries
+	}
+	return 0
+}
+
+func (x *UpdateGroup) GetLogOctets() int64 {
+	if x != nil {
+		return x.LogOctets
+	}
+	return 0
+}
+
+func (x *UpdateGroup) GetMessages() int64 {
+	if x != nil {
+		return x.Messages
+	}
+	return 0
+}
+
+func (x *UpdateGroup) GetOctets() int64 {
+	if x != nil {
+		return x.Octets
+	}
+	return 0
+}
+
+func (x *UpdateGroup) GetStateOctets() int64 {
+	if x != nil {
+		return x.StateOctets
+	}
+	return 0
+}
+
+// GroupMember is how far a peer has got with what its group is sent.
+type GroupMember struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Peer    string                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
+	Address string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Group   int32                  `protobuf:"varint,3,opt,name=group,proto3" json:"group,omitempty"`
+	Family  string                 `protobuf:"bytes,4,opt,name=family,proto3" json:"family,omitempty"`
+	// Waiting for our own restart to be complete.
+	Waiting bool `protobuf:"varint,5,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// Walking: it is being sent the table, of which it has walked some routes.
+	Walking       bool  `protobuf:"varint,6,opt,name=walking,proto3" json:"walking,omitempty"`
+	Walked        int64 `protobuf:"varint,7,opt,name=walked,proto3" json:"walked,omitempty"`
+	LagEntries    int64 `protobuf:"varint,8,opt,name=lag_entries,json=lagEntries,proto3" json:"lag_entries,omitempty"`
+	LagOctets     int64 `protobuf:"varint,9,opt,name=lag_octets,json=lagOctets,proto3" json:"lag_octets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupMember) Reset() {
+	*x = GroupMember{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupMember) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupMember) ProtoMessage() {}
+
+func (x *GroupMember) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupMember.ProtoReflect.Descriptor instead.
+func (*GroupMember) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *GroupMember) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *GroupMember) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *GroupMember) GetGroup() int32 {
+	if x != nil {
+		return x.Group
+	}
+	return 0
+}
+
+func (x *GroupMember) GetFamily() string {
+	if x != nil {
+		return x.Family
+	}
+	return ""
+}
+
+func (x *GroupMember) GetWaiting() bool {
+	if x != nil {
+		return x.Waiting
+	}
+	return false
+}
+
+func (x *GroupMember) GetWalking() bool {
+	if x != nil {
+		return x.Walking
+	}
+	return false
+}
+
+func (x *GroupMember) GetWalked() int64 {
+	if x != nil {
+		return x.Walked
+	}
+	return 0
+}
+
+func (x *GroupMember) GetLagEntries() int64 {
+	if x != nil {
+		return x.LagEntries
+	}
+	return 0
+}
+
+func (x *GroupMember) GetLagOctets() int64 {
+	if x != nil {
+		return x.LagOctets
+	}
+	return 0
+}
+
+// MonitoringStation is a station that we send BMP (RFC 7854).
+type MonitoringStation struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Address   string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Connected bool                   `protobuf:"varint,2,opt,name=connected,proto3" json:"connected,omitempty"`
+	Since     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	Messages  int64                  `protobuf:"varint,4,opt,name=messages,proto3" json:"messages,omitempty"`
+	Octets    int64                  `protobuf:"varint,5,opt,name=octets,proto3" json:"octets,omitempty"`
+	// Connections that were made.
+	Connections   int64  `protobuf:"varint,6,opt,name=connections,proto3" json:"connections,omitempty"`
+	LastError     string `protobuf:"bytes,7,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MonitoringStation) Reset() {
+	*x = MonitoringStation{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MonitoringStation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MonitoringStation) ProtoMessage() {}
+
+func (x *MonitoringStation) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MonitoringStation.ProtoReflect.Descriptor instead.
+func (*MonitoringStation) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *MonitoringStation) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *MonitoringStation) GetConnected() bool {
+	if x != nil {
+		return x.Connected
+	}
+	return false
+}
+
+func (x *MonitoringStation) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *MonitoringStation) GetMessages() int64 {
+	if x != nil {
+		return x.Messages
+	}
+	return 0
+}
+
+func (x *MonitoringStation) GetOctets() int64 {
+	if x != nil {
+		return x.Octets
+	}
+	return 0
+}
+
+func (x *MonitoringStation) GetConnections() int64 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
+}
+
+func (x *MonitoringStation) GetLastError() string {
+	if x != nil {
+		return x.LastError
+	}
+	return ""
+}
+
+type DumpRoutesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DumpRoutesRequest) Reset() {
+	*x = DumpRoutesRequest{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DumpRoutesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DumpRoutesRequest) ProtoMessage() {}
+
+func (x *DumpRoutesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DumpRoutesRequest.ProtoReflect.Descriptor instead.
+func (*DumpRoutesRequest) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *DumpRoutesRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+type DumpRoutesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Data is the next part of the file.
+	Data          []byte `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DumpRoutesResponse) Reset() {
+	*x = DumpRoutesResponse{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DumpRoutesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DumpRoutesResponse) ProtoMessage() {}
+
+func (x *DumpRoutesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DumpRoutesResponse.ProtoReflect.Descriptor instead.
+func (*DumpRoutesResponse) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *DumpRoutesResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 type ListRoutesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Node  string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	// Prefix limits the answer to routes inside it; empty lists all.
-	Prefix        string `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Prefix string `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// Filter, when set, leaves out what it does not choose, and what the kernel
+	// holds.
+	Filter        *RouteFilter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[4]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -507,7 +2161,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[4]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -520,7 +2174,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{4}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListRoutesRequest) GetNode() string {
@@ -537,6 +2191,13 @@ func (x *ListRoutesRequest) GetPrefix() string {
 	return ""
 }
 
+func (x *ListRoutesRequest) GetFilter() *RouteFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
 type ListRoutesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Routes        []*Route               `protobuf:"bytes,1,rep,name=routes,proto3" json:"routes,omitempty"`
@@ -546,7 +2207,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[5]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -558,7 +2219,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[5]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -571,7 +2232,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{5}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*Route {
@@ -598,15 +2259,18 @@ type Route struct {
 	Paths []*BGPPath `protobuf:"bytes,7,rep,name=paths,proto3" json:"paths,omitempty"`
 	// Endpoint NAMESPACE/ORCHESTRATOR/WORKLOAD/ENDPOINT, for a local workload.
 	Endpoint string `protobuf:"bytes,8,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
-	// Reason in words: why the route is there.
-	Reason        string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Reason in words: why the route is there; of a filtered answer, why a prefix
+	// of ours is not advertised.
+	Reason string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Originated by this node, whether advertised or not.
+	Originated    bool `protobuf:"varint,10,opt,name=originated,proto3" json:"originated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[6]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -618,7 +2282,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[6]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -631,7 +2295,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{6}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Route) GetPrefix() string {
@@ -697,6 +2361,13 @@ func (x *Route) GetReason() string {
 	return ""
 }
 
+func (x *Route) GetOriginated() bool {
+	if x != nil {
+		return x.Originated
+	}
+	return false
+}
+
 type RouteNextHop struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Gateway       string                 `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"`
@@ -708,7 +2379,7 @@ type RouteNextHop struct {
 
 func (x *RouteNextHop) Reset() {
 	*x = RouteNextHop{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[7]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -720,7 +2391,7 @@ func (x *RouteNextHop) String() string {
 func (*RouteNextHop) ProtoMessage() {}
 
 func (x *RouteNextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[7]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -733,7 +2404,7 @@ func (x *RouteNextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteNextHop.ProtoReflect.Descriptor instead.
 func (*RouteNextHop) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{7}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RouteNextHop) GetGateway() string {
@@ -758,24 +2429,34 @@ func (x *RouteNextHop) GetOnlink() bool {
 }
 
 type BGPPath struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Peer          string                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
-	NextHop       string                 `protobuf:"bytes,2,opt,name=next_hop,json=nextHop,proto3" json:"next_hop,omitempty"`
-	AsPath        []uint32               `protobuf:"varint,3,rep,packed,name=as_path,json=asPath,proto3" json:"as_path,omitempty"`
-	LocalPref     uint32                 `protobuf:"varint,4,opt,name=local_pref,json=localPref,proto3" json:"local_pref,omitempty"`
-	Med           uint32                 `protobuf:"varint,5,opt,name=med,proto3" json:"med,omitempty"`
-	Communities   []string               `protobuf:"bytes,6,rep,name=communities,proto3" json:"communities,omitempty"`
-	OriginatorId  string                 `protobuf:"bytes,7,opt,name=originator_id,json=originatorId,proto3" json:"originator_id,omitempty"`
-	ClusterList   []string               `protobuf:"bytes,8,rep,name=cluster_list,json=clusterList,proto3" json:"cluster_list,omitempty"`
-	Best          bool                   `protobuf:"varint,9,opt,name=best,proto3" json:"best,omitempty"`
-	Stale         bool                   `protobuf:"varint,10,opt,name=stale,proto3" json:"stale,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Peer         string                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
+	NextHop      string                 `protobuf:"bytes,2,opt,name=next_hop,json=nextHop,proto3" json:"next_hop,omitempty"`
+	AsPath       []uint32               `protobuf:"varint,3,rep,packed,name=as_path,json=asPath,proto3" json:"as_path,omitempty"`
+	LocalPref    uint32                 `protobuf:"varint,4,opt,name=local_pref,json=localPref,proto3" json:"local_pref,omitempty"`
+	Med          uint32                 `protobuf:"varint,5,opt,name=med,proto3" json:"med,omitempty"`
+	Communities  []string               `protobuf:"bytes,6,rep,name=communities,proto3" json:"communities,omitempty"`
+	OriginatorId string                 `protobuf:"bytes,7,opt,name=originator_id,json=originatorId,proto3" json:"originator_id,omitempty"`
+	ClusterList  []string               `protobuf:"bytes,8,rep,name=cluster_list,json=clusterList,proto3" json:"cluster_list,omitempty"`
+	Best         bool                   `protobuf:"varint,9,opt,name=best,proto3" json:"best,omitempty"`
+	Stale        bool                   `protobuf:"varint,10,opt,name=stale,proto3" json:"stale,omitempty"`
+	// Refused says why the path is not used; empty: it may be.
+	Refused string `protobuf:"bytes,11,opt,name=refused,proto3" json:"refused,omitempty"`
+	// Peer_name is the name of the session.
+	PeerName string `protobuf:"bytes,12,opt,name=peer_name,json=peerName,proto3" json:"peer_name,omitempty"`
+	// Path_id tells several paths of one peer apart (RFC 7911).
+	PathId uint32 `protobuf:"varint,13,opt,name=path_id,json=pathId,proto3" json:"path_id,omitempty"`
+	// Long_lived: stale for longer than a restart (RFC 9494).
+	LongLived bool `protobuf:"varint,14,opt,name=long_lived,json=longLived,proto3" json:"long_lived,omitempty"`
+	// Origin: IGP, EGP or incomplete.
+	Origin        string `protobuf:"bytes,15,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BGPPath) Reset() {
 	*x = BGPPath{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[8]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -787,7 +2468,7 @@ func (x *BGPPath) String() string {
 func (*BGPPath) ProtoMessage() {}
 
 func (x *BGPPath) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[8]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -800,7 +2481,7 @@ func (x *BGPPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPath.ProtoReflect.Descriptor instead.
 func (*BGPPath) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{8}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *BGPPath) GetPeer() string {
@@ -873,6 +2554,41 @@ func (x *BGPPath) GetStale() bool {
 	return false
 }
 
+func (x *BGPPath) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
+func (x *BGPPath) GetPeerName() string {
+	if x != nil {
+		return x.PeerName
+	}
+	return ""
+}
+
+func (x *BGPPath) GetPathId() uint32 {
+	if x != nil {
+		return x.PathId
+	}
+	return 0
+}
+
+func (x *BGPPath) GetLongLived() bool {
+	if x != nil {
+		return x.LongLived
+	}
+	return false
+}
+
+func (x *BGPPath) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
 type AdoptClusterRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
@@ -882,7 +2598,7 @@ type AdoptClusterRequest struct {
 
 func (x *AdoptClusterRequest) Reset() {
 	*x = AdoptClusterRequest{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[9]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -894,7 +2610,7 @@ func (x *AdoptClusterRequest) String() string {
 func (*AdoptClusterRequest) ProtoMessage() {}
 
 func (x *AdoptClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[9]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -907,7 +2623,7 @@ func (x *AdoptClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptClusterRequest.ProtoReflect.Descriptor instead.
 func (*AdoptClusterRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{9}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AdoptClusterRequest) GetNode() string {
@@ -928,7 +2644,7 @@ type AdoptClusterResponse struct {
 
 func (x *AdoptClusterResponse) Reset() {
 	*x = AdoptClusterResponse{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[10]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +2656,7 @@ func (x *AdoptClusterResponse) String() string {
 func (*AdoptClusterResponse) ProtoMessage() {}
 
 func (x *AdoptClusterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[10]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +2669,7 @@ func (x *AdoptClusterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptClusterResponse.ProtoReflect.Descriptor instead.
 func (*AdoptClusterResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{10}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AdoptClusterResponse) GetClusterGuid() string {
@@ -983,7 +2699,7 @@ type SetLogLevelRequest struct {
 
 func (x *SetLogLevelRequest) Reset() {
 	*x = SetLogLevelRequest{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[11]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -995,7 +2711,7 @@ func (x *SetLogLevelRequest) String() string {
 func (*SetLogLevelRequest) ProtoMessage() {}
 
 func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[11]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1008,7 +2724,7 @@ func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelRequest.ProtoReflect.Descriptor instead.
 func (*SetLogLevelRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{11}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SetLogLevelRequest) GetNode() string {
@@ -1040,7 +2756,7 @@ type SetLogLevelResponse struct {
 
 func (x *SetLogLevelResponse) Reset() {
 	*x = SetLogLevelResponse{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[12]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1052,7 +2768,7 @@ func (x *SetLogLevelResponse) String() string {
 func (*SetLogLevelResponse) ProtoMessage() {}
 
 func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[12]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1065,7 +2781,7 @@ func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelResponse.ProtoReflect.Descriptor instead.
 func (*SetLogLevelResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{12}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{30}
 }
 
 type DrainRequest struct {
@@ -1081,7 +2797,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[13]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1093,7 +2809,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[13]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1106,7 +2822,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{13}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DrainRequest) GetNode() string {
@@ -1138,7 +2854,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[14]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1150,7 +2866,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[14]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1163,7 +2879,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{14}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{32}
 }
 
 type UndrainRequest struct {
@@ -1175,7 +2891,7 @@ type UndrainRequest struct {
 
 func (x *UndrainRequest) Reset() {
 	*x = UndrainRequest{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[15]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1187,7 +2903,7 @@ func (x *UndrainRequest) String() string {
 func (*UndrainRequest) ProtoMessage() {}
 
 func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[15]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1200,7 +2916,7 @@ func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainRequest.ProtoReflect.Descriptor instead.
 func (*UndrainRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{15}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *UndrainRequest) GetNode() string {
@@ -1220,7 +2936,7 @@ type UndrainResponse struct {
 
 func (x *UndrainResponse) Reset() {
 	*x = UndrainResponse{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[16]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1232,7 +2948,7 @@ func (x *UndrainResponse) String() string {
 func (*UndrainResponse) ProtoMessage() {}
 
 func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[16]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1245,7 +2961,7 @@ func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainResponse.ProtoReflect.Descriptor instead.
 func (*UndrainResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{16}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *UndrainResponse) GetDrained() bool {
@@ -1253,6 +2969,118 @@ func (x *UndrainResponse) GetDrained() bool {
 		return x.Drained
 	}
 	return false
+}
+
+// Synced: all peers were told once.
+type WatchPeersResponse_Synced struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchPeersResponse_Synced) Reset() {
+	*x = WatchPeersResponse_Synced{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchPeersResponse_Synced) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchPeersResponse_Synced) ProtoMessage() {}
+
+func (x *WatchPeersResponse_Synced) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchPeersResponse_Synced.ProtoReflect.Descriptor instead.
+func (*WatchPeersResponse_Synced) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{10, 0}
+}
+
+// Synced: everything was told once.
+type WatchRoutesResponse_Synced struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRoutesResponse_Synced) Reset() {
+	*x = WatchRoutesResponse_Synced{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRoutesResponse_Synced) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRoutesResponse_Synced) ProtoMessage() {}
+
+func (x *WatchRoutesResponse_Synced) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRoutesResponse_Synced.ProtoReflect.Descriptor instead.
+func (*WatchRoutesResponse_Synced) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{12, 0}
+}
+
+// Reset: everything follows anew, up to the next Synced; what does not come
+// again is gone.
+type WatchRoutesResponse_Reset struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRoutesResponse_Reset) Reset() {
+	*x = WatchRoutesResponse_Reset{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRoutesResponse_Reset) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRoutesResponse_Reset) ProtoMessage() {}
+
+func (x *WatchRoutesResponse_Reset) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRoutesResponse_Reset.ProtoReflect.Descriptor instead.
+func (*WatchRoutesResponse_Reset) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{12, 1}
 }
 
 var File_vrouter_v1_node_service_proto protoreflect.FileDescriptor
@@ -1285,7 +3113,7 @@ const file_vrouter_v1_node_service_proto_rawDesc = "" +
 	"\tCondition\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02ok\x18\x02 \x01(\bR\x02ok\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xaf\x05\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x89\b\n" +
 	"\x04Peer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
@@ -1308,12 +3136,174 @@ const file_vrouter_v1_node_service_proto_rawDesc = "" +
 	"\n" +
 	"end_of_rib\x18\x11 \x01(\bR\bendOfRib\x12)\n" +
 	"\x10reflector_client\x18\x12 \x01(\bR\x0freflectorClient\x12\x12\n" +
-	"\x04node\x18\x13 \x01(\tR\x04node\"?\n" +
+	"\x04node\x18\x13 \x01(\tR\x04node\x122\n" +
+	"\bfamilies\x18\x14 \x03(\v2\x16.vrouter.v1.PeerFamilyR\bfamilies\x121\n" +
+	"\arestart\x18\x15 \x01(\v2\x17.vrouter.v1.PeerRestartR\arestart\x12;\n" +
+	"\vlast_update\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"lastUpdate\x12 \n" +
+	"\vestablished\x18\x17 \x01(\x03R\vestablished\x12#\n" +
+	"\rlocal_address\x18\x18 \x01(\tR\flocalAddress\x121\n" +
+	"\aoptions\x18\x19 \x01(\v2\x17.vrouter.v1.PeerOptionsR\aoptions\x12:\n" +
+	"\n" +
+	"statistics\x18\x1a \x01(\v2\x1a.vrouter.v1.PeerStatisticsR\n" +
+	"statistics\"\xc0\x01\n" +
+	"\n" +
+	"PeerFamily\x12\x16\n" +
+	"\x06family\x18\x01 \x01(\tR\x06family\x12\x0e\n" +
+	"\x02up\x18\x02 \x01(\bR\x02up\x12\x1c\n" +
+	"\n" +
+	"end_of_rib\x18\x03 \x01(\bR\bendOfRib\x12\x1a\n" +
+	"\breceived\x18\x04 \x01(\x03R\breceived\x12\x1a\n" +
+	"\baccepted\x18\x05 \x01(\x03R\baccepted\x12\x1e\n" +
+	"\n" +
+	"advertised\x18\x06 \x01(\x03R\n" +
+	"advertised\x12\x14\n" +
+	"\x05stale\x18\a \x01(\x03R\x05stale\"\xc1\x01\n" +
+	"\vPeerRestart\x12\x1e\n" +
+	"\n" +
+	"negotiated\x18\x01 \x01(\bR\n" +
+	"negotiated\x12\x1e\n" +
+	"\n" +
+	"restarting\x18\x02 \x01(\bR\n" +
+	"restarting\x12\x1e\n" +
+	"\n" +
+	"forwarding\x18\x03 \x03(\tR\n" +
+	"forwarding\x12<\n" +
+	"\frestart_time\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\vrestartTime\x12\x14\n" +
+	"\x05stale\x18\x05 \x01(\x03R\x05stale\"\x80\x03\n" +
+	"\vPeerOptions\x12\x18\n" +
+	"\afilters\x18\x01 \x03(\tR\afilters\x12\"\n" +
+	"\radd_path_send\x18\x02 \x01(\x05R\vaddPathSend\x12(\n" +
+	"\x10add_path_receive\x18\x03 \x01(\bR\x0eaddPathReceive\x12A\n" +
+	"\x0flong_lived_time\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\rlongLivedTime\x12\x18\n" +
+	"\apassive\x18\x05 \x01(\bR\apassive\x12\x1a\n" +
+	"\bmultihop\x18\x06 \x01(\rR\bmultihop\x12!\n" +
+	"\fttl_security\x18\a \x01(\rR\vttlSecurity\x12\x12\n" +
+	"\x04role\x18\b \x01(\tR\x04role\x12!\n" +
+	"\fmax_prefixes\x18\t \x01(\x03R\vmaxPrefixes\x12\x1a\n" +
+	"\bshutdown\x18\n" +
+	" \x01(\bR\bshutdown\x12\x1a\n" +
+	"\bpassword\x18\v \x01(\bR\bpassword\"\xb6\x03\n" +
+	"\x0ePeerStatistics\x12'\n" +
+	"\x02in\x18\x01 \x01(\v2\x17.vrouter.v1.PeerTrafficR\x02in\x12)\n" +
+	"\x03out\x18\x02 \x01(\v2\x17.vrouter.v1.PeerTrafficR\x03out\x12A\n" +
+	"\arefused\x18\x03 \x03(\v2'.vrouter.v1.PeerStatistics.RefusedEntryR\arefused\x12.\n" +
+	"\x13treated_as_withdraw\x18\x04 \x01(\x03R\x11treatedAsWithdraw\x121\n" +
+	"\x14attributes_discarded\x18\x05 \x01(\x03R\x13attributesDiscarded\x12%\n" +
+	"\x0esession_resets\x18\x06 \x01(\x03R\rsessionResets\x12\x14\n" +
+	"\x05walks\x18\a \x01(\x03R\x05walks\x121\n" +
+	"\amembers\x18\b \x03(\v2\x17.vrouter.v1.GroupMemberR\amembers\x1a:\n" +
+	"\fRefusedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xb9\x01\n" +
+	"\vPeerTraffic\x12\x14\n" +
+	"\x05opens\x18\x01 \x01(\x03R\x05opens\x12\x18\n" +
+	"\aupdates\x18\x02 \x01(\x03R\aupdates\x12\x1e\n" +
+	"\n" +
+	"keepalives\x18\x03 \x01(\x03R\n" +
+	"keepalives\x12$\n" +
+	"\rnotifications\x18\x04 \x01(\x03R\rnotifications\x12\x1c\n" +
+	"\trefreshes\x18\x05 \x01(\x03R\trefreshes\x12\x16\n" +
+	"\x06octets\x18\x06 \x01(\x03R\x06octets\"'\n" +
+	"\x11WatchPeersRequest\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\"\xa8\x01\n" +
+	"\x12WatchPeersResponse\x12$\n" +
+	"\x03put\x18\x01 \x01(\v2\x10.vrouter.v1.PeerH\x00R\x03put\x12\x18\n" +
+	"\x06delete\x18\x02 \x01(\tH\x00R\x06delete\x12?\n" +
+	"\x06synced\x18\x03 \x01(\v2%.vrouter.v1.WatchPeersResponse.SyncedH\x00R\x06synced\x1a\b\n" +
+	"\x06SyncedB\a\n" +
+	"\x05event\"Y\n" +
+	"\x12WatchRoutesRequest\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12/\n" +
+	"\x06filter\x18\x02 \x01(\v2\x17.vrouter.v1.RouteFilterR\x06filter\"\xf3\x01\n" +
+	"\x13WatchRoutesResponse\x12%\n" +
+	"\x03put\x18\x01 \x01(\v2\x11.vrouter.v1.RouteH\x00R\x03put\x12\x18\n" +
+	"\x06delete\x18\x02 \x01(\tH\x00R\x06delete\x12@\n" +
+	"\x06synced\x18\x03 \x01(\v2&.vrouter.v1.WatchRoutesResponse.SyncedH\x00R\x06synced\x12=\n" +
+	"\x05reset\x18\x04 \x01(\v2%.vrouter.v1.WatchRoutesResponse.ResetH\x00R\x05reset\x1a\b\n" +
+	"\x06Synced\x1a\a\n" +
+	"\x05ResetB\a\n" +
+	"\x05event\"\x7f\n" +
+	"\vRouteFilter\x12\x16\n" +
+	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x12\n" +
+	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x16\n" +
+	"\x06family\x18\x03 \x01(\tR\x06family\x12\x12\n" +
+	"\x04best\x18\x04 \x01(\bR\x04best\x12\x18\n" +
+	"\arefused\x18\x05 \x01(\bR\arefused\")\n" +
+	"\x13GetReflectorRequest\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\"\xb9\x03\n" +
+	"\x14GetReflectorResponse\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x124\n" +
+	"\astarted\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12\x1b\n" +
+	"\tas_number\x18\x04 \x01(\rR\basNumber\x12\x1b\n" +
+	"\trouter_id\x18\x05 \x01(\tR\brouterId\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x06 \x01(\tR\tclusterId\x12\x14\n" +
+	"\x05peers\x18\a \x01(\x05R\x05peers\x12 \n" +
+	"\vestablished\x18\b \x01(\x05R\vestablished\x12\x18\n" +
+	"\aclients\x18\t \x01(\x05R\aclients\x12,\n" +
+	"\x05table\x18\n" +
+	" \x01(\v2\x16.vrouter.v1.RouteTableR\x05table\x12/\n" +
+	"\x06groups\x18\v \x03(\v2\x17.vrouter.v1.UpdateGroupR\x06groups\x129\n" +
+	"\bstations\x18\f \x03(\v2\x1d.vrouter.v1.MonitoringStationR\bstations\"\x8b\x01\n" +
+	"\n" +
+	"RouteTable\x12\x16\n" +
+	"\x06routes\x18\x01 \x01(\x03R\x06routes\x12\x14\n" +
+	"\x05paths\x18\x02 \x01(\x03R\x05paths\x12\x10\n" +
+	"\x03own\x18\x03 \x01(\x03R\x03own\x12%\n" +
+	"\x0eattribute_sets\x18\x04 \x01(\x03R\rattributeSets\x12\x16\n" +
+	"\x06octets\x18\x05 \x01(\x03R\x06octets\"\xa3\x03\n" +
+	"\vUpdateGroup\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x05R\x02id\x12\x16\n" +
+	"\x06family\x18\x02 \x01(\tR\x06family\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12&\n" +
+	"\x0flocal_as_number\x18\x04 \x01(\rR\rlocalAsNumber\x12\x19\n" +
+	"\bnext_hop\x18\x05 \x01(\tR\anextHop\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x06 \x01(\tR\tclusterId\x121\n" +
+	"\amembers\x18\a \x03(\v2\x17.vrouter.v1.GroupMemberR\amembers\x12\x16\n" +
+	"\x06routes\x18\b \x01(\x03R\x06routes\x12\x14\n" +
+	"\x05walks\x18\t \x01(\x03R\x05walks\x12\x1f\n" +
+	"\vlog_entries\x18\n" +
+	" \x01(\x03R\n" +
+	"logEntries\x12\x1d\n" +
+	"\n" +
+	"log_octets\x18\v \x01(\x03R\tlogOctets\x12\x1a\n" +
+	"\bmessages\x18\f \x01(\x03R\bmessages\x12\x16\n" +
+	"\x06octets\x18\r \x01(\x03R\x06octets\x12!\n" +
+	"\fstate_octets\x18\x0e \x01(\x03R\vstateOctets\"\xf5\x01\n" +
+	"\vGroupMember\x12\x12\n" +
+	"\x04peer\x18\x01 \x01(\tR\x04peer\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +
+	"\x05group\x18\x03 \x01(\x05R\x05group\x12\x16\n" +
+	"\x06family\x18\x04 \x01(\tR\x06family\x12\x18\n" +
+	"\awaiting\x18\x05 \x01(\bR\awaiting\x12\x18\n" +
+	"\awalking\x18\x06 \x01(\bR\awalking\x12\x16\n" +
+	"\x06walked\x18\a \x01(\x03R\x06walked\x12\x1f\n" +
+	"\vlag_entries\x18\b \x01(\x03R\n" +
+	"lagEntries\x12\x1d\n" +
+	"\n" +
+	"lag_octets\x18\t \x01(\x03R\tlagOctets\"\xf2\x01\n" +
+	"\x11MonitoringStation\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x1c\n" +
+	"\tconnected\x18\x02 \x01(\bR\tconnected\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1a\n" +
+	"\bmessages\x18\x04 \x01(\x03R\bmessages\x12\x16\n" +
+	"\x06octets\x18\x05 \x01(\x03R\x06octets\x12 \n" +
+	"\vconnections\x18\x06 \x01(\x03R\vconnections\x12\x1d\n" +
+	"\n" +
+	"last_error\x18\a \x01(\tR\tlastError\"'\n" +
+	"\x11DumpRoutesRequest\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\"(\n" +
+	"\x12DumpRoutesResponse\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"p\n" +
 	"\x11ListRoutesRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
-	"\x06prefix\x18\x02 \x01(\tR\x06prefix\"?\n" +
+	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12/\n" +
+	"\x06filter\x18\x03 \x01(\v2\x17.vrouter.v1.RouteFilterR\x06filter\"?\n" +
 	"\x12ListRoutesResponse\x12)\n" +
-	"\x06routes\x18\x01 \x03(\v2\x11.vrouter.v1.RouteR\x06routes\"\xa7\x02\n" +
+	"\x06routes\x18\x01 \x03(\v2\x11.vrouter.v1.RouteR\x06routes\"\xc7\x02\n" +
 	"\x05Route\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x125\n" +
@@ -1327,11 +3317,15 @@ const file_vrouter_v1_node_service_proto_rawDesc = "" +
 	"\aproblem\x18\x06 \x01(\tR\aproblem\x12)\n" +
 	"\x05paths\x18\a \x03(\v2\x13.vrouter.v1.BGPPathR\x05paths\x12\x1a\n" +
 	"\bendpoint\x18\b \x01(\tR\bendpoint\x12\x16\n" +
-	"\x06reason\x18\t \x01(\tR\x06reason\"^\n" +
+	"\x06reason\x18\t \x01(\tR\x06reason\x12\x1e\n" +
+	"\n" +
+	"originated\x18\n" +
+	" \x01(\bR\n" +
+	"originated\"^\n" +
 	"\fRouteNextHop\x12\x18\n" +
 	"\agateway\x18\x01 \x01(\tR\agateway\x12\x1c\n" +
 	"\tinterface\x18\x02 \x01(\tR\tinterface\x12\x16\n" +
-	"\x06onlink\x18\x03 \x01(\bR\x06onlink\"\x96\x02\n" +
+	"\x06onlink\x18\x03 \x01(\bR\x06onlink\"\x9d\x03\n" +
 	"\aBGPPath\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\tR\x04peer\x12\x19\n" +
 	"\bnext_hop\x18\x02 \x01(\tR\anextHop\x12\x17\n" +
@@ -1344,7 +3338,13 @@ const file_vrouter_v1_node_service_proto_rawDesc = "" +
 	"\fcluster_list\x18\b \x03(\tR\vclusterList\x12\x12\n" +
 	"\x04best\x18\t \x01(\bR\x04best\x12\x14\n" +
 	"\x05stale\x18\n" +
-	" \x01(\bR\x05stale\")\n" +
+	" \x01(\bR\x05stale\x12\x18\n" +
+	"\arefused\x18\v \x01(\tR\arefused\x12\x1b\n" +
+	"\tpeer_name\x18\f \x01(\tR\bpeerName\x12\x17\n" +
+	"\apath_id\x18\r \x01(\rR\x06pathId\x12\x1d\n" +
+	"\n" +
+	"long_lived\x18\x0e \x01(\bR\tlongLived\x12\x16\n" +
+	"\x06origin\x18\x0f \x01(\tR\x06origin\")\n" +
 	"\x13AdoptClusterRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\"S\n" +
 	"\x14AdoptClusterResponse\x12!\n" +
@@ -1363,11 +3363,17 @@ const file_vrouter_v1_node_service_proto_rawDesc = "" +
 	"\x0eUndrainRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\"+\n" +
 	"\x0fUndrainResponse\x12\x18\n" +
-	"\adrained\x18\x01 \x01(\bR\adrained2\xcb\x03\n" +
+	"\adrained\x18\x01 \x01(\bR\adrained2\x8e\x06\n" +
 	"\vNodeService\x12H\n" +
 	"\tGetStatus\x12\x1c.vrouter.v1.GetStatusRequest\x1a\x1d.vrouter.v1.GetStatusResponse\x12M\n" +
 	"\n" +
-	"ListRoutes\x12\x1d.vrouter.v1.ListRoutesRequest\x1a\x1e.vrouter.v1.ListRoutesResponse0\x01\x12Q\n" +
+	"ListRoutes\x12\x1d.vrouter.v1.ListRoutesRequest\x1a\x1e.vrouter.v1.ListRoutesResponse0\x01\x12M\n" +
+	"\n" +
+	"WatchPeers\x12\x1d.vrouter.v1.WatchPeersRequest\x1a\x1e.vrouter.v1.WatchPeersResponse0\x01\x12P\n" +
+	"\vWatchRoutes\x12\x1e.vrouter.v1.WatchRoutesRequest\x1a\x1f.vrouter.v1.WatchRoutesResponse0\x01\x12Q\n" +
+	"\fGetReflector\x12\x1f.vrouter.v1.GetReflectorRequest\x1a .vrouter.v1.GetReflectorResponse\x12M\n" +
+	"\n" +
+	"DumpRoutes\x12\x1d.vrouter.v1.DumpRoutesRequest\x1a\x1e.vrouter.v1.DumpRoutesResponse0\x01\x12Q\n" +
 	"\fAdoptCluster\x12\x1f.vrouter.v1.AdoptClusterRequest\x1a .vrouter.v1.AdoptClusterResponse\x12N\n" +
 	"\vSetLogLevel\x12\x1e.vrouter.v1.SetLogLevelRequest\x1a\x1f.vrouter.v1.SetLogLevelResponse\x12<\n" +
 	"\x05Drain\x12\x18.vrouter.v1.DrainRequest\x1a\x19.vrouter.v1.DrainResponse\x12B\n" +
@@ -1385,55 +3391,109 @@ func file_vrouter_v1_node_service_proto_rawDescGZIP() []byte {
 	return file_vrouter_v1_node_service_proto_rawDescData
 }
 
-var file_vrouter_v1_node_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_vrouter_v1_node_service_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_vrouter_v1_node_service_proto_goTypes = []any{
-	(*GetStatusRequest)(nil),      // 0: vrouter.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 1: vrouter.v1.GetStatusResponse
-	(*Condition)(nil),             // 2: vrouter.v1.Condition
-	(*Peer)(nil),                  // 3: vrouter.v1.Peer
-	(*ListRoutesRequest)(nil),     // 4: vrouter.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),    // 5: vrouter.v1.ListRoutesResponse
-	(*Route)(nil),                 // 6: vrouter.v1.Route
-	(*RouteNextHop)(nil),          // 7: vrouter.v1.RouteNextHop
-	(*BGPPath)(nil),               // 8: vrouter.v1.BGPPath
-	(*AdoptClusterRequest)(nil),   // 9: vrouter.v1.AdoptClusterRequest
-	(*AdoptClusterResponse)(nil),  // 10: vrouter.v1.AdoptClusterResponse
-	(*SetLogLevelRequest)(nil),    // 11: vrouter.v1.SetLogLevelRequest
-	(*SetLogLevelResponse)(nil),   // 12: vrouter.v1.SetLogLevelResponse
-	(*DrainRequest)(nil),          // 13: vrouter.v1.DrainRequest
-	(*DrainResponse)(nil),         // 14: vrouter.v1.DrainResponse
-	(*UndrainRequest)(nil),        // 15: vrouter.v1.UndrainRequest
-	(*UndrainResponse)(nil),       // 16: vrouter.v1.UndrainResponse
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
+	(*GetStatusRequest)(nil),           // 0: vrouter.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),          // 1: vrouter.v1.GetStatusResponse
+	(*Condition)(nil),                  // 2: vrouter.v1.Condition
+	(*Peer)(nil),                       // 3: vrouter.v1.Peer
+	(*PeerFamily)(nil),                 // 4: vrouter.v1.PeerFamily
+	(*PeerRestart)(nil),                // 5: vrouter.v1.PeerRestart
+	(*PeerOptions)(nil),                // 6: vrouter.v1.PeerOptions
+	(*PeerStatistics)(nil),             // 7: vrouter.v1.PeerStatistics
+	(*PeerTraffic)(nil),                // 8: vrouter.v1.PeerTraffic
+	(*WatchPeersRequest)(nil),          // 9: vrouter.v1.WatchPeersRequest
+	(*WatchPeersResponse)(nil),         // 10: vrouter.v1.WatchPeersResponse
+	(*WatchRoutesRequest)(nil),         // 11: vrouter.v1.WatchRoutesRequest
+	(*WatchRoutesResponse)(nil),        // 12: vrouter.v1.WatchRoutesResponse
+	(*RouteFilter)(nil),                // 13: vrouter.v1.RouteFilter
+	(*GetReflectorRequest)(nil),        // 14: vrouter.v1.GetReflectorRequest
+	(*GetReflectorResponse)(nil),       // 15: vrouter.v1.GetReflectorResponse
+	(*RouteTable)(nil),                 // 16: vrouter.v1.RouteTable
+	(*UpdateGroup)(nil),                // 17: vrouter.v1.UpdateGroup
+	(*GroupMember)(nil),                // 18: vrouter.v1.GroupMember
+	(*MonitoringStation)(nil),          // 19: vrouter.v1.MonitoringStation
+	(*DumpRoutesRequest)(nil),          // 20: vrouter.v1.DumpRoutesRequest
+	(*DumpRoutesResponse)(nil),         // 21: vrouter.v1.DumpRoutesResponse
+	(*ListRoutesRequest)(nil),          // 22: vrouter.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),         // 23: vrouter.v1.ListRoutesResponse
+	(*Route)(nil),                      // 24: vrouter.v1.Route
+	(*RouteNextHop)(nil),               // 25: vrouter.v1.RouteNextHop
+	(*BGPPath)(nil),                    // 26: vrouter.v1.BGPPath
+	(*AdoptClusterRequest)(nil),        // 27: vrouter.v1.AdoptClusterRequest
+	(*AdoptClusterResponse)(nil),       // 28: vrouter.v1.AdoptClusterResponse
+	(*SetLogLevelRequest)(nil),         // 29: vrouter.v1.SetLogLevelRequest
+	(*SetLogLevelResponse)(nil),        // 30: vrouter.v1.SetLogLevelResponse
+	(*DrainRequest)(nil),               // 31: vrouter.v1.DrainRequest
+	(*DrainResponse)(nil),              // 32: vrouter.v1.DrainResponse
+	(*UndrainRequest)(nil),             // 33: vrouter.v1.UndrainRequest
+	(*UndrainResponse)(nil),            // 34: vrouter.v1.UndrainResponse
+	nil,                                // 35: vrouter.v1.PeerStatistics.RefusedEntry
+	(*WatchPeersResponse_Synced)(nil),  // 36: vrouter.v1.WatchPeersResponse.Synced
+	(*WatchRoutesResponse_Synced)(nil), // 37: vrouter.v1.WatchRoutesResponse.Synced
+	(*WatchRoutesResponse_Reset)(nil),  // 38: vrouter.v1.WatchRoutesResponse.Reset
+	(*timestamppb.Timestamp)(nil),      // 39: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 40: google.protobuf.Duration
 }
 var file_vrouter_v1_node_service_proto_depIdxs = []int32{
-	17, // 0: vrouter.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	39, // 0: vrouter.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
 	2,  // 1: vrouter.v1.GetStatusResponse.conditions:type_name -> vrouter.v1.Condition
 	3,  // 2: vrouter.v1.GetStatusResponse.peers:type_name -> vrouter.v1.Peer
-	17, // 3: vrouter.v1.Peer.since:type_name -> google.protobuf.Timestamp
-	18, // 4: vrouter.v1.Peer.hold_time:type_name -> google.protobuf.Duration
-	18, // 5: vrouter.v1.Peer.keepalive_time:type_name -> google.protobuf.Duration
-	6,  // 6: vrouter.v1.ListRoutesResponse.routes:type_name -> vrouter.v1.Route
-	7,  // 7: vrouter.v1.Route.next_hops:type_name -> vrouter.v1.RouteNextHop
-	8,  // 8: vrouter.v1.Route.paths:type_name -> vrouter.v1.BGPPath
-	0,  // 9: vrouter.v1.NodeService.GetStatus:input_type -> vrouter.v1.GetStatusRequest
-	4,  // 10: vrouter.v1.NodeService.ListRoutes:input_type -> vrouter.v1.ListRoutesRequest
-	9,  // 11: vrouter.v1.NodeService.AdoptCluster:input_type -> vrouter.v1.AdoptClusterRequest
-	11, // 12: vrouter.v1.NodeService.SetLogLevel:input_type -> vrouter.v1.SetLogLevelRequest
-	13, // 13: vrouter.v1.NodeService.Drain:input_type -> vrouter.v1.DrainRequest
-	15, // 14: vrouter.v1.NodeService.Undrain:input_type -> vrouter.v1.UndrainRequest
-	1,  // 15: vrouter.v1.NodeService.GetStatus:output_type -> vrouter.v1.GetStatusResponse
-	5,  // 16: vrouter.v1.NodeService.ListRoutes:output_type -> vrouter.v1.ListRoutesResponse
-	10, // 17: vrouter.v1.NodeService.AdoptCluster:output_type -> vrouter.v1.AdoptClusterResponse
-	12, // 18: vrouter.v1.NodeService.SetLogLevel:output_type -> vrouter.v1.SetLogLevelResponse
-	14, // 19: vrouter.v1.NodeService.Drain:output_type -> vrouter.v1.DrainResponse
-	16, // 20: vrouter.v1.NodeService.Undrain:output_type -> vrouter.v1.UndrainResponse
-	15, // [15:21] is the sub-list for method output_type
-	9,  // [9:15] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	39, // 3: vrouter.v1.Peer.since:type_name -> google.protobuf.Timestamp
+	40, // 4: vrouter.v1.Peer.hold_time:type_name -> google.protobuf.Duration
+	40, // 5: vrouter.v1.Peer.keepalive_time:type_name -> google.protobuf.Duration
+	4,  // 6: vrouter.v1.Peer.families:type_name -> vrouter.v1.PeerFamily
+	5,  // 7: vrouter.v1.Peer.restart:type_name -> vrouter.v1.PeerRestart
+	39, // 8: vrouter.v1.Peer.last_update:type_name -> google.protobuf.Timestamp
+	6,  // 9: vrouter.v1.Peer.options:type_name -> vrouter.v1.PeerOptions
+	7,  // 10: vrouter.v1.Peer.statistics:type_name -> vrouter.v1.PeerStatistics
+	40, // 11: vrouter.v1.PeerRestart.restart_time:type_name -> google.protobuf.Duration
+	40, // 12: vrouter.v1.PeerOptions.long_lived_time:type_name -> google.protobuf.Duration
+	8,  // 13: vrouter.v1.PeerStatistics.in:type_name -> vrouter.v1.PeerTraffic
+	8,  // 14: vrouter.v1.PeerStatistics.out:type_name -> vrouter.v1.PeerTraffic
+	35, // 15: vrouter.v1.PeerStatistics.refused:type_name -> vrouter.v1.PeerStatistics.RefusedEntry
+	18, // 16: vrouter.v1.PeerStatistics.members:type_name -> vrouter.v1.GroupMember
+	3,  // 17: vrouter.v1.WatchPeersResponse.put:type_name -> vrouter.v1.Peer
+	36, // 18: vrouter.v1.WatchPeersResponse.synced:type_name -> vrouter.v1.WatchPeersResponse.Synced
+	13, // 19: vrouter.v1.WatchRoutesRequest.filter:type_name -> vrouter.v1.RouteFilter
+	24, // 20: vrouter.v1.WatchRoutesResponse.put:type_name -> vrouter.v1.Route
+	37, // 21: vrouter.v1.WatchRoutesResponse.synced:type_name -> vrouter.v1.WatchRoutesResponse.Synced
+	38, // 22: vrouter.v1.WatchRoutesResponse.reset:type_name -> vrouter.v1.WatchRoutesResponse.Reset
+	39, // 23: vrouter.v1.GetReflectorResponse.started:type_name -> google.protobuf.Timestamp
+	16, // 24: vrouter.v1.GetReflectorResponse.table:type_name -> vrouter.v1.RouteTable
+	17, // 25: vrouter.v1.GetReflectorResponse.groups:type_name -> vrouter.v1.UpdateGroup
+	19, // 26: vrouter.v1.GetReflectorResponse.stations:type_name -> vrouter.v1.MonitoringStation
+	18, // 27: vrouter.v1.UpdateGroup.members:type_name -> vrouter.v1.GroupMember
+	39, // 28: vrouter.v1.MonitoringStation.since:type_name -> google.protobuf.Timestamp
+	13, // 29: vrouter.v1.ListRoutesRequest.filter:type_name -> vrouter.v1.RouteFilter
+	24, // 30: vrouter.v1.ListRoutesResponse.routes:type_name -> vrouter.v1.Route
+	25, // 31: vrouter.v1.Route.next_hops:type_name -> vrouter.v1.RouteNextHop
+	26, // 32: vrouter.v1.Route.paths:type_name -> vrouter.v1.BGPPath
+	0,  // 33: vrouter.v1.NodeService.GetStatus:input_type -> vrouter.v1.GetStatusRequest
+	22, // 34: vrouter.v1.NodeService.ListRoutes:input_type -> vrouter.v1.ListRoutesRequest
+	9,  // 35: vrouter.v1.NodeService.WatchPeers:input_type -> vrouter.v1.WatchPeersRequest
+	11, // 36: vrouter.v1.NodeService.WatchRoutes:input_type -> vrouter.v1.WatchRoutesRequest
+	14, // 37: vrouter.v1.NodeService.GetReflector:input_type -> vrouter.v1.GetReflectorRequest
+	20, // 38: vrouter.v1.NodeService.DumpRoutes:input_type -> vrouter.v1.DumpRoutesRequest
+	27, // 39: vrouter.v1.NodeService.AdoptCluster:input_type -> vrouter.v1.AdoptClusterRequest
+	29, // 40: vrouter.v1.NodeService.SetLogLevel:input_type -> vrouter.v1.SetLogLevelRequest
+	31, // 41: vrouter.v1.NodeService.Drain:input_type -> vrouter.v1.DrainRequest
+	33, // 42: vrouter.v1.NodeService.Undrain:input_type -> vrouter.v1.UndrainRequest
+	1,  // 43: vrouter.v1.NodeService.GetStatus:output_type -> vrouter.v1.GetStatusResponse
+	23, // 44: vrouter.v1.NodeService.ListRoutes:output_type -> vrouter.v1.ListRoutesResponse
+	10, // 45: vrouter.v1.NodeService.WatchPeers:output_type -> vrouter.v1.WatchPeersResponse
+	12, // 46: vrouter.v1.NodeService.WatchRoutes:output_type -> vrouter.v1.WatchRoutesResponse
+	15, // 47: vrouter.v1.NodeService.GetReflector:output_type -> vrouter.v1.GetReflectorResponse
+	21, // 48: vrouter.v1.NodeService.DumpRoutes:output_type -> vrouter.v1.DumpRoutesResponse
+	28, // 49: vrouter.v1.NodeService.AdoptCluster:output_type -> vrouter.v1.AdoptClusterResponse
+	30, // 50: vrouter.v1.NodeService.SetLogLevel:output_type -> vrouter.v1.SetLogLevelResponse
+	32, // 51: vrouter.v1.NodeService.Drain:output_type -> vrouter.v1.DrainResponse
+	34, // 52: vrouter.v1.NodeService.Undrain:output_type -> vrouter.v1.UndrainResponse
+	43, // [43:53] is the sub-list for method output_type
+	33, // [33:43] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_vrouter_v1_node_service_proto_init() }
@@ -1441,13 +3501,24 @@ func file_vrouter_v1_node_service_proto_init() {
 	if File_vrouter_v1_node_service_proto != nil {
 		return
 	}
+	file_vrouter_v1_node_service_proto_msgTypes[10].OneofWrappers = []any{
+		(*WatchPeersResponse_Put)(nil),
+		(*WatchPeersResponse_Delete)(nil),
+		(*WatchPeersResponse_Synced_)(nil),
+	}
+	file_vrouter_v1_node_service_proto_msgTypes[12].OneofWrappers = []any{
+		(*WatchRoutesResponse_Put)(nil),
+		(*WatchRoutesResponse_Delete)(nil),
+		(*WatchRoutesResponse_Synced_)(nil),
+		(*WatchRoutesResponse_Reset_)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_vrouter_v1_node_service_proto_rawDesc), len(file_vrouter_v1_node_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

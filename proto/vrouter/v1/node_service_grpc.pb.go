@@ -21,6 +21,10 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	NodeService_GetStatus_FullMethodName    = "/vrouter.v1.NodeService/GetStatus"
 	NodeService_ListRoutes_FullMethodName   = "/vrouter.v1.NodeService/ListRoutes"
+	NodeService_WatchPeers_FullMethodName   = "/vrouter.v1.NodeService/WatchPeers"
+	NodeService_WatchRoutes_FullMethodName  = "/vrouter.v1.NodeService/WatchRoutes"
+	NodeService_GetReflector_FullMethodName = "/vrouter.v1.NodeService/GetReflector"
+	NodeService_DumpRoutes_FullMethodName   = "/vrouter.v1.NodeService/DumpRoutes"
 	NodeService_AdoptCluster_FullMethodName = "/vrouter.v1.NodeService/AdoptCluster"
 	NodeService_SetLogLevel_FullMethodName  = "/vrouter.v1.NodeService/SetLogLevel"
 	NodeService_Drain_FullMethodName        = "/vrouter.v1.NodeService/Drain"
@@ -39,6 +43,18 @@ type NodeServiceClient interface {
 	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
 	// ListRoutes streams RIB and FIB side by side.
 	ListRoutes(ctx context.Context, in *ListRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListRoutesResponse], error)
+	// WatchPeers streams the BGP peers, then each whose state changes. It looks at
+	// them every second; what is counted is told with the state.
+	WatchPeers(ctx context.Context, in *WatchPeersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchPeersResponse], error)
+	// WatchRoutes streams what BGP knows, then each prefix of which it changes. A
+	// slow reader gets the last state of a prefix; when too many wait for it, it
+	// is told to forget all, and everything anew.
+	WatchRoutes(ctx context.Context, in *WatchRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRoutesResponse], error)
+	// GetReflector returns what the BGP speaker is doing: its table, its update
+	// groups, and the stations that monitor it. Hosts have them, too.
+	GetReflector(ctx context.Context, in *GetReflectorRequest, opts ...grpc.CallOption) (*GetReflectorResponse, error)
+	// DumpRoutes streams the table as a file of MRT, TABLE_DUMP_V2 (RFC 6396).
+	DumpRoutes(ctx context.Context, in *DumpRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DumpRoutesResponse], error)
 	// AdoptCluster accepts a store that is not the one that this node knew:
 	// restored from a backup, or new.
 	AdoptCluster(ctx context.Context, in *AdoptClusterRequest, opts ...grpc.CallOption) (*AdoptClusterResponse, error)
@@ -87,6 +103,73 @@ func (c *nodeServiceClient) ListRoutes(ctx context.Context, in *ListRoutesReques
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type NodeService_ListRoutesClient = grpc.ServerStreamingClient[ListRoutesResponse]
+
+func (c *nodeServiceClient) WatchPeers(ctx context.Context, in *WatchPeersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchPeersResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &NodeService_ServiceDesc.Streams[1], NodeService_WatchPeers_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchPeersRequest, WatchPeersResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type NodeService_WatchPeersClient = grpc.ServerStreamingClient[WatchPeersResponse]
+
+func (c *nodeServiceClient) WatchRoutes(ctx context.Context, in *WatchRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRoutesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &NodeService_ServiceDesc.Streams[2], NodeService_WatchRoutes_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchRoutesRequest, WatchRoutesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type NodeService_WatchRoutesClient = grpc.ServerStreamingClient[WatchRoutesResponse]
+
+func (c *nodeServiceClient) GetReflector(ctx context.Context, in *GetReflectorRequest, opts ...grpc.CallOption) (*GetReflectorResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetReflectorResponse)
+	err := c.cc.Invoke(ctx, NodeService_GetReflector_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *nodeServiceClient) DumpRoutes(ctx context.Context, in *DumpRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DumpRoutesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &NodeService_ServiceDesc.Streams[3], NodeService_DumpRoutes_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[DumpRoutesRequest, DumpRoutesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type NodeService_DumpRoutesClient = grpc.ServerStreamingClient[DumpRoutesResponse]
 
 func (c *nodeServiceClient) AdoptCluster(ctx context.Context, in *AdoptClusterRequest, opts ...grpc.CallOption) (*AdoptClusterResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -140,6 +223,18 @@ type NodeServiceServer interface {
 	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
 	// ListRoutes streams RIB and FIB side by side.
 	ListRoutes(*ListRoutesRequest, grpc.ServerStreamingServer[ListRoutesResponse]) error
+	// WatchPeers streams the BGP peers, then each whose state changes. It looks at
+	// them every second; what is counted is told with the state.
+	WatchPeers(*WatchPeersRequest, grpc.ServerStreamingServer[WatchPeersResponse]) error
+	// WatchRoutes streams what BGP knows, then each prefix of which it changes. A
+	// slow reader gets the last state of a prefix; when too many wait for it, it
+	// is told to forget all, and everything anew.
+	WatchRoutes(*WatchRoutesRequest, grpc.ServerStreamingServer[WatchRoutesResponse]) error
+	// GetReflector returns what the BGP speaker is doing: its table, its update
+	// groups, and the stations that monitor it. Hosts have them, too.
+	GetReflector(context.Context, *GetReflectorRequest) (*GetReflectorResponse, error)
+	// DumpRoutes streams the table as a file of MRT, TABLE_DUMP_V2 (RFC 6396).
+	DumpRoutes(*DumpRoutesRequest, grpc.ServerStreamingServer[DumpRoutesResponse]) error
 	// AdoptCluster accepts a store that is not the one that this node knew:
 	// restored from a backup, or new.
 	AdoptCluster(context.Context, *AdoptClusterRequest) (*AdoptClusterResponse, error)
@@ -165,6 +260,18 @@ func (UnimplementedNodeServiceServer) GetStatus(context.Context, *GetStatusReque
 }
 func (UnimplementedNodeServiceServer) ListRoutes(*ListRoutesRequest, grpc.ServerStreamingServer[ListRoutesResponse]) error {
 	return status.Error(codes.Unimplemented, "method ListRoutes not implemented")
+}
+func (UnimplementedNodeServiceServer) WatchPeers(*WatchPeersRequest, grpc.ServerStreamingServer[WatchPeersResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchPeers not implemented")
+}
+func (UnimplementedNodeServiceServer) WatchRoutes(*WatchRoutesRequest, grpc.ServerStreamingServer[WatchRoutesResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchRoutes not implemented")
+}
+func (UnimplementedNodeServiceServer) GetReflector(context.Context, *GetReflectorRequest) (*GetReflectorResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetReflector not implemented")
+}
+func (UnimplementedNodeServiceServer) DumpRoutes(*DumpRoutesRequest, grpc.ServerStreamingServer[DumpRoutesResponse]) error {
+	return status.Error(codes.Unimplemented, "method DumpRoutes not implemented")
 }
 func (UnimplementedNodeServiceServer) AdoptCluster(context.Context, *AdoptClusterRequest) (*AdoptClusterResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AdoptCluster not implemented")
@@ -227,6 +334,57 @@ func _NodeService_ListRoutes_Handler(srv interface{}, stream grpc.ServerStream) 
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type NodeService_ListRoutesServer = grpc.ServerStreamingServer[ListRoutesResponse]
+
+func _NodeService_WatchPeers_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchPeersRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(NodeServiceServer).WatchPeers(m, &grpc.GenericServerStream[WatchPeersRequest, WatchPeersResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type NodeService_WatchPeersServer = grpc.ServerStreamingServer[WatchPeersResponse]
+
+func _NodeService_WatchRoutes_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchRoutesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(NodeServiceServer).WatchRoutes(m, &grpc.GenericServerStream[WatchRoutesRequest, WatchRoutesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type NodeService_WatchRoutesServer = grpc.ServerStreamingServer[WatchRoutesResponse]
+
+func _NodeService_GetReflector_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetReflectorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServiceServer).GetReflector(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NodeService_GetReflector_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServiceServer).GetReflector(ctx, req.(*GetReflectorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _NodeService_DumpRoutes_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(DumpRoutesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(NodeServiceServer).DumpRoutes(m, &grpc.GenericServerStream[DumpRoutesRequest, DumpRoutesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type NodeService_DumpRoutesServer = grpc.ServerStreamingServer[DumpRoutesResponse]
 
 func _NodeService_AdoptCluster_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(AdoptClusterRequest)
@@ -312,6 +470,10 @@ var NodeService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _NodeService_GetStatus_Handler,
 		},
 		{
+			MethodName: "GetReflector",
+			Handler:    _NodeService_GetReflector_Handler,
+		},
+		{
 			MethodName: "AdoptCluster",
 			Handler:    _NodeService_AdoptCluster_Handler,
 		},
@@ -332,6 +494,21 @@ var NodeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ListRoutes",
 			Handler:       _NodeService_ListRoutes_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchPeers",
+			Handler:       _NodeService_WatchPeers_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchRoutes",
+			Handler:       _NodeService_WatchRoutes_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "DumpRoutes",
+			Handler:       _NodeService_DumpRoutes_Handler,
 			ServerStreams: true,
 		},
 	},
