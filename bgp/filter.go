@@ -76,6 +76,34 @@ type Operations struct {
 	HasPriority    bool
 }
 
+// Apply is p as o changes it; a nil o leaves it. Communities that it has are not
+// added again.
+func (o *Operations) Apply(p Path) Path {
+	if o == nil {
+		return p
+	}
+	p.Communities = with(p.Communities, o.AddCommunities)
+	p.LargeCommunities = with(p.LargeCommunities, o.AddLarge)
+	if len(o.Prepend) > 0 {
+		p.ASPath = slices.Concat(o.Prepend, p.ASPath)
+		p.ASPathLen += len(o.Prepend)
+	}
+	if o.HasPriority {
+		p.LocalPref = PriorityOf(o.Priority)
+	}
+	return p
+}
+
+// with is list, which is left as it is, and those of more that it lacks.
+func with[T comparable](list, more []T) []T {
+	for _, m := range more {
+		if !slices.Contains(list, m) {
+			list = append(slices.Clip(list), m)
+		}
+	}
+	return list
+}
+
 // Import is what the filters of o say of a path that the peer of s told, and
 // what is to be done to it if they accept it. Without a rule that matches it is
 // NoMatch.
@@ -157,5 +185,6 @@ func containsAll[T comparable](list, wanted []T) bool {
 // Calico, so that a lower priority, which is better, has a higher LOCAL_PREF.
 const highestPriority = 1<<31 - 1
 
-// PriorityOf is the priority of a route that a LOCAL_PREF stands for.
+// PriorityOf is the priority of a route that a LOCAL_PREF stands for, and the
+// LOCAL_PREF that stands for a priority.
 func PriorityOf(localPref uint32) uint32 { return highestPriority - min(localPref, highestPriority) }

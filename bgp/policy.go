@@ -25,6 +25,9 @@ const (
 	OwnOriginator  Refusal = "we are its originator"
 	RouteLeak      Refusal = "it was told to customers only (RFC 9234)"
 	OwnCluster     Refusal = "our own cluster id is in its cluster list"
+	NotFirstAS     Refusal = "its AS path does not begin with the peer's AS"
+	Martian        Refusal = "nothing is routed to such a prefix"
+	Filtered       Refusal = "a filter rejects it"
 )
 
 // Pools answers whether a prefix lies in a pool. The zero value has none.
@@ -100,6 +103,9 @@ type ImportPolicy struct {
 
 // Import is p as it may be used, or the reason why it may not. A path that is
 // refused takes the place of what the peer told before: the old path is gone.
+//
+// What a filter of the session accepts need not lie in a pool. GRACEFUL_SHUTDOWN
+// of an external peer gives LOCAL_PREF 0, whatever a filter says (RFC 8326 §4.2).
 func (i ImportPolicy) Import(s Session, p Path) (Path, Refusal) {
 	p.Internal = s.Internal()
 	if !p.Internal {
@@ -107,27 +113,56 @@ func (i ImportPolicy) Import(s Session, p Path) (Path, Refusal) {
 		// the attributes of reflection (RFC 4456 §8).
 		p.LocalPref, p.OriginatorID, p.ClusterList = DefaultLocalPref, netip.Addr{}, nil
 	}
-	return p, i.refusal(s, p)
+	if why := i.Attributes(&s, &p); why != "" {
+		return p, why
+	}
+	if i.Pools.Martian(p.Prefix) {
+		return p, Martian
+	}
+	verdict, change := s.Policy.Import(&p, &s)
+	if verdict == Rejected {
+		return p, Filtered
+	}
+	p = change.Apply(p)
+	if !p.Internal && slices.Contains(p.Communities, GracefulShutdown) {
+		p.LocalPref = 0
+	}
+	p.Discard = s.options().Blackhole && slices.Contains(p.Communities, Blackhole)
+	if held, _ := i.Pools.Holds(p.Prefix); !held && verdict != Accepted {
+		return p, NotInPool
+	}
+	return p, ""
 }
 
-func (i ImportPolicy) refusal(s Session, p Path) Refusal {
-	own := s.LocalAS
-	switch {
-	case slices.Contains(p.ASPath, i.ASN), own != 0 && slices.Contains(p.ASPath, own):
+// Attributes is the reason why no path of s with the attributes of p may be
+// used, to whatever prefix; empty: there is none.
+func (i ImportPolicy) Attributes(s *Session, p *Path) Refusal {
+	internal := s.Internal()
+	switch o := s.options(); {
+	case count(p.ASPath, i.ASN) > o.AllowOwnAS, s.LocalAS != 0 && count(p.ASPath, s.LocalAS) > o.AllowOwnAS:
 		return OwnAS
-	case p.OriginatorID.IsValid() && p.OriginatorID == i.RouterID:
+	case !internal && !o.AnyFirstAS && p.neighbourAS() != s.PeerAS && s.PeerAS != 0:
+		return NotFirstAS
+	case internal && p.OriginatorID.IsValid() && p.OriginatorID == i.RouterID:
 		return OwnOriginator
-	case s.ClusterID.IsValid() && slices.Contains(p.ClusterList, s.ClusterID):
+	case internal && s.ClusterID.IsValid() && slices.Contains(p.ClusterList, s.ClusterID):
 		return OwnCluster
 	case !usable(p.NextHop):
 		return NoNextHop
 	case p.NextHop == s.Local, i.Own[p.NextHop]:
 		return OwnNextHop
 	}
-	if held, _ := i.Pools.Holds(p.Prefix); !held {
-		return NotInPool
-	}
 	return ""
+}
+
+func count(list []uint32, n uint32) int {
+	times := 0
+	for _, each := range list {
+		if each == n {
+			times++
+		}
+	}
+	return times
 }
 
 // usable reports whether a can be the next hop of anything (RFC 4271 §6.3).

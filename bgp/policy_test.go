@@ -56,6 +56,16 @@ func TestImport(t *testing.T) {
 	}
 	internal := Session{LocalAS: 64512, PeerAS: 64512, Local: addr("192.0.2.9"), ClusterID: addr("244.0.0.1")}
 	external := Session{LocalAS: 65000, PeerAS: 65001, Local: addr("192.0.2.9")}
+	with := func(change func(*Session)) Session {
+		s := external
+		change(&s)
+		return s
+	}
+	filter := func(reject bool) *Policy {
+		rule := &FilterRule{Family: IPv4Unicast, Reject: reject}
+		return &Policy{Filters: []*Filter{{Name: "f", Import: []*FilterRule{rule}}}}
+	}
+	all, none := filter(false), filter(true)
 	good := Path{Prefix: prefix("10.0.0.1/32"), NextHop: addr("192.0.2.2"), LocalPref: 200}
 	for _, c := range []struct {
 		name    string
@@ -64,11 +74,28 @@ func TestImport(t *testing.T) {
 		want    Refusal
 	}{
 		{"good", internal, func(*Path) {}, ""},
-		{"good, external", external, func(*Path) {}, ""},
+		{"good, external", external, func(p *Path) { p.ASPath = []uint32{65001, 65002} }, ""},
+		{"another AS first", external, func(p *Path) { p.ASPath = []uint32{65002, 65001} }, NotFirstAS},
+		{"no AS", external, func(*Path) {}, NotFirstAS},
+		{"any AS first", with(func(s *Session) { s.Policy = &Policy{Options: Options{AnyFirstAS: true}} }), func(*Path) {}, ""},
+		{"our AS once too often", with(func(s *Session) { s.Policy = &Policy{Options: Options{AllowOwnAS: 1}} }),
+			func(p *Path) { p.ASPath = []uint32{65001, 64512, 64512} }, OwnAS},
+		{"our AS as often as allowed", with(func(s *Session) { s.Policy = &Policy{Options: Options{AllowOwnAS: 2}} }),
+			func(p *Path) { p.ASPath = []uint32{65001, 64512, 64512} }, ""},
+		{"a martian", with(func(s *Session) { s.Policy = all }), func(p *Path) {
+			p.Prefix, p.ASPath = prefix("169.254.1.1/32"), []uint32{65001}
+		}, Martian},
+		{"outside, let in", with(func(s *Session) { s.Policy = all }), func(p *Path) {
+			p.Prefix, p.ASPath = prefix("0.0.0.0/0"), []uint32{65001}
+		}, ""},
+		{"rejected", with(func(s *Session) { s.Policy = none }), func(p *Path) { p.ASPath = []uint32{65001} }, Filtered},
+
 		{"our AS", external, func(p *Path) { p.ASPath = []uint32{65001, 64512} }, OwnAS},
 		{"the session's AS", external, func(p *Path) { p.ASPath = []uint32{65000} }, OwnAS},
 		{"our router id", internal, func(p *Path) { p.OriginatorID = addr("192.0.2.1") }, OwnOriginator},
-		{"our router id from outside", external, func(p *Path) { p.OriginatorID = addr("192.0.2.1") }, ""},
+		{"our router id from outside", external, func(p *Path) {
+			p.OriginatorID, p.ASPath = addr("192.0.2.1"), []uint32{65001}
+		}, ""},
 		{"our cluster", internal, func(p *Path) { p.ClusterList = []netip.Addr{addr("244.0.0.2"), addr("244.0.0.1")} }, OwnCluster},
 		{"our address", internal, func(p *Path) { p.NextHop = addr("192.0.2.1") }, OwnNextHop},
 		{"our address of the session", internal, func(p *Path) { p.NextHop = addr("192.0.2.9") }, OwnNextHop},

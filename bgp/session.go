@@ -162,6 +162,14 @@ func (s Session) Policied() *Policy {
 	return s.Policy
 }
 
+// options are those of the policy of s.
+func (s *Session) options() Options {
+	if s.Policy == nil {
+		return Options{}
+	}
+	return s.Policy.Options
+}
+
 // SameAs reports whether s and o differ in labels and policy at most, so that
 // going from one to the other resets nothing.
 func (s Session) SameAs(o Session) bool {

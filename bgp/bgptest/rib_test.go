@@ -39,7 +39,8 @@ func TestRIB(t *testing.T) {
 		{func() { put("10.0.0.2/32", "192.0.2.1", false); put("10.0.0.1/32", "192.0.2.2", false) },
 			[]string{"10.0.0.1/32 192.0.2.2", "10.0.0.2/32 192.0.2.1"}},
 		{func() { put("10.0.0.1/32", "192.0.2.1", false) }, []string{"10.0.0.1/32 192.0.2.1 192.0.2.2"}},
-		{func() { put("10.0.0.1/32", "192.0.2.1", true) }, nil}, // stale is no news
+		{func() { put("10.0.0.1/32", "192.0.2.1", true) }, []string{"10.0.0.1/32 192.0.2.2"}}, // a fresh one is better
+		{func() { put("10.0.0.2/32", "192.0.2.1", true) }, nil},                               // where there is none, stale is no news
 		{func() {
 			put("10.0.0.3/32", "192.0.2.1", false)
 			rib.Remove(netip.MustParsePrefix("10.0.0.3/32"), netip.MustParseAddr("192.0.2.1"))
@@ -48,7 +49,7 @@ func TestRIB(t *testing.T) {
 			refuse[netip.MustParseAddr("192.0.2.1")] = true
 			rib.Touch(func(netip.Prefix) bool { return true })
 		},
-			[]string{"10.0.0.1/32 192.0.2.2", "10.0.0.2/32"}},
+			[]string{"10.0.0.2/32"}},
 		{func() {
 			clear(refuse)
 			rib.Touch(func(p netip.Prefix) bool { return p == netip.MustParsePrefix("10.0.0.2/32") })
@@ -63,7 +64,7 @@ func TestRIB(t *testing.T) {
 		}
 	}
 	counts := fmt.Sprint(rib.Counts(accept))
-	if want := "map[192.0.2.1:{1 1 1} 192.0.2.2:{1 0 0}]"; counts != want {
+	if want := "map[192.0.2.1:{1 1 0} 192.0.2.2:{1 0 1}]"; counts != want {
 		t.Errorf("counts %s, want %s", counts, want)
 	}
 }

@@ -16,8 +16,10 @@ type attributeSet struct {
 	refs  int32
 	scope scope
 	otc   uint32 // ONLY_TO_CUSTOMER (RFC 9234 §5); zero: none
-	// old: LLGR_STALE is among its communities; mortal: NO_LLGR is.
-	old, mortal bool
+	// Which communities it has: LLGR_STALE, NO_LLGR, GRACEFUL_SHUTDOWN, BLACKHOLE.
+	old, mortal, shutdown, blackhole bool
+
+	changes []change // that it came from or led to
 }
 
 // scope is how far communities let a path go.
@@ -35,10 +37,13 @@ type attributeStore struct {
 	byRaw map[string]setID
 	free  []setID
 	hops  hops
+	// changed is what operations make of sets, so that each is worked out once.
+	// It holds no references: it is forgotten with either set.
+	changed map[change]setID
 }
 
 func newAttributeStore() attributeStore {
-	return attributeStore{sets: make([]attributeSet, 1), byRaw: make(map[string]setID)}
+	return attributeStore{sets: make([]attributeSet, 1), byRaw: make(map[string]setID), changed: make(map[change]setID)}
 }
 
 // intern is the set of raw, with a reference for the caller. The error is of
@@ -55,8 +60,10 @@ func (s *attributeStore) intern(raw []byte) (setID, error) {
 	set := attributeSet{
 		raw: bytes.Clone(raw), path: pathOf(attrs), refs: 1, scope: scopeOf(attrs.Communities),
 		hop: s.hops.use(attrs.NextHop.Addr), otc: attrs.OnlyToCustomer,
-		old:    slices.Contains(attrs.Communities, bgp.LongLivedStale),
-		mortal: slices.Contains(attrs.Communities, bgp.NoLongLived),
+		old:       slices.Contains(attrs.Communities, bgp.LongLivedStale),
+		mortal:    slices.Contains(attrs.Communities, bgp.NoLongLived),
+		shutdown:  slices.Contains(attrs.Communities, bgp.GracefulShutdown),
+		blackhole: slices.Contains(attrs.Communities, bgp.Blackhole),
 	}
 	var id setID
 	if n := len(s.free); n > 0 {
@@ -83,6 +90,9 @@ func (s *attributeStore) release(id setID) {
 	}
 	delete(s.byRaw, string(set.raw))
 	s.hops.leave(set.hop)
+	for _, c := range set.changes {
+		delete(s.changed, c)
+	}
 	*set = attributeSet{}
 	s.free = append(s.free, id)
 }

@@ -27,7 +27,18 @@ func roleOf(s bgp.Session) role {
 }
 
 // accepts reports whether p may be used for route rec.
-func accepts(rec *route, p *path) bool { return p.refusal == 0 && rec.standing != outside }
+func accepts(rec *route, p *path) bool {
+	if p.refusal != 0 {
+		return false
+	}
+	switch rec.standing {
+	case kept, exported:
+		return true
+	case outside:
+		return p.flags&admitted != 0
+	}
+	return false
+}
 
 // path is p as others see it.
 func (r *rib) path(prefix netip.Prefix, p *path) bgp.Path {
@@ -37,6 +48,7 @@ func (r *rib) path(prefix netip.Prefix, p *path) bgp.Path {
 	out.Peer, out.PeerAS, out.PeerID, out.Internal = s.want.Peer, s.want.PeerAS, s.routerID, s.want.Internal()
 	out.PathID, out.Stale, out.LongLived = p.id, p.stale(), p.flags&longLived != 0 || r.sets.sets[p.set].old
 	out.Cost = r.cost(p)
+	out.Discard = p.flags&discard != 0
 	return out
 }
 

@@ -10,6 +10,8 @@ import (
 type toldPath struct {
 	serial uint64 // of the source
 	set    setID
+	id     uint32
+	drop   bool
 }
 
 // drain is what Speaker.Drain is to tell.
@@ -26,7 +28,7 @@ func (r *rib) drain() []bgp.PathSet {
 		now := make([]toldPath, 0, len(best))
 		for _, at := range best {
 			p := r.paths.records.at(at)
-			now = append(now, toldPath{r.sources[p.peer].serial, p.set})
+			now = append(now, toldPath{r.sources[p.peer].serial, p.set, p.id, p.flags&discard != 0})
 		}
 		if slices.Equal(told, now) {
 			continue

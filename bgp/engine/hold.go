@@ -77,11 +77,16 @@ func (p *peer) status() session.Status {
 // adoptLocked takes w, which is SameAs before: labels and policy.
 func (e *Engine) adoptLocked(p *peer, w bgp.Session) {
 	old := p.want.Policied().MaxPrefix
+	again := !p.want.Policy.Equal(w.Policy)
 	p.want = w
 	for _, c := range p.channels {
 		as := c.source.want.PeerAS
 		c.source.want = w
 		c.source.want.PeerAS = as // an AS that was learned
+		if again {
+			c.source.filters = importRules(w.Policy)
+			e.rib.judgeSource(c.source)
+		}
 	}
 	limit := w.Policied().MaxPrefix
 	switch {

@@ -60,22 +60,54 @@ func (r *rib) refusal(why bgp.Refusal) uint8 {
 	return uint8(len(r.refusals) - 1)
 }
 
-// judge is why a path of s with these attributes is refused, pools apart.
+// judge is why no path of s with these attributes is used.
 func (r *rib) judge(s *source, set setID) uint8 {
 	if leaks(s.want, r.sets.sets[set].otc) {
 		return r.refusal(bgp.RouteLeak)
 	}
-	_, why := r.policy.Import(s.want, r.sets.sets[set].path)
-	if why == bgp.NotInPool { // all others are looked at before
-		return 0
+	if why := r.policy.Attributes(&s.want, &r.sets.sets[set].path); why != "" {
+		return r.refusal(why)
 	}
-	return r.refusal(why)
+	return 0
 }
 
-// judgeOrigin is why Origins refuses a path.
-func (r *rib) judgeOrigin(s *source, prefix netip.Prefix, id uint32, set setID) uint8 {
-	p := r.path(prefix, &path{peer: s.id, id: id, set: set})
-	return r.refusal(r.origins.Judge(&p, &s.want))
+// verdict is what is made of a path.
+type verdict struct {
+	refusal uint8
+	flags   flags // admitted and discard
+	set     setID // that is used, with a reference to it
+}
+
+// verdict is that on a path that s told, given what judge says of its
+// attributes.
+func (r *rib) verdict(s *source, prefix netip.Prefix, id uint32, told setID, refusal uint8) verdict {
+	r.sets.retain(told)
+	v := verdict{refusal: refusal, set: told}
+	if refusal != 0 {
+		return v
+	}
+	if s.filters {
+		p := r.path(prefix, &path{peer: s.id, id: id, set: told})
+		switch word, change := s.want.Policy.Import(&p, &s.want); word {
+		case bgp.Rejected:
+			v.refusal = r.refusal(bgp.Filtered)
+			return v
+		case bgp.Accepted:
+			v.flags |= admitted
+			v.set = r.sets.change(v.set, change)
+		}
+	}
+	if r.sets.sets[v.set].shutdown && s.role == external {
+		v.set = r.sets.change(v.set, r.lastResort)
+	}
+	if r.sets.sets[v.set].blackhole && s.want.Policy != nil && s.want.Policy.Blackhole {
+		v.flags |= discard
+	}
+	if r.origins != nil {
+		p := r.path(prefix, &path{peer: s.id, id: id, set: v.set, flags: v.flags})
+		v.refusal = r.refusal(r.origins.Judge(&p, &s.want))
+	}
+	return v
 }
 
 // judgements are those of attributes, which many paths have in common.
@@ -88,24 +120,26 @@ type judged struct {
 
 // judgeRoute judges the paths of route i again.
 func (r *rib) judgeRoute(i routeID, known judgements) {
-	rec := r.routes.records.at(i)
-	for at := rec.first; at != 0; at = r.paths.records.at(at).next {
-		p := r.paths.records.at(at)
-		which := judged{p.peer, p.set}
-		refusal, ok := known[which]
-		if !ok {
-			refusal = r.judge(r.sources[p.peer], p.set)
-			known[which] = refusal
-		}
-		if r.origins != nil && refusal == 0 {
-			refusal = r.judgeOrigin(r.sources[p.peer], rec.key.prefix(), p.id, p.set)
-		}
-		if refusal != p.refusal {
-			r.count(rec, p, -1)
-			p.refusal = refusal
-			r.count(rec, p, +1)
-			r.mark(i)
-		}
+	for at := r.routes.records.at(i).first; at != 0; at = r.paths.records.at(at).next {
+		r.judgePath(i, at, known)
+	}
+}
+
+func (r *rib) judgePath(i routeID, at pathID, known judgements) {
+	rec, p := r.routes.records.at(i), r.paths.records.at(at)
+	told, s := p.set, r.sources[p.peer]
+	if p.flags&altered != 0 {
+		told = r.originals[at]
+	}
+	which := judged{p.peer, told}
+	refusal, ok := known[which]
+	if !ok {
+		refusal = r.judge(s, told)
+		known[which] = refusal
+	}
+	if v := r.verdict(s, rec.key.prefix(), p.id, told, refusal); r.assign(rec, at, told, v) {
+		r.mark(i)
+		r.await(i, v.set)
 	}
 }
 
@@ -114,6 +148,24 @@ func (r *rib) judgeAll() {
 	for i := range routeID(r.routes.records.len()) {
 		r.judgeRoute(i, known)
 	}
+}
+
+// judgeSource judges all paths of s again.
+func (r *rib) judgeSource(s *source) {
+	known := make(judgements)
+	for _, i := range s.routes {
+		for at := r.routes.records.at(i).first; at != 0; at = r.paths.records.at(at).next {
+			if r.paths.records.at(at).peer == s.id {
+				r.judgePath(i, at, known)
+			}
+		}
+	}
+}
+
+// importRules reports whether the filters of p say anything of what is told to
+// us.
+func importRules(p *bgp.Policy) bool {
+	return p != nil && slices.ContainsFunc(p.Filters, func(f *bgp.Filter) bool { return len(f.Import) > 0 })
 }
 
 // setPolicy changes the import policy and judges all paths again.

@@ -14,6 +14,7 @@ type source struct {
 	want     bgp.Session
 	routerID netip.Addr // of the last connection
 	role     role
+	filters  bool // have rules for its paths
 	walks    uint64
 	// routes has every route to which it gives a path, some perhaps twice, and
 	// some to which it gives none any longer: what is of a peer is found
@@ -40,10 +41,13 @@ type rib struct {
 	groups  []*group // in the order in which they came to be
 	watches []*watch
 
-	pools    bgp.Pools
-	policy   bgp.ImportPolicy // without pools
-	origins  Origins          // nil: not asked
-	refusals []bgp.Refusal    // that a path has its own of, by index; the first is none
+	pools   bgp.Pools
+	policy  bgp.ImportPolicy // without pools
+	origins Origins          // nil: not asked
+	// originals has the attributes of altered paths as their peers told them.
+	originals  map[pathID]setID
+	lastResort *bgp.Operations // LOCAL_PREF 0
+	refusals   []bgp.Refusal   // that a path has its own of, by index; the first is none
 
 	maxPaths int // that Drain tells of a route; zero: all that are equal
 	scratch  []pathID
@@ -72,13 +76,15 @@ func newRIB() *rib {
 	return &rib{
 		routes: newRouteTable(), sets: newAttributeStore(), sources: make([]*source, 1),
 		told: make(map[routeID][]toldPath), limits: defaultLimits, refusals: make([]bgp.Refusal, 1),
+		originals:  make(map[pathID]setID),
+		lastResort: &bgp.Operations{Priority: bgp.PriorityOf(0), HasPriority: true},
 	}
 }
 
 // addSource makes a source for a session.
 func (r *rib) addSource(want bgp.Session) *source {
 	r.serials++
-	s := &source{serial: r.serials, want: want, role: roleOf(want)}
+	s := &source{serial: r.serials, want: want, role: roleOf(want), filters: importRules(want.Policy)}
 	if n := len(r.unused); n > 0 {
 		s.id, r.unused = r.unused[n-1], r.unused[:n-1]
 		r.sources[s.id] = s
@@ -116,6 +122,8 @@ func (r *rib) route(p netip.Prefix) routeID {
 
 func (r *rib) standing(p netip.Prefix) standing {
 	switch held, export := r.pools.Holds(p); {
+	case r.pools.Martian(p):
+		return martian
 	case !held:
 		return outside
 	case !export:
@@ -125,13 +133,11 @@ func (r *rib) standing(p netip.Prefix) standing {
 }
 
 // announce takes a path: it replaces what the peer told of p under the same id
-// before. The caller keeps its reference to set.
+// before. The caller keeps its reference to set; refusal is what judge said.
 func (r *rib) announce(peer peerID, p netip.Prefix, id uint32, set setID, refusal uint8) {
 	i := r.route(p)
 	rec := r.routes.records.at(i)
-	if r.origins != nil && refusal == 0 {
-		refusal = r.judgeOrigin(r.sources[peer], p, id, set)
-	}
+	v := r.verdict(r.sources[peer], p, id, set, refusal)
 	last := &rec.first
 	for *last != 0 {
 		old := r.paths.records.at(*last)
@@ -139,27 +145,53 @@ func (r *rib) announce(peer peerID, p netip.Prefix, id uint32, set setID, refusa
 			last = &old.next
 			continue
 		}
-		was := *old
 		r.count(rec, old, -1)
+		fresh := old.flags&(stale|longLived) != 0
 		old.flags &^= stale | longLived
-		if old.set != set {
-			r.sets.retain(set)
-			r.sets.release(old.set)
-		}
-		old.set, old.refusal = set, refusal
 		r.count(rec, old, +1)
-		if *old != was {
+		if r.assign(rec, *last, set, v) || fresh {
 			r.mark(i)
-			r.await(i, set)
+			r.await(i, v.set)
 		}
 		return
 	}
-	r.sets.retain(set)
-	*last = r.paths.add(path{set: set, peer: peer, id: id, refusal: refusal})
+	*last = r.paths.add(path{set: v.set, peer: peer, id: id, refusal: v.refusal, flags: v.flags})
+	r.keepOriginal(*last, set)
 	r.count(rec, r.paths.records.at(*last), +1)
 	r.gives(r.sources[peer], i)
 	r.mark(i)
-	r.await(i, set)
+	r.await(i, v.set)
+}
+
+// assign gives the path at the verdict on the attributes told, whose reference
+// it takes over, and reports whether it is another path now.
+func (r *rib) assign(rec *route, at pathID, told setID, v verdict) bool {
+	p := r.paths.records.at(at)
+	was := *p
+	r.count(rec, p, -1)
+	old := p.set
+	p.refusal, p.set, p.flags = v.refusal, v.set, p.flags&(stale|longLived)|v.flags
+	r.keepOriginal(at, told)
+	r.sets.release(old)
+	r.count(rec, p, +1)
+	was.flags |= p.flags & altered
+	now := *p
+	now.flags |= was.flags & altered
+	return now != was
+}
+
+// keepOriginal keeps what the peer told of path at, if that is not what is used.
+func (r *rib) keepOriginal(at pathID, told setID) {
+	p := r.paths.records.at(at)
+	before := r.originals[at]
+	if p.flags &^= altered; p.set != told {
+		p.flags |= altered
+		r.originals[at] = told
+		r.sets.retain(told)
+	} else if before != 0 {
+		delete(r.originals, at)
+	}
+	r.sets.release(before)
 }
 
 // await lets route i be looked at again when the way to the next hop of set is
@@ -226,6 +258,10 @@ func (r *rib) remove(i routeID, which func(*path) bool) {
 		}
 		*last = p.next
 		r.count(rec, p, -1)
+		if p.flags&altered != 0 {
+			r.sets.release(r.originals[at])
+			delete(r.originals, at)
+		}
 		r.sets.release(p.set)
 		r.paths.remove(at)
 		r.mark(i)

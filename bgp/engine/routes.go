@@ -15,6 +15,7 @@ type standing uint8
 
 const (
 	outside  standing = iota // in no pool
+	martian                  // nothing is routed there
 	kept                     // in a pool that is not exported
 	exported                 // in a pool that is
 )
@@ -53,6 +54,9 @@ type flags uint8
 const (
 	stale     flags = 1 << iota // of a session that is down, or not yet told again
 	longLived                   // stale for longer than a restart (RFC 9494 §4.3)
+	admitted                    // a filter lets it in from outside the pools
+	discard                     // packets are to be dropped (RFC 7999)
+	altered                     // set is not as the peer told it, which rib.originals has
 )
 
 func (p *path) stale() bool { return p.flags&stale != 0 }

@@ -185,6 +185,11 @@ func (r *rib) outlive(peer peerID) int {
 			r.sets.retain(set)
 			r.sets.release(p.set)
 			p.set, p.flags = set, p.flags|longLived
+			if p.flags&altered != 0 {
+				told := r.originals[at]
+				r.originals[at] = r.markOld(told)
+				r.sets.release(told)
+			}
 			r.count(rec, p, +1)
 			r.mark(i)
 		}

@@ -83,7 +83,10 @@ func (r *rib) refused(rec *route, p *path) bgp.Refusal {
 	if why := r.refusals[p.refusal]; why != "" {
 		return why
 	}
-	if rec.standing == outside {
+	switch {
+	case rec.standing == martian:
+		return bgp.Martian
+	case !accepts(rec, p):
 		return bgp.NotInPool
 	}
 	return ""
