@@ -1,0 +1,44 @@
+package controller
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// descriptions of the metrics.
+type descriptions struct{ leads, terms, elections, groups, problems *prometheus.Desc }
+
+func newDescriptions() descriptions {
+	desc := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("vrouter_controller_"+name, help, nil, nil)
+	}
+	return descriptions{
+		leads:     desc("leads", "Whether this controller leads (1) or waits to (0)."),
+		terms:     desc("terms_total", "How often this controller became leader."),
+		elections: desc("elections_total", "Memberships of reflector groups that it changed."),
+		groups:    desc("reflector_groups", "Reflector groups that it looks after while it leads."),
+		problems:  desc("reflector_group_problems", "What their statuses complain of, such as too few candidates."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *Controller) Describe(ch chan<- *prometheus.Desc) {
+	d := newDescriptions()
+	for _, one := range []*prometheus.Desc{d.leads, d.terms, d.elections, d.groups, d.problems} {
+		ch <- one
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *Controller) Collect(ch chan<- prometheus.Metric) {
+	c.mu.Lock()
+	s := c.stats
+	c.mu.Unlock()
+	d := newDescriptions()
+	leads := 0.0
+	if s.leads {
+		leads = 1
+	}
+	ch <- prometheus.MustNewConstMetric(d.leads, prometheus.GaugeValue, leads)
+	ch <- prometheus.MustNewConstMetric(d.terms, prometheus.CounterValue, float64(s.terms))
+	ch <- prometheus.MustNewConstMetric(d.elections, prometheus.CounterValue, float64(s.elections))
+	ch <- prometheus.MustNewConstMetric(d.groups, prometheus.GaugeValue, float64(s.groups))
+	ch <- prometheus.MustNewConstMetric(d.problems, prometheus.GaugeValue, float64(s.problems))
+}
