@@ -23,10 +23,10 @@ PROGRAMS := ip ping bird /usr/lib/frr/bgpd gobgpd etcd etcdctl iptables nft conn
 # The greatest size of vrouterctl, in bytes: it is copied to many places.
 CTL_LIMIT := 15000000
 
-.PHONY: help build demo test race lint generate bench bench-reflector fuzz cross size clean deps
+.PHONY: help build demo test race lint generate bench bench-reflector bench-reflector-full fuzz cross size clean deps
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/vrouterd and bin/vrouterctl, static and without cgo
 	$(BUILD) -o bin/ ./cmd/...
@@ -58,15 +58,27 @@ generate: ## regenerate the Go code of the API
 	cd internal/tools && go build -o $(CURDIR)/bin/tools/ google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc
 	PATH=$(CURDIR)/bin/tools:$$PATH $(TOOL) buf generate
 
-ROUNDS ?= 5
+bench: ROUNDS ?= 5
 bench: deps build ## measure beside ip -batch, BIRD and FRR in the same run
 	$(TEST) -run '^$$' -bench . -benchtime $(ROUNDS)x -timeout 60m ./fib/rtnetlink
 	$(TEST) -run '^$$' -bench 'Install|Learn' -benchtime $(ROUNDS)x -timeout 60m ./integration
 	$(TEST) -run '^$$' -bench Register -benchtime 500x -timeout 60m ./integration
 
-bench-reflector: deps build ## measure reflection beside BIRD, FRR and a floor that copies bytes
+# SCENARIOS and TARGETS are comma-separated; empty: all. TIMEOUT is a target's
+# for each scenario: one that does not finish is printed as such.
+CLIENTS ?= 100
+ROUTES  ?= 1000
+TIMEOUT ?= 5m
+bench-reflector: ROUNDS ?= 3
+bench-reflector: deps build ## measure reflection beside BIRD, FRR, GoBGP, OpenBGPD and a floor that copies bytes
 	go build -o bin/reflectorbench ./integration/reflectorbench/main
-	VROUTER_BIN=$(CURDIR)/bin bin/reflectorbench -clients 100 -routes 1000 -rounds 3
+	VROUTER_BIN=$(CURDIR)/bin bin/reflectorbench -clients $(CLIENTS) -routes $(ROUTES) -rounds $(ROUNDS) -timeout $(TIMEOUT) \
+	  $(if $(SCENARIOS),-scenarios $(SCENARIOS)) $(if $(TARGETS),-targets $(TARGETS))
+
+bench-reflector-full: ## the same at 100 x 1,000, 100 x 10,000 and 1,000 x 100; takes hours
+	$(MAKE) bench-reflector CLIENTS=100 ROUTES=1000
+	$(MAKE) bench-reflector CLIENTS=100 ROUTES=10000
+	$(MAKE) bench-reflector CLIENTS=1000 ROUTES=100
 
 FUZZTIME ?= 30s
 fuzz: ## fuzz every parser for FUZZTIME each

@@ -49,7 +49,7 @@ func small(t *testing.T, targets ...string) reflectorbench.Options {
 	}
 	return reflectorbench.Options{
 		Plan: reflectorbench.Plan{Clients: 5, Routes: 20}, Targets: chosen,
-		Scenarios: reflectorbench.Scenarios(), Rounds: 1, Rate: 200, Duration: 500 * time.Millisecond,
+		Scenarios: reflectorbench.Scenarios(), Rounds: 1, Rate: 200, Duration: 500 * time.Millisecond, Excess: 10_000,
 		Timeout: time.Minute, Logf: t.Logf,
 	}
 }
@@ -58,6 +58,7 @@ func TestFloorAndBIRD(t *testing.T) {
 	testenv.Need(t, "root", "program:ip", "program:bird", "program:birdc")
 	for _, ipv6 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("IPv6=%t", ipv6), func(t *testing.T) {
+			t.Parallel()
 			o := small(t, "floor", "bird")
 			o.IPv6 = ipv6
 			requireAll(t, o)
@@ -67,16 +68,25 @@ func TestFloorAndBIRD(t *testing.T) {
 
 func TestFRR(t *testing.T) {
 	testenv.Need(t, "root", "program:ip", "program:bgpd")
+	t.Parallel()
 	requireAll(t, small(t, "frr"))
 }
 
 func TestGoBGP(t *testing.T) {
 	testenv.Need(t, "root", "program:ip", "program:gobgpd")
+	t.Parallel()
 	requireAll(t, small(t, "gobgp"))
+}
+
+func TestOpenBGPD(t *testing.T) {
+	testenv.Need(t, "root", "program:ip", "program:bgpctl")
+	t.Parallel()
+	requireAll(t, small(t, "openbgpd"))
 }
 
 func TestVrouter(t *testing.T) {
 	testenv.Need(t, "root", "program:ip")
+	t.Parallel()
 	requireAll(t, small(t, "vrouter"))
 }
 
@@ -91,6 +101,9 @@ func requireAll(t *testing.T, o reflectorbench.Options) {
 		t.Errorf("%d results, want %d", len(results), want)
 	}
 	for _, r := range results {
+		if r.Target == "floor" && strings.Contains(r.Error, "does not look at") {
+			continue
+		}
 		if r.Error != "" || len(r.Metrics) == 0 {
 			t.Errorf("%s: %s: %s", r.Target, r.Scenario, r.Error)
 		}
@@ -101,6 +114,7 @@ func requireAll(t *testing.T, o reflectorbench.Options) {
 // when it is held to what a reflector does.
 func TestCopiesAreNoReflection(t *testing.T) {
 	testenv.Need(t, "root", "program:ip")
+	t.Parallel()
 	o := small(t, "floor")
 	o.Targets[0].Relaxed = false
 	results, err := reflectorbench.Run(t.Context(), o)
@@ -116,6 +130,7 @@ func TestCopiesAreNoReflection(t *testing.T) {
 // and the next one has its turn.
 func TestSilentTargetIsGivenUp(t *testing.T) {
 	testenv.Need(t, "root", "program:ip")
+	t.Parallel()
 	o := small(t, "floor")
 	o.Timeout = 100 * time.Millisecond
 	o.Targets[0].Start = func(lab.T, *lab.Host, reflectorbench.Plan) []*lab.Process { return nil }

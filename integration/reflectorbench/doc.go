@@ -1,5 +1,5 @@
 // Package reflectorbench measures route reflectors (RFC 4456) side by side:
-// vrouterd, BIRD, FRR, and a floor that only copies bytes. Each target runs in
+// vrouterd, BIRD, FRR, GoBGP, OpenBGPD, and a floor that only copies bytes. Each target runs in
 // a network namespace of its own, one after the other in the same run, and
 // serves real TCP sessions: N clients, each with an address and M host routes.
 //

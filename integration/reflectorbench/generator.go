@@ -22,6 +22,7 @@ type generator struct {
 
 	versions []uint32      // of the followed routes, by slot, as they were sent last
 	first    time.Duration // that the first route took
+	calm     float64       // p99 of churn with no fault, in milliseconds; zero: not measured
 }
 
 // connectAll brings all sessions up, but that of the late client.
@@ -87,9 +88,7 @@ func (g *generator) comeBack(ctx context.Context, number, window int) (time.Dura
 		return 0, err
 	}
 	g.clients[number] = c
-	for slot := number; slot < len(g.versions); slot += g.plan.Clients {
-		g.versions[slot] = noMED
-	}
+	g.forget(number)
 	w := expect(g.clients, holdsAll(nobody))
 	start := time.Now()
 	if err := c.send(g.plan.appendEndOfRIB(g.plan.announcement(number, noMED))); err != nil {
@@ -97,6 +96,13 @@ func (g *generator) comeBack(ctx context.Context, number, window int) (time.Dura
 	}
 	last, err := w.last(ctx)
 	return last.Sub(start), err
+}
+
+// forget is that a client announces its routes anew, without versions.
+func (g *generator) forget(number int) {
+	for slot := number; slot < len(g.versions); slot += g.plan.Clients {
+		g.versions[slot] = noMED
+	}
 }
 
 // wait is what some clients have yet to reach.

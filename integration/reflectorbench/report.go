@@ -90,7 +90,7 @@ func addRatios(list []Summary) {
 }
 
 func ratios(of, to []Metric) []Ratio {
-	aside := []string{metricEchoes, metricArrived, metricBehind, metricWithheld, metricGenerator}
+	aside := []string{metricEchoes, metricArrived, metricBehind, metricWithheld, metricGenerator, metricSessions, metricToCalm}
 	var list []Ratio
 	for _, m := range of {
 		at := slices.IndexFunc(to, func(b Metric) bool { return b.Name == m.Name })
@@ -194,9 +194,9 @@ func cell(metrics []Metric, name string) string {
 		switch m.Unit {
 		case unitSeconds:
 			return fmt.Sprintf("%.4f", m.Value)
-		case unitMillis:
+		case unitMillis, unitTimes:
 			return fmt.Sprintf("%.3f", m.Value)
-		case unitMiB:
+		case unitMiB, unitPercent:
 			return fmt.Sprintf("%.1f", m.Value)
 		}
 		return fmt.Sprintf("%.0f", m.Value)

@@ -14,10 +14,11 @@ import (
 type Options struct {
 	Plan
 	Targets   []Target
-	Scenarios []string // converge always runs, since the others stand on it
+	Scenarios []string // initial convergence always runs, since the others stand on it
 	Rounds    int
 	Rate      int           // updates a second in churn
 	Duration  time.Duration // of churn, and of sustained updates
+	Excess    int           // routes that a client announces over its limit
 	Timeout   time.Duration // of one scenario, and of all sessions coming up
 	Logf      func(format string, args ...any)
 }
@@ -31,6 +32,8 @@ func (o Options) Check() error {
 		return fmt.Errorf("rounds: %d is less than one", o.Rounds)
 	case o.Rate < 1 || o.updates() < 1:
 		return fmt.Errorf("rate: %d a second for %v is no update", o.Rate, o.Duration)
+	case o.Excess < 1 || o.total()+o.limit()+o.Excess > maxRoutes:
+		return fmt.Errorf("excess: %d is not between one and %d", o.Excess, maxRoutes-o.limit()-o.total())
 	}
 	if err := unknownScenario(o.Scenarios); err != nil {
 		return err
@@ -100,11 +103,14 @@ func (o Options) measure(ctx context.Context, target Target, round int) []Result
 // errNotMeasured says that an earlier failure has been told.
 var errNotMeasured = errors.New("not measured after a failure")
 
+// errNoPart is of a target that hands on whatever it gets.
+var errNoPart = errors.New("not measured: it does not look at what it copies")
+
 // chosen are the scenarios to run.
 func (o Options) chosen() []scenario {
 	var list []scenario
-	for i, s := range scenarios {
-		if i == 0 || slices.Contains(o.Scenarios, s.name) {
+	for _, s := range scenarios {
+		if s.always || slices.Contains(o.Scenarios, s.name) {
 			list = append(list, s)
 		}
 	}
@@ -129,6 +135,10 @@ func (o Options) turn(t lab.T, target Target, add func(string, []Metric, error))
 		t.Fatalf("%v\n%s", err, output(processes))
 	}
 	for _, s := range o.chosen() {
+		if s.fault && target.Relaxed {
+			add(s.name, nil, errNoPart)
+			continue
+		}
 		metrics, err := o.scenario(t.Context(), s, g, processes)
 		if err == nil {
 			err = running(processes)
@@ -159,24 +169,26 @@ func (o Options) site(l *lab.Lab) (reflector, clients *lab.Host) {
 func (o Options) scenario(ctx context.Context, s scenario, g *generator, processes []*lab.Process) ([]Metric, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
-	before, err := usageOf(processes)
+	used := func() (usage, error) { return usageOf(processes) }
+	before, err := used()
 	if err != nil {
 		return nil, err
 	}
+	forgetPeaks(processes)
 	own := ownCPU()
-	metrics, err := s.run(ctx, &turn{generator: g, rate: o.Rate, duration: o.Duration})
+	metrics, err := s.run(ctx, &turn{generator: g, rate: o.Rate, duration: o.Duration, excess: o.Excess, usage: used})
 	if err != nil {
 		return nil, err
 	}
 	generator := ownCPU() - own
-	after, err := usageOf(processes)
+	after, err := used()
 	if err != nil {
 		return nil, err
 	}
 	metrics = append(metrics,
 		seconds("cpu", after.CPU-before.CPU), seconds(metricGenerator, generator),
 		Metric{"peak", unitMiB, float64(after.Peak) / (1 << 20)})
-	if s.name == scenarios[0].name {
+	if s.name == convergence {
 		perRoute := float64(after.RSS-before.RSS) / float64(o.total())
 		metrics = append(metrics, Metric{"per route", unitBytes, max(perRoute, 0)})
 	}

@@ -12,6 +12,8 @@ import (
 type scenario struct {
 	name, title string
 	run         func(context.Context, *turn) ([]Metric, error)
+	always      bool // the others stand on it
+	fault       bool // of a client; nothing for a target that does not look at what it copies
 }
 
 // turn is a target that is being measured.
@@ -19,16 +21,25 @@ type turn struct {
 	*generator
 	rate     int           // updates a second, in churn
 	duration time.Duration // of churn and of sustained updates
+	excess   int           // routes that a client announces over its limit
+	usage    func() (usage, error)
 }
 
 var scenarios = [...]scenario{
-	{"converge", "initial convergence", converge},
-	{"late", "late joiner", lateJoiner},
-	{"death", "client death", clientDeath}, // before the floor has much to look through
-	{"churn", "churn at a rate", churn},
-	{"sustained", "maximum sustained updates", sustained},
-	{"slow", "slow client", slowClient},
+	{name: "idle", title: "idle sessions", run: idle},
+	{name: convergence, title: "initial convergence", run: converge, always: true},
+	{name: "late", title: "late joiner", run: lateJoiner},
+	{name: "death", title: "client death", run: clientDeath}, // before the floor has much to look through
+	{name: "churn", title: "churn at a rate", run: churn},
+	{name: "sustained", title: "maximum sustained updates", run: sustained},
+	{name: "slow", title: "slow client", run: slowClient},
+	{name: "flaps", title: "client flaps ten times a second", run: flaps, fault: true},
+	{name: "excess", title: "client announces more than its limit", run: excess, fault: true},
+	{name: "garbage", title: "client sends garbage", run: garbage, fault: true},
 }
+
+// convergence is the scenario that memory per route is taken from.
+const convergence = "converge"
 
 // Scenarios are the names of all that can be measured, in order.
 func Scenarios() []string {
@@ -48,6 +59,13 @@ const (
 	unitBytes   = "B"
 	unitPercent = "%"
 	unitCount   = ""
+	unitTimes   = "x"
+)
+
+// Names of metrics that are taken up again.
+const (
+	metricP99    = "p99"
+	metricToCalm = "p99 to calm" // of churn beside a fault, by that of churn alone
 )
 
 // Figures that tell whether to believe the others, and are compared with none.
@@ -57,6 +75,7 @@ const (
 	metricBehind    = "behind"        // how late the generator sent at worst
 	metricWithheld  = "withheld"      // from the slow client, by what another got
 	metricGenerator = "generator cpu" // what the generator took from the target
+	metricSessions  = "sessions"      // that the faulty client got
 )
 
 // Metric is one figure of a scenario.
@@ -67,6 +86,28 @@ type Metric struct {
 }
 
 func seconds(name string, d time.Duration) Metric { return Metric{name, unitSeconds, d.Seconds()} }
+
+// idle measures what sessions cost that have nothing to say.
+func idle(ctx context.Context, t *turn) ([]Metric, error) {
+	before, err := t.usage()
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	select {
+	case <-ctx.Done():
+		return nil, errUnfinished
+	case <-time.After(t.duration):
+	}
+	after, err := t.usage()
+	if err != nil {
+		return nil, err
+	}
+	share := 100 * (after.CPU - before.CPU).Seconds() / time.Since(start).Seconds()
+	return []Metric{
+		{"resident", unitMiB, float64(after.RSS) / (1 << 20)}, {"busy", unitPercent, share},
+	}, nil
+}
 
 // converge measures from the first announcement, with all sessions up, until
 // the last client holds all.
@@ -119,7 +160,26 @@ func churn(ctx context.Context, t *turn) ([]Metric, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.calm = p99(metrics)
 	return metrics, verify(t.clients, nobody)
+}
+
+// p99 among metrics; zero where there is none.
+func p99(metrics []Metric) float64 {
+	for _, m := range metrics {
+		if m.Name == metricP99 {
+			return m.Value
+		}
+	}
+	return 0
+}
+
+// toCalm is how much worse the p99 of churn became by a fault.
+func (t *turn) toCalm(metrics []Metric) []Metric {
+	if t.calm == 0 { // churn by itself was not measured
+		return nil
+	}
+	return []Metric{{metricToCalm, unitTimes, p99(metrics) / t.calm}}
 }
 
 // A slow client has a small receive buffer, so that the target feels soon that
@@ -162,6 +222,7 @@ func slowClient(ctx context.Context, t *turn) ([]Metric, error) {
 	if err != nil {
 		return nil, err
 	}
+	metrics = append(metrics, t.toCalm(metrics)...)
 	metrics = append(metrics, Metric{metricWithheld, unitMiB, withheld / (1 << 20)}, seconds("catch up", last.Sub(start)))
 	return metrics, verify(t.clients, nobody)
 }
@@ -192,7 +253,7 @@ func quantiles(latency []time.Duration) []Metric {
 		i := min(len(latency)*permille/1000, len(latency)-1)
 		return Metric{name, unitMillis, float64(latency[i].Nanoseconds()) / 1e6}
 	}
-	return []Metric{at("p50", 500), at("p99", 990), at("max", 1000)}
+	return []Metric{at("p50", 500), at(metricP99, 990), at("max", 1000)}
 }
 
 // unknownScenario reports a name that is none.

@@ -28,6 +28,8 @@ type table struct {
 	version uint32   // from which on fresh counts
 	fresh   int      // slots with that version or a later one
 
+	stray bool // routes that are of none of the clients are looked over
+
 	follow  *journal // of the updates whose way is timed; nil: none
 	latency []time.Duration
 }
@@ -65,6 +67,9 @@ func (t *table) take(body []byte, now time.Time) error {
 		return nil
 	}
 	owner := t.clients.number(u.nextHop)
+	if t.stray && !t.original(u, owner) {
+		return t.hide(u)
+	}
 	if owner < 0 {
 		return fmt.Errorf("a route with the next hop %x, which is no client", u.nextHop)
 	}
@@ -99,6 +104,23 @@ func (t *table) attributes(u *update, owner int) error {
 		return fmt.Errorf("ORIGINATOR_ID is %x", u.originatorID)
 	case len(u.clusterList) != 4 || binary.BigEndian.Uint32(u.clusterList) != clusterID:
 		return fmt.Errorf("CLUSTER_LIST is %x", u.clusterList)
+	}
+	return nil
+}
+
+// original reports whether an update is of the client that it seems to be of,
+// by its next hop, and not of one whose messages are garbage.
+func (t *table) original(u *update, owner int) bool {
+	return owner >= 0 && len(u.originatorID) == 4 && binary.BigEndian.Uint32(u.originatorID) == firstRouterID+uint32(owner)
+}
+
+// hide takes in a path that is of none of the clients: the target may prefer it
+// to what the client has announced, which is not held then.
+func (t *table) hide(u *update) error {
+	for _, nlri := range u.announced {
+		if err := t.withdraw(nlri); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -148,6 +170,13 @@ func (t *table) count(version uint32) { t.version, t.fresh = version, 0 }
 
 func (t *table) withdraw(nlri []byte) error {
 	for len(nlri) > 0 {
+		if t.stray {
+			_, _, rest, ok := cutPrefix(nlri)
+			if ok && !t.known(nlri) {
+				nlri = rest
+				continue
+			}
+		}
 		index, rest, err := t.cut(nlri)
 		if err != nil {
 			return err
@@ -159,6 +188,12 @@ func (t *table) withdraw(nlri []byte) error {
 		}
 	}
 	return nil
+}
+
+// known reports whether the first route of an NLRI field is a client's.
+func (t *table) known(nlri []byte) bool {
+	_, _, err := t.cut(nlri)
+	return err == nil
 }
 
 // cut splits the first route off an NLRI field.

@@ -1,7 +1,9 @@
 package reflectorbench
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -36,6 +38,7 @@ func Targets(floor ...string) []Target {
 		{Name: nameBIRD, Programs: []string{"ip", "bird", "birdc"}, Start: startBIRD},
 		{Name: nameFRR, Programs: []string{"ip", "bgpd"}, Start: startFRR},
 		{Name: "gobgp", Programs: []string{"ip", "gobgpd"}, Start: startGoBGP},
+		{Name: "openbgpd", Programs: []string{"ip", "bgpctl"}, Start: startOpenBGPD},
 		{Name: nameFloor, Programs: []string{"ip"}, Relaxed: true, Start: floorStarter(floor)},
 	}
 }
@@ -82,9 +85,9 @@ protocol bgp clients {
 	dynamic name digits 5;
 	rr client;
 	rr cluster id %[1]s;
-	%[2]s { import all; export where source = RTS_BGP; };
+	%[2]s { import all; export where source = RTS_BGP; import limit %[7]d action restart; };
 }
-`, targetIPv4, family, clients, gateway, p.target(), asNumber)).Process}
+`, targetIPv4, family, clients, gateway, p.target(), asNumber, p.limit())).Process}
 }
 
 // startFRR runs bgpd alone: without zebra it takes every next hop as reachable
@@ -108,14 +111,51 @@ router bgp %[1]d
  address-family %[5]s unicast
   neighbor clients activate
   neighbor clients route-reflector-client
+  neighbor clients maximum-prefix %[6]d
  exit-address-family
-`, asNumber, targetIPv4, p.Clients+spare, clients, family))
+`, asNumber, targetIPv4, p.Clients+spare, clients, family, p.limit()))
 	argv := []string{
 		testenv.Program("bgpd"), "-u", "root", "-g", "frrvty", "-n", "-Z", "-P", "0",
 		"--vty_socket", h.Dir(), "-i", filepath.Join(h.Dir(), "bgpd.pid"), "-f", conf,
 		"--log", "stdout", "--log-level", "critical", // without zebra, it logs an error for each next hop
 	}
 	return []*lab.Process{h.Start("bgpd", argv, lab.ProcessOptions{})}
+}
+
+// startOpenBGPD runs the daemon that stands beside bgpctl. As Debian builds it,
+// it takes every next hop as reachable and knows no kernel route.
+func startOpenBGPD(t lab.T, h *lab.Host, p Plan) []*lab.Process {
+	t.Helper()
+	family, clients := "IPv4", clientsIPv4
+	if p.IPv6 {
+		family, clients = "IPv6", clientsIPv6
+	}
+	conf := h.Lab().File(filepath.Join(h.Name(), "openbgpd.conf"), fmt.Sprintf(`
+AS %[1]d
+router-id %[2]s
+listen on %[3]s
+socket %[4]q
+fib-update no
+group "clients" {
+	remote-as %[1]d
+	neighbor %[5]s {
+		route-reflector %[2]s
+		announce IPv4 none
+		announce %[6]s unicast
+		max-prefix %[7]d
+	}
+}
+allow from ibgp
+allow to ibgp
+`, asNumber, targetIPv4, p.target(), filepath.Join(h.Dir(), "bgpd.sock"), clients, family, p.limit()))
+	if err := errors.Join(
+		os.Chmod(conf, 0o600),               // one that others may read is refused
+		os.MkdirAll("/run/openbgpd", 0o755), // where its processes lock themselves in; its unit makes it
+	); err != nil {
+		t.Fatalf("prepare OpenBGPD: %v", err)
+	}
+	program := filepath.Join(filepath.Dir(testenv.Program("bgpctl")), "bgpd")
+	return []*lab.Process{h.Start("openbgpd", []string{program, "-d", "-f", conf}, lab.ProcessOptions{})}
 }
 
 // startGoBGP runs GoBGP's own daemon with one dynamic neighbour range.
@@ -139,12 +179,14 @@ route-reflector-cluster-id = %[2]q
 [[peer-groups.afi-safis]]
 [peer-groups.afi-safis.config]
 afi-safi-name = "%[3]s-unicast"
+[peer-groups.afi-safis.prefix-limit.config]
+max-prefixes = %[5]d
 
 [[dynamic-neighbors]]
 [dynamic-neighbors.config]
 prefix = %[4]q
 peer-group = "clients"
-`, asNumber, targetIPv4, family, clients))
+`, asNumber, targetIPv4, family, clients, p.limit()))
 	argv := []string{
 		testenv.Program("gobgpd"), "-f", conf, "-l", "warn", "-p", "--api-hosts", "127.0.0.1:50051", "--pprof-disable",
 	}

@@ -32,13 +32,11 @@ func Need(t testing.TB, things ...string) {
 }
 
 // Program returns the path of an executable, looking also where Debian puts
-// daemons; empty when there is none.
+// daemons; empty when there is none. FRR's come first: OpenBGPD's, which stands
+// in PATH, has the name of one of them.
 func Program(name string) string {
-	if path, err := exec.LookPath(name); err == nil {
-		return path
-	}
-	for _, dir := range []string{"/usr/sbin", "/sbin", "/usr/lib/frr"} {
-		if path, err := exec.LookPath(dir + "/" + name); err == nil {
+	for _, path := range []string{"/usr/lib/frr/" + name, name, "/usr/sbin/" + name, "/sbin/" + name} {
+		if path, err := exec.LookPath(path); err == nil {
 			return path
 		}
 	}

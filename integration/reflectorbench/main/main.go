@@ -75,6 +75,7 @@ func options(args []string, self string) (o reflectorbench.Options, format strin
 	flags.IntVar(&o.Rounds, "rounds", 3, "how often each target is measured")
 	flags.IntVar(&o.Rate, "rate", 1000, "updates a second in churn")
 	flags.DurationVar(&o.Duration, "duration", 5*time.Second, "of churn, and of sustained updates")
+	flags.IntVar(&o.Excess, "excess", 1_000_000, "routes that a client announces over its limit")
 	flags.DurationVar(&o.Timeout, "timeout", 5*time.Minute, "of each scenario, and of the sessions coming up")
 	flags.StringVar(&format, "o", "text", "output: text or json")
 	targets := flags.String("targets", strings.Join(known, ","), "what is measured, in turn")

@@ -1,0 +1,166 @@
+package reflectorbench
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// Faulty clients begin again so often at most: ten times a second.
+const faultInterval = 100 * time.Millisecond
+
+// beside measures churn among some clients while fault is repeated, with a
+// limit for each time, and how many sessions the faulty client got.
+func (t *turn) beside(ctx context.Context, others []*client, limit time.Duration, fault func(context.Context) error) ([]Metric, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	sessions := make(chan int, 1)
+	faulty, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		n := 0
+		tick := time.NewTicker(faultInterval)
+		defer tick.Stop()
+		for faulty.Err() == nil {
+			turn, end := context.WithTimeout(faulty, limit)
+			if fault(turn) == nil {
+				n++
+			}
+			end()
+			select {
+			case <-faulty.Done():
+			case <-tick.C:
+			}
+		}
+		sessions <- n
+	}()
+	metrics, err := t.churn(ctx, others)
+	stop()
+	n := <-sessions
+	if err != nil {
+		return nil, err
+	}
+	return append(append(metrics, t.toCalm(metrics)...), Metric{metricSessions, unitCount, float64(n)}), nil
+}
+
+// flaps measures churn among the others while a client loses its session and
+// comes back with all its routes, ten times a second.
+func flaps(ctx context.Context, t *turn) ([]Metric, error) {
+	number := len(t.clients) - 1
+	others := t.clients[:number]
+	if _, err := t.leave(ctx, number); err != nil {
+		return nil, err
+	}
+	t.forget(number)
+	announcement := t.plan.appendEndOfRIB(t.plan.announcement(number, noMED))
+	metrics, err := t.beside(ctx, others, faultInterval, func(ctx context.Context) error {
+		c, err := dial(ctx, t.host, opening{table: t.newTable(number)})
+		if err != nil {
+			return err
+		}
+		defer c.close()
+		if err := c.send(announcement); err != nil {
+			return err
+		}
+		<-ctx.Done() // up for the rest of its time
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := t.comeBack(ctx, number, 0); err != nil {
+		return nil, err
+	}
+	return metrics, verify(t.clients, nobody)
+}
+
+// limit is how many routes a client may announce where targets can be told.
+func (p Plan) limit() int { return 2*p.Routes + 100 }
+
+// excess measures churn among the others while one more client announces far
+// more than its limit, again and again.
+func excess(ctx context.Context, t *turn) ([]Metric, error) {
+	defer t.tolerate()()
+	number := t.plan.Clients
+	var stream []byte
+	end := t.plan.total() + t.plan.limit() + t.excess
+	for from := t.plan.total(); from < end; {
+		n := min(end-from, t.plan.perMessage())
+		stream = t.plan.appendUpdate(stream, number, from-number*t.plan.Routes, n, noMED)
+		from += n
+	}
+	metrics, err := t.beside(ctx, t.clients, t.duration, func(ctx context.Context) error {
+		c, err := dial(ctx, t.host, opening{table: t.strayTable(number)})
+		if err != nil {
+			return err
+		}
+		defer c.close()
+		free := context.AfterFunc(ctx, func() { _ = c.conn.SetWriteDeadline(time.Unix(1, 0)) })
+		defer free()
+		if err := c.send(stream); err == nil { // to be cut off is what this is about
+			<-ctx.Done() // it was taken in
+		}
+		return nil
+	})
+	return t.settled(ctx, metrics, err)
+}
+
+// garbage measures churn among the others while one more client announces
+// routes with wrong bytes in random places.
+func garbage(ctx context.Context, t *turn) ([]Metric, error) {
+	defer t.tolerate()()
+	number := t.plan.Clients
+	random := rand.New(rand.NewPCG(1, 2))
+	metrics, err := t.beside(ctx, t.clients, faultInterval, func(ctx context.Context) error {
+		c, err := dial(ctx, t.host, opening{table: t.strayTable(number)})
+		if err != nil {
+			return err
+		}
+		defer c.close()
+		var stream []byte
+		for range 20 {
+			stream = t.plan.appendUpdate(stream, number, random.IntN(1000), 1+random.IntN(20), 1+random.Uint32N(1000))
+		}
+		for range 1 + random.IntN(8) {
+			stream[random.IntN(len(stream))] = byte(random.Uint32())
+		}
+		_ = c.send(stream)
+		select {
+		case <-c.done:
+		case <-ctx.Done():
+		}
+		return nil
+	})
+	return t.settled(ctx, metrics, err)
+}
+
+// settled waits until all clients hold all, as sent last, and nothing else
+// comes to light. Metrics and err are those of what came before.
+func (t *turn) settled(ctx context.Context, metrics []Metric, err error) ([]Metric, error) {
+	if err != nil {
+		return nil, err
+	}
+	all, versions := holdsAll(nobody), t.hasVersions()
+	if _, err := expect(t.clients, func(t *table) bool { return all(t) && versions(t) }).last(ctx); err != nil {
+		return nil, err
+	}
+	return metrics, verify(t.clients, nobody)
+}
+
+// tolerate has all tables look over strangers' routes, until undo.
+func (t *turn) tolerate() (undo func()) {
+	set := func(stray bool) {
+		for _, c := range t.clients {
+			c.with(func(t *table) { t.stray = stray })
+		}
+	}
+	set(true)
+	return func() { set(false) }
+}
+
+// strayTable is the table of a faulty client, which does not matter.
+func (t *turn) strayTable(number int) *table {
+	table := t.newTable(number)
+	table.stray = true
+	return table
+}
