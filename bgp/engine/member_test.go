@@ -3,6 +3,7 @@ package engine
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/projectvrouter/vrouter/bgp"
 	"github.com/projectvrouter/vrouter/bgp/wire"
@@ -57,6 +58,59 @@ func TestSlowPeer(t *testing.T) {
 	m.rib.free()
 	if n := m.rib.routes.len(); n != 0 {
 		t.Errorf("%d routes are left", n)
+	}
+}
+
+// TestManyRoutesGoAtOnce: who is being told is not slow; who takes nothing for
+// long is.
+func TestManyRoutesGoAtOnce(t *testing.T) {
+	m := newModel(t, 1)
+	m.rib.limits = defaultLimits
+	m.rib.limits.dead = 100
+	m.rib.limits.log = 1 << 10 // the withdrawals are walked to
+	m.rib.limits.batch, m.rib.limits.step = 100, 10
+	giver, slow := m.peers[0], m.peers[1]
+	m.toggle(giver)
+	m.toggle(slow)
+	const routes = 1000
+	prefix := func(n int) netip.Prefix {
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}), 32)
+	}
+	tell := func(n int) {
+		a := wire.Attributes{NextHop: wire.NextHop{Addr: modelLocal}}
+		set, err := m.rib.sets.intern(a.Append(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.rib.announce(giver.source.id, prefix(n), 0, set, 0)
+		m.rib.sets.release(set)
+	}
+	for n := range routes {
+		tell(n)
+	}
+	m.rib.pack()
+	readAll := func(p *modelPeer) {
+		for m.read(p) {
+		}
+	}
+	readAll(giver)
+	readAll(slow)
+	now := time.Unix(0, 0)
+	for n := range routes {
+		m.rib.withdraw(giver.source.id, prefix(n), 0)
+	}
+	m.rib.pack()
+	readAll(giver)
+	if m.rib.overdue(now) || m.rib.overdue(now.Add(evictAfter-1)) {
+		t.Errorf("overdue at once, with %d of %d routes dead", len(m.rib.dead), m.rib.routes.len())
+	}
+	if !m.rib.overdue(now.Add(evictAfter)) {
+		t.Errorf("not overdue, with %d of %d routes dead", len(m.rib.dead), m.rib.routes.len())
+	}
+	readAll(slow)
+	m.rib.free()
+	if m.rib.overdue(now.Add(2 * evictAfter)) {
+		t.Errorf("overdue with nothing dead")
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/projectvrouter/vrouter/bgp"
-	"github.com/projectvrouter/vrouter/bgp/wire"
 )
 
 // restarting reports whether a session that starts now is the return of one
@@ -83,30 +82,6 @@ func (e *Engine) releaseLocked() {
 				e.rib.pack()
 				m.start()
 			}
-		}
-	}
-}
-
-// maxDead bounds the routes that are kept for slow peers only, so that they can
-// still be told the end of them.
-const maxDead = 1 << 18
-
-// evict resets the connections that hold up more than that.
-func (e *Engine) evict() {
-	if len(e.rib.dead) <= maxDead+e.rib.routes.len()/2 {
-		return
-	}
-	i := e.rib.dead[0]
-	for _, p := range e.sorted() {
-		c := p.channel(e.rib.routes.records.at(i).key.family)
-		if c == nil || c.member == nil || c.member.group == nil {
-			continue
-		}
-		m := c.member
-		if int(i) < m.group.state.len() && m.group.state.at(i).changed >= m.since() {
-			e.log.Warn("peer reset for not reading", "peer", p.endpoint().String())
-			p.conn.Reset(&wire.Notification{Code: wire.Cease, Subcode: wire.OutOfResources})
-			e.rib.leave(m)
 		}
 	}
 }

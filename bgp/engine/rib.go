@@ -55,6 +55,8 @@ type rib struct {
 	dirty []routeID // the groups are to look at
 	news  []routeID // Drain is to look at
 	dead  []routeID // wait to be freed, in the order in which they died
+	freed uint64    // how many were, ever
+	slow  patience  // with who holds that up
 	told  map[routeID][]toldPath
 
 	limits limits
@@ -65,12 +67,13 @@ type limits struct {
 	log   int // octets of a log: a peer that lags farther walks the table
 	batch int // octets that a writer takes
 	step  int // routes that a walk looks at
+	dead  int // routes that are kept for slow peers alone, beside half of all
 }
 
 // defaultLimits: a log of the size of a table of a million routes, since to
 // read more of it costs more than to walk; batches that make a system call
 // cheap for each octet, and of which a peer that does not read holds one.
-var defaultLimits = limits{log: 8 << 20, batch: 256 << 10, step: 8192}
+var defaultLimits = limits{log: 8 << 20, batch: 256 << 10, step: 8192, dead: 1 << 18}
 
 func newRIB() *rib {
 	return &rib{
@@ -407,6 +410,7 @@ func (r *rib) free() {
 				break
 			}
 			r.routes.remove(i)
+			r.freed++
 		} else {
 			rec.marks &^= markDead
 		}
