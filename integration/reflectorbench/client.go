@@ -164,6 +164,11 @@ func (c *client) waitWhilePaused() {
 // send writes whole messages. It blocks while the target does not read.
 func (c *client) send(messages []byte) error {
 	if _, err := c.conn.Write(messages); err != nil {
+		select {
+		case <-c.done:
+			return c.failure() // which is why
+		default:
+		}
 		return fmt.Errorf("client %d: send to the target: %w", c.number, err)
 	}
 	return nil

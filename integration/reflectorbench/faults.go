@@ -2,6 +2,7 @@ package reflectorbench
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 )
@@ -39,6 +40,9 @@ func (t *turn) beside(ctx context.Context, others []*client, limit time.Duration
 	n := <-sessions
 	if err != nil {
 		return nil, err
+	}
+	if n == 0 {
+		return nil, errors.New("the target took no session of the faulty client")
 	}
 	return append(append(metrics, t.toCalm(metrics)...), Metric{metricSessions, unitCount, float64(n)}), nil
 }
@@ -81,7 +85,7 @@ func (p Plan) limit() int { return 2*p.Routes + 100 }
 // more than its limit, again and again.
 func excess(ctx context.Context, t *turn) ([]Metric, error) {
 	defer t.tolerate()()
-	number := t.plan.Clients
+	number := t.plan.spare(excessive)
 	var stream []byte
 	end := t.plan.total() + t.plan.limit() + t.excess
 	for from := t.plan.total(); from < end; {
@@ -109,7 +113,7 @@ func excess(ctx context.Context, t *turn) ([]Metric, error) {
 // routes with wrong bytes in random places.
 func garbage(ctx context.Context, t *turn) ([]Metric, error) {
 	defer t.tolerate()()
-	number := t.plan.Clients
+	number := t.plan.spare(garbled)
 	random := rand.New(rand.NewPCG(1, 2))
 	metrics, err := t.beside(ctx, t.clients, faultInterval, func(ctx context.Context) error {
 		c, err := dial(ctx, t.host, opening{table: t.strayTable(number)})
@@ -134,33 +138,34 @@ func garbage(ctx context.Context, t *turn) ([]Metric, error) {
 	return t.settled(ctx, metrics, err)
 }
 
-// settled waits until all clients hold all, as sent last, and nothing else
-// comes to light. Metrics and err are those of what came before.
+// settled waits until all clients hold all, as sent last, and nothing of a
+// faulty one any longer. Metrics and err are those of what came before.
 func (t *turn) settled(ctx context.Context, metrics []Metric, err error) ([]Metric, error) {
 	if err != nil {
 		return nil, err
 	}
 	all, versions := holdsAll(nobody), t.hasVersions()
-	if _, err := expect(t.clients, func(t *table) bool { return all(t) && versions(t) }).last(ctx); err != nil {
+	if _, err := expect(t.clients, func(t *table) bool { return len(t.strays) == 0 && all(t) && versions(t) }).last(ctx); err != nil {
 		return nil, err
 	}
 	return metrics, verify(t.clients, nobody)
 }
 
-// tolerate has all tables look over strangers' routes, until undo.
+// tolerate has all tables take in strangers' routes, until undo.
 func (t *turn) tolerate() (undo func()) {
-	set := func(stray bool) {
+	for _, c := range t.clients {
+		c.with(func(t *table) { t.strays = make(map[string]bool) })
+	}
+	return func() {
 		for _, c := range t.clients {
-			c.with(func(t *table) { t.stray = stray })
+			c.with(func(t *table) { t.strays = nil })
 		}
 	}
-	set(true)
-	return func() { set(false) }
 }
 
 // strayTable is the table of a faulty client, which does not matter.
 func (t *turn) strayTable(number int) *table {
 	table := t.newTable(number)
-	table.stray = true
+	table.strays = make(map[string]bool)
 	return table
 }

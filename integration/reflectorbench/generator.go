@@ -146,6 +146,9 @@ func (w wait) last(ctx context.Context) (time.Time, error) {
 func (c *client) unfinished() (err error) {
 	c.with(func(t *table) {
 		err = fmt.Errorf("%w: client %d holds %d routes", errUnfinished, c.number, t.present)
+		if n := len(t.strays); n > 0 {
+			err = fmt.Errorf("%w and %d of a faulty client", err, n)
+		}
 	})
 	return err
 }

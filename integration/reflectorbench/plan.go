@@ -33,12 +33,23 @@ const (
 )
 
 // Plan says who announces what: clients 0 to Clients-1 have Routes host routes
-// each, and client number Clients has none; it joins late. Route r of client c
-// has the index c*Routes+r, and the address of that offset.
+// each. The spare ones behind them have none: one joins late, others are faulty.
+// Route r of client c has the index c*Routes+r, and the address of that offset.
 type Plan struct {
 	Clients, Routes int
 	IPv6            bool
 }
+
+// Numbers of the spare clients, behind the others.
+const (
+	late = iota
+	garbled
+	excessive
+	spares
+)
+
+// spare is the number of a spare client.
+func (p Plan) spare(which int) int { return p.Clients + which }
 
 // Check reports what cannot be measured.
 func (p Plan) Check() error {

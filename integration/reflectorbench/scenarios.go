@@ -34,8 +34,8 @@ var scenarios = [...]scenario{
 	{name: "sustained", title: "maximum sustained updates", run: sustained},
 	{name: "slow", title: "slow client", run: slowClient},
 	{name: "flaps", title: "client flaps ten times a second", run: flaps, fault: true},
-	{name: "excess", title: "client announces more than its limit", run: excess, fault: true},
 	{name: "garbage", title: "client sends garbage", run: garbage, fault: true},
+	{name: "excess", title: "client announces more than its limit", run: excess, fault: true},
 }
 
 // convergence is the scenario that memory per route is taken from.
@@ -137,13 +137,13 @@ func converge(ctx context.Context, t *turn) ([]Metric, error) {
 func lateJoiner(ctx context.Context, t *turn) ([]Metric, error) {
 	all := newGoal(holdsAll(nobody))
 	start := time.Now()
-	late, err := connect(ctx, t.host, opening{table: t.newTable(t.plan.Clients), goal: all})
+	c, err := connect(ctx, t.host, opening{table: t.newTable(t.plan.spare(late)), goal: all})
 	if err != nil {
 		return nil, err
 	}
-	defer late.close()
+	defer c.close()
 	up := time.Now()
-	last, err := wait{[]*client{late}, []<-chan time.Time{all.at}}.last(ctx)
+	last, err := wait{[]*client{c}, []<-chan time.Time{all.at}}.last(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +151,7 @@ func lateJoiner(ctx context.Context, t *turn) ([]Metric, error) {
 		seconds("time", last.Sub(start)),
 		seconds("once up", max(last.Sub(up), 0)),
 	}
-	return metrics, verify([]*client{late}, nobody)
+	return metrics, verify([]*client{c}, nobody)
 }
 
 // churn measures how long single updates take to each client.

@@ -28,7 +28,9 @@ type table struct {
 	version uint32   // from which on fresh counts
 	fresh   int      // slots with that version or a later one
 
-	stray bool // routes that are of none of the clients are looked over
+	// strays are routes that are held and of none of the clients, as they are
+	// on the wire; nil: there must be none.
+	strays map[string]bool
 
 	follow  *journal // of the updates whose way is timed; nil: none
 	latency []time.Duration
@@ -67,7 +69,7 @@ func (t *table) take(body []byte, now time.Time) error {
 		return nil
 	}
 	owner := t.clients.number(u.nextHop)
-	if t.stray && !t.original(u, owner) {
+	if t.strays != nil && !t.original(u, owner) {
 		return t.hide(u)
 	}
 	if owner < 0 {
@@ -114,12 +116,19 @@ func (t *table) original(u *update, owner int) bool {
 	return owner >= 0 && len(u.originatorID) == 4 && binary.BigEndian.Uint32(u.originatorID) == firstRouterID+uint32(owner)
 }
 
-// hide takes in a path that is of none of the clients: the target may prefer it
-// to what the client has announced, which is not held then.
+// hide takes in paths that are of none of the clients: the target may prefer
+// one to what a client has announced, which is not held then.
 func (t *table) hide(u *update) error {
 	for _, nlri := range u.announced {
 		if err := t.withdraw(nlri); err != nil {
 			return err
+		}
+		for len(nlri) > 0 {
+			_, _, rest, _ := cutPrefix(nlri) // as withdraw found it
+			if _, _, err := t.cut(nlri); err != nil {
+				t.strays[string(nlri[:len(nlri)-len(rest)])] = true
+			}
+			nlri = rest
 		}
 	}
 	return nil
@@ -170,14 +179,16 @@ func (t *table) count(version uint32) { t.version, t.fresh = version, 0 }
 
 func (t *table) withdraw(nlri []byte) error {
 	for len(nlri) > 0 {
-		if t.stray {
-			_, _, rest, ok := cutPrefix(nlri)
-			if ok && !t.known(nlri) {
-				nlri = rest
-				continue
-			}
-		}
 		index, rest, err := t.cut(nlri)
+		if err != nil && t.strays != nil {
+			_, _, after, ok := cutPrefix(nlri)
+			if !ok {
+				return err
+			}
+			delete(t.strays, string(nlri[:len(nlri)-len(after)]))
+			nlri = after
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -188,12 +199,6 @@ func (t *table) withdraw(nlri []byte) error {
 		}
 	}
 	return nil
-}
-
-// known reports whether the first route of an NLRI field is a client's.
-func (t *table) known(nlri []byte) bool {
-	_, _, err := t.cut(nlri)
-	return err == nil
 }
 
 // cut splits the first route off an NLRI field.
@@ -253,7 +258,7 @@ func (t *table) expected(word, dead int) uint64 {
 		want >>= over
 	}
 	for _, c := range []int{t.self, dead} {
-		if c == nobody || c == t.plan.Clients {
+		if c == nobody || c >= t.plan.Clients {
 			continue
 		}
 		from, to := max(c*t.plan.Routes-64*word, 0), min((c+1)*t.plan.Routes-64*word, 64)

@@ -97,7 +97,7 @@ func startFRR(_ lab.T, h *lab.Host, p Plan) []*lab.Process {
 	if p.IPv6 {
 		family, clients = "ipv6", clientsIPv6
 	}
-	const spare = 10 // the late client, and sessions that end while others begin
+	const more = 10 // the spare clients, and sessions that end while others begin
 	conf := h.Lab().File(filepath.Join(h.Name(), "bgpd.conf"), fmt.Sprintf(`
 frr defaults traditional
 router bgp %[1]d
@@ -113,7 +113,7 @@ router bgp %[1]d
   neighbor clients route-reflector-client
   neighbor clients maximum-prefix %[6]d
  exit-address-family
-`, asNumber, targetIPv4, p.Clients+spare, clients, family, p.limit()))
+`, asNumber, targetIPv4, p.Clients+more, clients, family, p.limit()))
 	argv := []string{
 		testenv.Program("bgpd"), "-u", "root", "-g", "frrvty", "-n", "-Z", "-P", "0",
 		"--vty_socket", h.Dir(), "-i", filepath.Join(h.Dir(), "bgpd.pid"), "-f", conf,

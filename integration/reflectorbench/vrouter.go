@@ -13,7 +13,7 @@ import (
 )
 
 // manifest is the pool that the routes lie in, and every node but the
-// reflector as its client.
+// reflector as its client, with a limit of routes.
 const manifest = `
 apiVersion: projectcalico.org/v3
 kind: IPPool
@@ -24,7 +24,13 @@ apiVersion: projectcalico.org/v3
 kind: IPPool
 metadata: {name: v6}
 spec: {cidr: "` + routesIPv6 + `"}
-` + fabric.NoMesh + fabric.ReflectorPeers
+` + fabric.NoMesh + `
+---
+apiVersion: projectcalico.org/v3
+kind: BGPPeer
+metadata: {name: reflectors}
+spec: {nodeSelector: "!has(reflector)", peerSelector: has(reflector), maxPrefixes: {limit: %d, restartTime: 1s}}
+`
 
 // startVrouter runs `vrouterd reflector` with its embedded store, whose cost is
 // counted, and registers every client as a node.
@@ -39,10 +45,10 @@ func startVrouter(t lab.T, h *lab.Host, p Plan) []*lab.Process {
 	}
 	d := fabric.New(t, h, settings)
 	d.WaitReady()
-	d.Apply(manifest)
+	d.Apply(fmt.Sprintf(manifest, p.limit()))
 	var group errgroup.Group
 	group.SetLimit(16) // the store writes to disk; one at a time takes a minute for a thousand
-	for c := range p.Clients + 1 {
+	for c := range p.Clients + spares {
 		group.Go(func() error {
 			request := &vrouterv1.PutRequest{Resource: &vrouterv1.Resource{
 				Resource: &vrouterv1.Resource_Node{Node: node(p, c)},
