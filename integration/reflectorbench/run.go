@@ -32,13 +32,14 @@ func (o Options) Check() error {
 		return fmt.Errorf("rounds: %d is less than one", o.Rounds)
 	case o.Rate < 1 || o.updates() < 1:
 		return fmt.Errorf("rate: %d a second for %v is no update", o.Rate, o.Duration)
-	case o.Excess < 1 || o.total()+o.limit()+o.Excess > maxRoutes:
-		return fmt.Errorf("excess: %d is not between one and %d", o.Excess, maxRoutes-o.limit()-o.total())
 	}
-	if err := unknownScenario(o.Scenarios); err != nil {
+	if err := errors.Join(unknownScenario(o.Scenarios), o.Plan.Check()); err != nil {
 		return err
 	}
-	return o.Plan.Check()
+	if most := maxRoutes - o.limit() - o.total(); o.Excess < 1 || o.Excess > most {
+		return fmt.Errorf("excess: %d is not between one and %d", o.Excess, most)
+	}
+	return nil
 }
 
 // Result is what one scenario gave for one target in one round.
