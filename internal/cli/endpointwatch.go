@@ -34,8 +34,8 @@ func (a *app) endpointWatch(ctx context.Context, s *endpointScope) error {
 		return err
 	}
 	wide := f == formatWide
-	w := a.eventWriter(f, endpointColumns(wide), func(msg proto.Message) []cell {
-		return endpointRow(msg.(*vrouterv1.WorkloadEndpoint), wide)
+	w := a.eventWriter(f, endpointColumns(wide), func(msg proto.Message) [][]cell {
+		return [][]cell{endpointRow(msg.(*vrouterv1.WorkloadEndpoint), wide)}
 	})
 	follow := follower{
 		app:  a,

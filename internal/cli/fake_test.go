@@ -46,6 +46,8 @@ type fake struct {
 	fail   func(method string, request any) error
 	status *vrouterv1.GetStatusResponse
 	routes []*vrouterv1.Route
+	rib    []*vrouterv1.Route
+	groups *vrouterv1.GetReflectorResponse
 	calls  []string // methods, in order
 	// hang, if set, holds calls up until it is closed.
 	hang chan struct{}

@@ -164,6 +164,12 @@ func (f *fake) GetStatus(_ context.Context, r *vrouterv1.GetStatusRequest) (*vro
 func (f *fake) ListRoutes(r *vrouterv1.ListRoutesRequest, stream grpc.ServerStreamingServer[vrouterv1.ListRoutesResponse]) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if r.GetFilter() != nil {
+		if r.GetFilter().GetPeer() == "nobody" {
+			return &resource.Invalid{Problems: []resource.Problem{{Path: "filter.peer", Reason: `there is no peer "nobody"`}}}
+		}
+		return stream.Send(&vrouterv1.ListRoutesResponse{Routes: f.chosen(r.GetFilter())})
+	}
 	for _, route := range f.routes {
 		if r.GetPrefix() != "" && r.GetPrefix() != route.GetPrefix() {
 			continue
@@ -207,6 +213,20 @@ func busyNode() *vrouterv1.GetStatusResponse {
 				PrefixesReceived: 2000, PrefixesAccepted: 1998, PrefixesAdvertised: 12,
 				HoldTime: durationpb.New(90 * time.Second), KeepaliveTime: durationpb.New(30 * time.Second),
 				Capabilities: []string{"4-octet-as", "graceful-restart"}, EndOfRib: true,
+				Families: []*vrouterv1.PeerFamily{
+					{Family: "IPv4", Up: true, EndOfRib: true, Received: 1900, Accepted: 1898, Advertised: 12},
+					{Family: "IPv6", Up: true, EndOfRib: true, Received: 100, Accepted: 100},
+				},
+				Restart:     &vrouterv1.PeerRestart{Negotiated: true, RestartTime: durationpb.New(120 * time.Second)},
+				Established: 2, LastUpdate: at(time.Minute), LocalAddress: "10.0.0.1",
+				Options: &vrouterv1.PeerOptions{
+					Filters: []string{"tor-in", "tor-out"}, AddPathSend: 4, AddPathReceive: true, LongLivedTime: durationpb.New(time.Hour),
+				},
+				Statistics: &vrouterv1.PeerStatistics{
+					In: &vrouterv1.PeerTraffic{Updates: 57, Octets: 81920}, Out: &vrouterv1.PeerTraffic{Updates: 3, Octets: 2100},
+					Refused: map[string]int64{"outside the pools": 2}, TreatedAsWithdraw: 1, Walks: 2,
+					Members: []*vrouterv1.GroupMember{{Peer: "tor1", Group: 2, Family: "IPv4", LagOctets: 1536}},
+				},
 			},
 			{
 				Name: "host2", Address: "10.0.0.2", Type: "node-to-node mesh", AsNumber: 64512, State: "Active",

@@ -28,6 +28,7 @@ type update struct {
 	key    ref           // of object, or of what is gone
 	gone   bool
 	synced bool // the snapshot is complete
+	reset  bool // another snapshot follows
 	// revision to resume from. Only synced and progress tell one: objects come
 	// in any order.
 	revision int64
@@ -130,6 +131,9 @@ func (f *follower) stream(ctx context.Context) error {
 
 // take folds one update in.
 func (f *follower) take(u update) error {
+	if u.reset {
+		f.fresh = make(map[ref]bool)
+	}
 	if err := f.event(u); err != nil {
 		return err
 	}

@@ -44,8 +44,10 @@ func (a *app) nodeStatusCommand() *cobra.Command {
 		Use:   "status [NODE]",
 		Short: "Show readiness and BGP peers of a node",
 		Long: `Show readiness and BGP peers of a node, by default of the one that takes the
-call. With -o wide also prefixes in and out, negotiated timers and capabilities,
-and the last error of each session.`,
+call. With -o wide also prefixes in and out (by family: received/accepted/advertised),
+negotiated timers and capabilities, for how long routes are kept without a
+session (graceful restart, +long-lived), filters, add-path, and the last error of
+each session.`,
 		Args:              arguments(0, "NODE"),
 		ValidArgsFunction: a.completeNodeArgument,
 		RunE: func(cmd *cobra.Command, args []string) error {

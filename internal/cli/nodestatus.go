@@ -98,7 +98,7 @@ func (a *app) writePeers(peers []*vrouterv1.Peer, family string, wide bool) erro
 	names := []string{"PEER ADDRESS", "PEER TYPE", "STATE", "SINCE", flexible + "INFO"}
 	if wide {
 		names = append(names, "AS", "NODE", "ROUTER ID", "UPTIME", "RECEIVED", "ACCEPTED", "ADVERTISED",
-			"HOLD", "KEEPALIVE", "END-OF-RIB", "LAST ERROR", "CAPABILITIES")
+			"HOLD", "KEEPALIVE", "END-OF-RIB", "FAMILIES", "RESTART", "FILTERS", "ADD-PATH", "LAST ERROR", "CAPABILITIES")
 	}
 	t := a.newTable(wide, names...)
 	for _, p := range mine {
@@ -135,6 +135,7 @@ func (a *app) peerRow(p *vrouterv1.Peer, wide bool) []cell {
 		strconv.FormatInt(p.GetPrefixesReceived(), 10), strconv.FormatInt(p.GetPrefixesAccepted(), 10),
 		strconv.FormatInt(p.GetPrefixesAdvertised(), 10),
 		seconds(p.GetHoldTime()), seconds(p.GetKeepaliveTime()), yesNo(p.GetEndOfRib()),
+		familiesText(p), restartText(p), strings.Join(p.GetOptions().GetFilters(), ","), addPathText(p.GetOptions()),
 		p.GetLastError(), strings.Join(p.GetCapabilities(), ","),
 	})...)
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -75,7 +74,7 @@ func (a *app) routes(ctx context.Context, request *vrouterv1.ListRoutesRequest, 
 		return err
 	}
 	if f == formatYAML || f == formatJSON {
-		return a.writeRoutes(f, routes)
+		return writeList(a, f, routes)
 	}
 	if len(routes) == 0 {
 		fmt.Fprintln(a.Err, "No routes found")
@@ -124,24 +123,6 @@ func (a *app) receiveRoutes(ctx context.Context, c *client, request *vrouterv1.L
 		routes = append(routes, response.GetRoutes()...)
 		a.progress.step(len(response.GetRoutes()))
 	}
-}
-
-// writeRoutes prints a list of routes.
-func (a *app) writeRoutes(f format, routes []*vrouterv1.Route) error {
-	var b bytes.Buffer
-	b.WriteByte('[')
-	for i, r := range routes {
-		data, err := messageJSON(r)
-		if err != nil {
-			return err
-		}
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.Write(data)
-	}
-	b.WriteByte(']')
-	return a.writeTree(f, b.Bytes())
 }
 
 func routeColumns(wide bool) []string {
@@ -231,12 +212,8 @@ func pathCells(p *vrouterv1.BGPPath, wide, there bool) []cell {
 	if !there {
 		return append(cells, make([]cell, 6)...)
 	}
-	var as []string
-	for _, n := range p.GetAsPath() {
-		as = append(as, strconv.FormatUint(uint64(n), 10))
-	}
 	return append(cells, textCells([]string{
-		strings.Join(as, " "), strconv.FormatUint(uint64(p.GetLocalPref()), 10),
+		asPathText(p.GetAsPath()), strconv.FormatUint(uint64(p.GetLocalPref()), 10),
 		strconv.FormatUint(uint64(p.GetMed()), 10), strings.Join(p.GetCommunities(), " "),
 		p.GetOriginatorId(), strings.Join(p.GetClusterList(), " "),
 	})...)

@@ -85,6 +85,7 @@ func TestScripts(t *testing.T) {
 			}
 			f := newFake(t)
 			f.status, f.routes = busyNode(), someRoutes()
+			f.rib, f.groups = ribRoutes(), busyReflector()
 			got := runScript(t, f, string(data))
 			if *rewrite {
 				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {

@@ -30,8 +30,8 @@ func (a *app) watchObjects(ctx context.Context, c *client, t target, s scope, f 
 		return err
 	}
 	wide := f == formatWide
-	w := a.eventWriter(f, columns(kinds[0], wide), func(msg proto.Message) []cell {
-		return textCells(row(msg, wide))
+	w := a.eventWriter(f, columns(kinds[0], wide), func(msg proto.Message) [][]cell {
+		return [][]cell{textCells(row(msg, wide))}
 	})
 	follow := follower{app: a, match: match, emit: w.emit, flush: w.flush, open: openResources(c, kinds)}
 	return follow.run(ctx)
@@ -114,15 +114,16 @@ type eventWriter struct {
 	app    *app
 	format format
 	table  *table
-	row    func(proto.Message) []cell
+	rows   func(proto.Message) [][]cell // of a table
+	plain  bool                         // the messages are no objects
 }
 
-func (a *app) eventWriter(f format, columns []string, row func(proto.Message) []cell) *eventWriter {
+func (a *app) eventWriter(f format, columns []string, rows func(proto.Message) [][]cell) *eventWriter {
 	names := append([]string{"EVENT"}, columns...)
 	t := a.newTable(f == formatWide, names...)
 	t.widths = make([]int, len(names))
 	t.widths[0] = len(eventModified) // so that the columns stay when the first one comes
-	return &eventWriter{app: a, format: f, table: t, row: row}
+	return &eventWriter{app: a, format: f, table: t, rows: rows}
 }
 
 func (w *eventWriter) emit(event string, msg proto.Message) error {
@@ -132,27 +133,49 @@ func (w *eventWriter) emit(event string, msg proto.Message) error {
 	case formatJSON:
 		return w.emitJSON(event, msg)
 	case formatYAML:
-		data, err := resource.ToYAML(msg)
+		data, err := w.yaml(msg)
 		if err != nil {
 			return err
 		}
 		return w.app.write(fmt.Appendf(nil, "---\n# %s\n%s", event, data))
 	default:
-		w.table.addCells(append([]cell{{event, eventTone(event)}}, w.row(msg)...)...)
+		head := cell{event, eventTone(event)}
+		for _, row := range w.rows(msg) {
+			w.table.addCells(append([]cell{head}, row...)...)
+			head = cell{}
+		}
 	}
 	return nil
 }
 
+func (w *eventWriter) yaml(msg proto.Message) ([]byte, error) {
+	if !w.plain {
+		return resource.ToYAML(msg)
+	}
+	data, err := messageJSON(msg)
+	if err != nil {
+		return nil, err
+	}
+	return jsonToYAML(data)
+}
+
+func (w *eventWriter) json(msg proto.Message) ([]byte, error) {
+	if w.plain {
+		return messageJSON(msg)
+	}
+	return resource.ToJSON(msg)
+}
+
 // emitJSON prints one event as one line, as Kubernetes' watch does.
 func (w *eventWriter) emitJSON(event string, msg proto.Message) error {
-	data, err := resource.ToJSON(msg)
+	data, err := w.json(msg)
 	if err != nil {
 		return err
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `{"type":%q,"object":`, event)
 	if err := json.Compact(&b, data); err != nil {
-		return fmt.Errorf("render %s: %w", refOf(msg), err)
+		return fmt.Errorf("render event: %w", err)
 	}
 	b.WriteString("}\n")
 	return w.app.write(b.Bytes())
