@@ -41,6 +41,9 @@ type Input struct {
 type Problem struct {
 	Origin string // the BGPPeer concerned; empty: the mesh or the node itself
 	Detail string
+	// Refused are the ends of sessions that must not be for it, however they
+	// were before.
+	Refused []netip.AddrPort
 }
 
 // String is the problem in one line.
@@ -334,7 +337,8 @@ func (b *builder) add(s draft) {
 		b.taken[s.Endpoint()] = owner
 	}
 	if s.refused != "" {
-		b.note(s.Origin, s.refused)
+		p := b.note(s.Origin, s.refused)
+		p.Refused = append(p.Refused, s.Endpoint())
 		return
 	}
 	b.sessions = append(b.sessions, s.Session)
@@ -346,11 +350,14 @@ const quiet = "-"
 func (b *builder) problem(p *resource.BGPPeer, detail string) { b.note(p.Name, detail) }
 
 // note notes a problem, once.
-func (b *builder) note(origin, detail string) {
-	p := Problem{origin, detail}
-	if !slices.Contains(b.problems, p) {
-		b.problems = append(b.problems, p)
+func (b *builder) note(origin, detail string) *Problem {
+	for i := range b.problems {
+		if p := &b.problems[i]; p.Origin == origin && p.Detail == detail {
+			return p
+		}
 	}
+	b.problems = append(b.problems, Problem{Origin: origin, Detail: detail})
+	return &b.problems[len(b.problems)-1]
 }
 
 // as is the AS of n: its own, else that of the default configuration.

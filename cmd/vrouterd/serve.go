@@ -293,6 +293,7 @@ func bgpOptions(cfg config.Config) agent.BGPOptions {
 		Defaults:    resource.SessionSettings{HoldTime: &cfg.BGP.HoldTime, ConnectRetry: &cfg.BGP.ConnectRetry},
 		Accept:      cfg.BGP.Accept,
 		MeshWarning: cfg.BGP.MeshMaxNodes,
+		RetireTime:  cfg.BGP.RetireTime,
 		Secret:      secretFile(cfg.BGP.SecretsDir),
 	}
 	for _, p := range cfg.BGP.Peers {

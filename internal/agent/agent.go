@@ -101,6 +101,7 @@ func New(opts Options) *Agent {
 		node: opts.Identity.Name, own: opts.Identity.own(), options: opts.BGP,
 		view: a.view, speaker: opts.Speaker, exports: newExports(), levels: opts.Levels, log: log.Named("sessions"), applied: make(chan struct{}),
 	}
+	a.sessions.retire = newRetirement(opts.Identity.Name, opts.BGP.RetireTime, opts.Table != nil, opts.Speaker, log.Named("retire"))
 	if opts.Table != nil {
 		a.learned = newLearned(opts.Speaker, opts.Table, log.Named("learned"))
 		a.sessions.learned = a.learned
@@ -131,6 +132,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	run("node", a.node.Run)
 	run("start", a.bringUp)
 	run("sessions", func(ctx context.Context) error { return a.sessions.Run(ctx, a.serving) })
+	own := &nodeStatus{node: a.opts.Identity.Name, store: a.opts.Store, feed: a.feed, retirement: a.sessions.retire, log: a.log.Named("status")}
+	run("node status", own.Publish)
+	run("other nodes", own.Follow)
 	if a.opts.CopyPath != "" {
 		c := &localCopy{path: a.opts.CopyPath, view: a.view, feed: a.feed, log: a.log.Named("copy"), delay: copyDelay}
 		run("local copy", c.Run)

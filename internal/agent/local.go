@@ -36,7 +36,11 @@ func (a *Agent) Status(context.Context) (*vrouterv1.GetStatusResponse, error) {
 		r.Conditions = append(r.Conditions, &vrouterv1.Condition{Name: c.Name, Ok: c.Ready, Reason: c.Reason})
 	}
 	for _, p := range a.opts.Speaker.Peers() {
-		r.Peers = append(r.Peers, peerMessage(p))
+		m := peerMessage(p)
+		if a.sessions.retire.Keeps(p.Session.Endpoint()) {
+			m.Type += ", retiring"
+		}
+		r.Peers = append(r.Peers, m)
 	}
 	return r, nil
 }
@@ -48,7 +52,7 @@ const shownProblems = 20
 // problems says what is wrong with the fabric and with what is stored.
 func (a *Agent) problems() []string {
 	_, found := a.sessions.Wanted()
-	all := slices.Clone(found)
+	all := append(slices.Clone(found), a.sessions.retire.Problems()...)
 	n := 0
 	for key, err := range a.view.Problems() {
 		if n++; n <= shownProblems {

@@ -27,6 +27,9 @@ type BGPOptions struct {
 	// Accept are prefixes outside the pools whose routes are accepted and never
 	// sent on.
 	Accept []netip.Prefix
+	// RetireTime is how long a session that is no longer wanted is kept at most
+	// for the sake of either end; zero: it ends at once.
+	RetireTime time.Duration
 	// MeshWarning is the number of nodes from which a mesh is reported as too
 	// large; zero: never.
 	MeshWarning int
@@ -46,6 +49,7 @@ type sessions struct {
 	speaker bgp.Speaker
 	exports *exports
 	learned *learned // nil on a reflector
+	retire  *retirement
 	levels  Levels
 	log     hclog.Logger
 	applied chan struct{} // closed once the sessions of a store in sync were handed over
@@ -80,6 +84,7 @@ func (s *sessions) Run(ctx context.Context, start <-chan struct{}) error {
 			return nil
 		case <-s.view.FabricChanged():
 			s.pools()
+		case <-s.retire.news:
 		case <-timer:
 		}
 	}
@@ -124,16 +129,22 @@ func (s *sessions) apply() (next time.Duration) {
 	}
 	wanted, found := bgp.Sessions(s.input(f))
 	stage, next := s.drainStage(f)
-	wanted = s.drain.drained(wanted, stage)
 	if s.files {
 		next = sooner(next, secretsPause)
 	}
 	problems := make([]string, 0, len(found))
+	var refused []netip.AddrPort
 	for _, p := range found {
 		problems = append(problems, p.String())
+		refused = append(refused, p.Refused...)
 	}
+	all := s.retire.step(wanted, refused, func(name string) bool { return f.Node(name) != nil }, time.Now())
+	if len(all) > len(wanted) {
+		next = sooner(next, retirePause)
+	}
+	all, wanted = s.drain.drained(all, stage), s.drain.drained(wanted, stage)
 	problems = append(problems, s.meshProblems(wanted)...)
-	if err := s.speaker.SetSessions(wanted); err != nil {
+	if err := s.speaker.SetSessions(all); err != nil {
 		s.log.Warn("sessions were not all applied", "error", err)
 		problems = append(problems, err.Error())
 	}

@@ -573,8 +573,12 @@ type NodeStatus struct {
 	WireguardPublicKey   *string                `protobuf:"bytes,1,opt,name=wireguard_public_key,json=wireguardPublicKey,proto3,oneof" json:"wireguard_public_key,omitempty"`
 	WireguardPublicKeyV6 *string                `protobuf:"bytes,2,opt,name=wireguard_public_key_v6,json=wireguardPublicKeyV6,proto3,oneof" json:"wireguard_public_key_v6,omitempty"`
 	PodCidrs             []string               `protobuf:"bytes,3,rep,name=pod_cidrs,json=podCIDRs,proto3" json:"pod_cidrs,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// Released_sessions are the BGP sessions that are no longer wanted, that this
+	// node still keeps, and that it can do without: NODE/FAMILY of the other end.
+	// Both ends of a session close it when both say so.
+	ReleasedSessions []string `protobuf:"bytes,4,rep,name=released_sessions,json=releasedSessions,proto3" json:"released_sessions,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *NodeStatus) Reset() {
@@ -624,6 +628,13 @@ func (x *NodeStatus) GetWireguardPublicKeyV6() string {
 func (x *NodeStatus) GetPodCidrs() []string {
 	if x != nil {
 		return x.PodCidrs
+	}
+	return nil
+}
+
+func (x *NodeStatus) GetReleasedSessions() []string {
+	if x != nil {
+		return x.ReleasedSessions
 	}
 	return nil
 }
@@ -865,12 +876,13 @@ const file_vrouter_v1_node_proto_rawDesc = "" +
 	"\rNodeInterface\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1c\n" +
 	"\taddresses\x18\x02 \x03(\tR\taddressesB\a\n" +
-	"\x05_name\"\xd1\x01\n" +
+	"\x05_name\"\xfe\x01\n" +
 	"\n" +
 	"NodeStatus\x125\n" +
 	"\x14wireguard_public_key\x18\x01 \x01(\tH\x00R\x12wireguardPublicKey\x88\x01\x01\x12:\n" +
 	"\x17wireguard_public_key_v6\x18\x02 \x01(\tH\x01R\x14wireguardPublicKeyV6\x88\x01\x01\x12\x1b\n" +
-	"\tpod_cidrs\x18\x03 \x03(\tR\bpodCIDRsB\x17\n" +
+	"\tpod_cidrs\x18\x03 \x03(\tR\bpodCIDRs\x12+\n" +
+	"\x11released_sessions\x18\x04 \x03(\tR\x10releasedSessionsB\x17\n" +
 	"\x15_wireguard_public_keyB\x1a\n" +
 	"\x18_wireguard_public_key_v6\"\xf6\x01\n" +
 	"\x12ClusterInformation\x12$\n" +
