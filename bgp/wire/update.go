@@ -154,6 +154,11 @@ func (u *Update) walk(b []byte, v *Verdict) {
 		if f.action == SessionReset {
 			return
 		}
+		if len(u.attrs) == maxAttributes {
+			// What is withdrawn may stand farther on.
+			v.worse(fault{TreatAsWithdraw, MalformedAttributeList, "more attributes than any route needs"}, 0, nil)
+			continue
+		}
 		u.keep(a, f)
 	}
 }
@@ -168,7 +173,11 @@ func (u *Update) check(a attribute) fault {
 	case AttrMPUnreach:
 		return u.parseUnreach(a.value)
 	}
-	return checkValue(a, u.opts.External, !u.opts.FourByteAS)
+	f := checkValue(a, u.opts.External, !u.opts.FourByteAS)
+	if f.action == OK {
+		f = checkBounds(a, !u.opts.FourByteAS)
+	}
+	return f
 }
 
 // keep puts a in its place among those kept, mostly the last. What is not known and not
