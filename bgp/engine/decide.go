@@ -46,6 +46,9 @@ func (r *rib) path(prefix netip.Prefix, p *path) bgp.Path {
 	out := r.sets.sets[p.set].path
 	out.Prefix = prefix
 	out.Peer, out.PeerAS, out.PeerID, out.Internal = s.want.Peer, s.want.PeerAS, s.routerID, s.want.Internal()
+	if out.NextHop.IsLinkLocalUnicast() { // it means nothing without the link
+		out.NextHop = out.NextHop.WithZone(s.want.Peer.Zone())
+	}
 	out.PathID, out.Stale, out.LongLived = p.id, p.stale(), p.flags&longLived != 0 || r.sets.sets[p.set].old
 	out.Cost = r.cost(p)
 	out.Discard = p.flags&discard != 0

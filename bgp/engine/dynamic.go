@@ -30,7 +30,7 @@ func memberOf(r bgp.Session, a netip.Addr) bgp.Session {
 // nil: it is of none, or there are too many of it.
 func (e *Engine) admitLocked(remote, local netip.Addr) *session.Peer {
 	r, ok := rangeOf(e.ranges, remote)
-	if !ok || r.Shutdown || r.Local.IsValid() && r.Local != local {
+	if !ok || r.Shutdown || r.Local.IsValid() && r.Local.WithZone("") != local.WithZone("") {
 		return nil
 	}
 	limit := r.RangeLimit

@@ -67,24 +67,37 @@ func New(log hclog.Logger) *Engine {
 func (e *Engine) Start(ctx context.Context, settings bgp.Settings) error {
 	e.apply.Lock()
 	defer e.apply.Unlock()
+	if err := e.configure(settings); err != nil {
+		return err
+	}
+	if err := e.listen(ctx); err != nil {
+		return errors.Join(err, e.closeListeners())
+	}
+	e.run()
+	return nil
+}
+
+// configure takes the settings.
+func (e *Engine) configure(settings bgp.Settings) error {
 	e.settings, e.started = settings.WithDefaults(), time.Now()
 	if e.settings.ASN == 0 || !e.settings.RouterID.Is4() {
 		return fmt.Errorf("start BGP: AS %d and router id %s are not usable", e.settings.ASN, e.settings.RouterID)
 	}
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.deferral.families = bgp.Families(0)
 	for f, restarting := range e.settings.Restarting {
 		if restarting {
 			e.deferral.families = e.deferral.families.With(f)
 		}
 	}
-	e.mu.Unlock()
-	if err := e.listen(ctx); err != nil {
-		return errors.Join(err, e.closeListeners())
-	}
+	return nil
+}
+
+// run starts what runs until Stop.
+func (e *Engine) run() {
 	e.running.Go(e.packLoop)
 	e.running.Go(e.forward)
-	return nil
 }
 
 func (e *Engine) listen(ctx context.Context) error {

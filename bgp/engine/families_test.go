@@ -75,6 +75,12 @@ func TestBothFamilies(t *testing.T) {
 		defer r.mu.Unlock()
 		return len(r.refreshes) == 2
 	})
+	g.mu.Lock()
+	out := g.byAddr[g.router(2)][0].status().Out
+	g.mu.Unlock()
+	if out.Refreshes != 2 {
+		t.Errorf("%d refreshes counted, %d updates", out.Refreshes, out.Updates)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	last := r.kinds[len(r.kinds)-3:]

@@ -3,6 +3,7 @@ package engine
 import (
 	"net"
 
+	"github.com/projectvrouter/vrouter/bgp"
 	"github.com/projectvrouter/vrouter/bgp/wire"
 )
 
@@ -90,9 +91,10 @@ func (m *member) refresh(enhanced bool) {
 
 // batch is what is to be written at once.
 type batch struct {
-	bufs     net.Buffers
-	messages int
-	octets   int
+	bufs      net.Buffers
+	messages  int
+	refreshes int // of these
+	octets    int
 }
 
 func (b *batch) add(buf []byte, messages int) {
@@ -106,6 +108,12 @@ func (b *batch) add(buf []byte, messages int) {
 		}
 	}
 	b.bufs = append(b.bufs, buf)
+}
+
+// refresh adds one end of the answer to a ROUTE-REFRESH (RFC 7313 §4).
+func (b *batch) refresh(f bgp.Family, kind wire.RefreshKind) {
+	b.add(wire.AppendRouteRefresh(nil, wire.RouteRefresh{Family: f, Kind: kind}), 1)
+	b.refreshes++
 }
 
 // take is what m is to be sent next. An empty batch: nothing now, and it will
@@ -144,7 +152,7 @@ func (m *member) walkOn(r *rib, b *batch) bool {
 		r.sources[m.peer].walks++
 		g.walks++
 		if w.enhanced {
-			b.add(wire.AppendRouteRefresh(nil, wire.RouteRefresh{Family: g.family, Kind: wire.RefreshBegin}), 1)
+			b.refresh(g.family, wire.RefreshBegin)
 		}
 	}
 	for b.octets < r.limits.batch && int(w.next) < g.state.len() {
@@ -157,7 +165,7 @@ func (m *member) walkOn(r *rib, b *batch) bool {
 		b.add(wire.AppendEndOfRIB(nil, g.family), 1)
 	}
 	if w.enhanced {
-		b.add(wire.AppendRouteRefresh(nil, wire.RouteRefresh{Family: g.family, Kind: wire.RefreshEnd}), 1)
+		b.refresh(g.family, wire.RefreshEnd)
 	}
 	m.cursor, m.walk = w.until, nil
 	return true

@@ -219,7 +219,7 @@ func (e *Engine) send(c *session.Conn, members []*member, wake <-chan struct{}) 
 				continue
 			}
 			idle = false
-			if c.Writev(b.bufs, b.messages) != nil {
+			if c.Writev(b.bufs, b.messages-b.refreshes, b.refreshes) != nil {
 				return // the session knows
 			}
 		}

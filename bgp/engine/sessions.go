@@ -129,8 +129,12 @@ func (p *peer) forget() {
 
 // config is w in the words of the transport.
 func (e *Engine) config(w bgp.Session) session.Config {
+	local := w.Local
+	if local.IsLinkLocalUnicast() && local.Zone() == "" {
+		local = local.WithZone(w.Peer.Zone())
+	}
 	c := session.Config{
-		Name: w.Name, Peer: w.Endpoint(), Local: netip.AddrPortFrom(w.Local, 0),
+		Name: w.Name, Peer: w.Endpoint(), Local: netip.AddrPortFrom(local, 0),
 		LocalAS: w.LocalAS, PeerAS: w.PeerAS, RouterID: e.settings.RouterID, Passive: w.Passive,
 		TTLSecurity: w.TTLSecurity, Password: w.Password, StrictRole: w.StrictRole,
 		Hold: w.Hold, Keepalive: w.Keepalive, ConnectRetry: w.ConnectRetry,
@@ -153,7 +157,7 @@ func (e *Engine) lookup(remote, local netip.AddrPort) *session.Peer {
 	}
 	known := e.byAddr[remote.Addr()]
 	for _, p := range known {
-		if want := p.want.Local; !want.IsValid() || want == local.Addr() {
+		if want := p.want.Local; !want.IsValid() || want.WithZone("") == local.Addr().WithZone("") {
 			return p.session
 		}
 	}

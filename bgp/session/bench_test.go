@@ -42,7 +42,7 @@ func BenchmarkUpdates(b *testing.B) {
 	receiver.wanted = int64(len(log)) * int64(b.N)
 	b.ResetTimer()
 	for range b.N {
-		if err := sender.current().Writev(net.Buffers{log}, 64); err != nil {
+		if err := sender.current().Writev(net.Buffers{log}, 64, 0); err != nil {
 			b.Fatal(err)
 		}
 	}

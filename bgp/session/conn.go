@@ -70,17 +70,17 @@ func (c *Conn) Reset(n *wire.Notification) {
 
 // Write is Writev of one buffer with whole UPDATEs, messages of them.
 func (c *Conn) Write(b []byte, messages int) error {
-	return c.Writev(net.Buffers{b}, messages)
+	return c.Writev(net.Buffers{b}, messages, 0)
 }
 
 // writeAtOnce is how many octets are given to the kernel within one send hold
 // time: so few that a slow peer is told from one that does not read at all.
 const writeAtOnce = 1 << 18
 
-// Writev writes whole UPDATEs, messages of them, and consumes bufs as
-// net.Buffers.WriteTo does. It blocks while the peer takes nothing, up to the
+// Writev writes whole messages, as many UPDATEs and ROUTE-REFRESHes as said, and
+// consumes bufs as net.Buffers.WriteTo does. It blocks while the peer takes nothing, up to the
 // send hold time. An error is final: the Handler's Closed tells more.
-func (c *Conn) Writev(bufs net.Buffers, messages int) error {
+func (c *Conn) Writev(bufs net.Buffers, updates, refreshes int) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	octets := 0
@@ -97,7 +97,8 @@ func (c *Conn) Writev(bufs net.Buffers, messages int) error {
 		}
 		octets += size
 	}
-	c.peer.out.add(wire.TypeUpdate, messages, octets)
+	c.peer.out.add(wire.TypeUpdate, updates, octets)
+	c.peer.out.add(wire.TypeRouteRefresh, refreshes, 0)
 	return nil
 }
 

@@ -41,7 +41,7 @@ func TestSessionComesUp(t *testing.T) {
 					t.Errorf("negotiated %+v", n)
 				}
 			}
-			if err := ea.current().Writev(net.Buffers{endOfRIB, endOfRIB}, 2); err != nil {
+			if err := ea.current().Writev(net.Buffers{endOfRIB, endOfRIB}, 2, 0); err != nil {
 				t.Fatal(err)
 			}
 			eventually(t, "two updates", func() bool { return eb.received() == 2 })
