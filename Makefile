@@ -17,8 +17,8 @@ ARCHES  := amd64 arm64 ppc64le s390x
 
 # Debian packages: what tests and demo start beside vrouter, and what they look
 # at the kernel with.
-PACKAGES := iproute2 iputils-ping bird2 frr gobgpd etcd-server etcd-client iptables nftables conntrack tshark
-PROGRAMS := ip ping bird /usr/lib/frr/bgpd gobgpd etcd etcdctl iptables nft conntrack tshark
+PACKAGES := bgpdump iproute2 iputils-ping bird2 frr gobgpd etcd-server etcd-client iptables nftables conntrack tshark
+PROGRAMS := bgpdump ip ping bird /usr/lib/frr/bgpd gobgpd etcd etcdctl iptables nft conntrack tshark
 
 # The greatest size of vrouterctl, in bytes: it is copied to many places.
 CTL_LIMIT := 15000000

@@ -105,7 +105,7 @@ func (r *rib) appendEntries(list []bgp.Entry, i routeID, of netip.Addr) []bgp.En
 		list = append(list, bgp.Entry{
 			Path: r.path(rec.key.prefix(), p), Best: slices.Contains(best, at), Refused: r.refused(rec, p),
 			Unreachable: !r.reached(p),
-			Session: w.Name, Raw: r.sets.sets[p.set].raw,
+			Session:     w.Name, Raw: r.sets.sets[p.set].raw,
 		})
 	}
 	return list

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/netip"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/hashicorp/go-hclog"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/projectvrouter/vrouter/bgp"
 	"github.com/projectvrouter/vrouter/bgp/engine"
+	"github.com/projectvrouter/vrouter/bgp/mrt"
 	"github.com/projectvrouter/vrouter/fib"
 	"github.com/projectvrouter/vrouter/fib/rtnetlink"
 	"github.com/projectvrouter/vrouter/internal/agent"
@@ -62,6 +65,9 @@ func serve(ctx context.Context, cfg config.Config, role string) (err error) {
 	opts := agent.Options{
 		Store: db, LeaseTTL: cfg.Store.LeaseTTL, Speaker: engine.New(log.Named("bgp")), BGP: bgpOptions(cfg),
 		Copy: known, CopyPath: cfg.Store.CopyFile, Levels: levels, Health: health, Logger: log.Named("agent"),
+	}
+	opts.Dump = func(w io.Writer, node string, asn uint32, routerID netip.Addr) error {
+		return mrt.Dump(w, opts.Speaker, mrt.Options{RouterID: routerID, ASN: asn, View: node, Time: time.Now()})
 	}
 	var tasks []task
 	if role == agent.RoleAgent {

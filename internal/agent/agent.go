@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -51,8 +52,8 @@ type Options struct {
 
 	// Stations are those that monitor us; nil: none can.
 	Stations func() []bgp.StationState
-	// Dump writes the table as a file; nil: it cannot be had.
-	Dump func(io.Writer) error
+	// Dump writes the speaker's table as a file; nil: it cannot be had.
+	Dump func(w io.Writer, node string, asn uint32, routerID netip.Addr) error
 
 	Levels Levels
 	Health *telemetry.Health

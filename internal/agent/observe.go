@@ -224,7 +224,12 @@ func (a *Agent) Dump(_ context.Context, w io.Writer) error {
 	if a.opts.Dump == nil {
 		return refusedFilter("node", "this node cannot dump its table")
 	}
-	return a.opts.Dump(w)
+	f, name := a.sessions.fabric(), a.opts.Identity.Name
+	own := f.Node(name)
+	if own == nil {
+		return refusedFilter("node", "this node has no address yet")
+	}
+	return a.opts.Dump(w, name, asNumber(f, own), bgp.RouterID(own.Name, own.IPv4))
 }
 
 // Reflector returns what the speaker is doing.

@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -177,4 +179,23 @@ func TestPeerMessage(t *testing.T) {
 	if s := m.GetStatistics(); s.GetRefused()[string(bgp.OwnAS)] != 2 || s.GetIn().GetUpdates() != 5 {
 		t.Errorf("statistics: %v", s)
 	}
+}
+
+func TestDumpOfANode(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		var got string
+		r.start(func(o *Options) {
+			o.Dump = func(_ io.Writer, node string, asn uint32, routerID netip.Addr) error {
+				got = fmt.Sprintf("%s %d %s", node, asn, routerID)
+				return nil
+			}
+		})
+		if err := r.agent.Dump(t.Context(), io.Discard); err != nil || got != "host1 64512 192.0.2.1" {
+			t.Errorf("dump: %s, %v", got, err)
+		}
+		r.agent.opts.Dump = nil
+		if err := r.agent.Dump(t.Context(), io.Discard); err == nil {
+			t.Error("dump of a node that cannot")
+		}
+	})
 }
