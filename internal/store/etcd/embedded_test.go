@@ -224,6 +224,29 @@ func TestEmbeddedFull(t *testing.T) {
 	}
 }
 
+// TestEmbeddedLogsNoValues: values can be secrets, whatever the level.
+func TestEmbeddedLogsNoValues(t *testing.T) {
+	var out strings.Builder
+	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: &out})
+	s := embedded(t, EmbeddedConfig{DataDir: socketDir(t), Logger: log})
+	const value = "a value of nobody's business"
+	if _, err := s.Txn(t.Context(), nil, []store.Op{{Key: "k", Value: []byte(value)}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Get(t.Context(), "k"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "message=Apply") {
+		t.Error("the request was not logged at all")
+	}
+	if strings.Contains(out.String(), value) {
+		t.Errorf("the value is in the log:\n%s", out.String())
+	}
+}
+
 func TestEmbeddedIsQuiet(t *testing.T) {
 	var out strings.Builder
 	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: &out})

@@ -62,10 +62,17 @@ func (c *zapCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 // Sync implements zapcore.Core.
 func (c *zapCore) Sync() error { return nil }
 
+// requestField is where etcd logs whole requests, values included, and values
+// can be secrets. Where it logs requests under other names it leaves values out.
+const requestField = "raftReq"
+
 // pairs flattens zap's fields, in their order.
 func pairs(fields []zapcore.Field) []any {
 	var out []any
 	for _, f := range fields {
+		if f.Key == requestField {
+			continue
+		}
 		enc := zapcore.NewMapObjectEncoder()
 		f.AddTo(enc)
 		for key, value := range enc.Fields {
