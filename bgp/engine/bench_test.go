@@ -87,7 +87,7 @@ func benchReflect(b *testing.B, updates [][]byte) (*rib, int) {
 	take := func() {
 		for _, p := range peers {
 			for {
-				batch := p.channels[0].member.take(e.rib)
+				batch := takeAll(e.rib, p.channels[0].member)
 				if octets += batch.octets; batch.octets == 0 {
 					break
 				}

@@ -95,6 +95,30 @@ type batch struct {
 	messages  int
 	refreshes int // of these
 	octets    int
+	chunk     []byte // that messages of a walk are being written into
+}
+
+// room is a slice to append messages to.
+func (b *batch) room() []byte {
+	if cap(b.chunk)-len(b.chunk) < wire.MaxMessage {
+		size := maxEntry
+		if b.chunk == nil { // many walks have little to tell
+			size = 2 * wire.MaxMessage
+		}
+		b.chunk = make([]byte, 0, size)
+	}
+	return b.chunk[len(b.chunk):]
+}
+
+// write adds what was appended to room.
+func (b *batch) write(buf []byte) {
+	if len(buf) == 0 {
+		return
+	}
+	if n := len(b.chunk) + len(buf); n <= cap(b.chunk) {
+		b.chunk = b.chunk[:n] // else it grew out of the chunk
+	}
+	b.add(buf, countMessages(buf))
 }
 
 func (b *batch) add(buf []byte, messages int) {
@@ -116,18 +140,19 @@ func (b *batch) refresh(f bgp.Family, kind wire.RefreshKind) {
 	b.refreshes++
 }
 
-// take is what m is to be sent next. An empty batch: nothing now, and it will
-// be woken.
-func (m *member) take(r *rib) (b batch) {
+// take adds to b what m is to be sent next, and reports whether b has room for
+// more that there is. With b empty and no more, m will be woken. It does no more
+// at once than others can wait for.
+func (m *member) take(r *rib, b *batch) (more bool) {
 	if m.group == nil || m.waiting {
-		m.idle = true
-		return b
+		m.idle = b.octets == 0
+		return false
 	}
 	if m.walk == nil && m.cursor < m.group.log.base {
 		m.walk = &walk{next: 1, until: m.group.log.end}
 	}
-	if m.walk != nil && !m.walkOn(r, &b) {
-		return b
+	if m.walk != nil && !m.walkOn(r, b) {
+		return b.octets < r.limits.batch
 	}
 	l := &m.group.log
 	for ; m.cursor < l.end && b.octets < r.limits.batch; m.cursor++ {
@@ -136,10 +161,10 @@ func (m *member) take(r *rib) (b batch) {
 		}
 	}
 	m.idle = b.octets == 0
-	return b
+	return false
 }
 
-// walkOn goes on with the walk and reports whether it has ended.
+// walkOn goes a step on with the walk and reports whether it has ended.
 func (m *member) walkOn(r *rib, b *batch) bool {
 	w, g := m.walk, m.group
 	if w.until < g.log.base {
@@ -155,9 +180,7 @@ func (m *member) walkOn(r *rib, b *batch) bool {
 			b.refresh(g.family, wire.RefreshBegin)
 		}
 	}
-	for b.octets < r.limits.batch && int(w.next) < g.state.len() {
-		m.step(r, b)
-	}
+	m.step(r, b)
 	if int(w.next) < g.state.len() {
 		return false
 	}
@@ -174,7 +197,7 @@ func (m *member) walkOn(r *rib, b *batch) bool {
 // step looks at the next routes of a walk.
 func (m *member) step(r *rib, b *batch) {
 	w, g := m.walk, m.group
-	end := routeID(min(int(w.next)+r.limits.step, g.state.len()))
+	end := routeID(max(int(w.next), min(int(w.next)+r.limits.step, g.state.len())))
 	for i := w.next; i < end; i++ {
 		h := g.state.at(i)
 		gets := h.set != 0 && h.peer != m.peer
@@ -190,6 +213,5 @@ func (m *member) step(r *rib, b *batch) {
 		}
 	}
 	w.next = end
-	room := func() []byte { return make([]byte, 0, wire.MaxMessage) }
-	g.buckets.write(g, r, room, func(_ message, buf []byte) { b.add(buf, countMessages(buf)) })
+	g.buckets.write(g, r, b.room, func(_ message, buf []byte) { b.write(buf) })
 }

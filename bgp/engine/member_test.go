@@ -40,7 +40,7 @@ func TestSlowPeer(t *testing.T) {
 		t.Errorf("the log has %d octets", g.log.octets)
 	}
 	octets := 0
-	for b := slow.member.take(m.rib); b.octets > 0; b = slow.member.take(m.rib) {
+	for b := takeAll(m.rib, slow.member); b.octets > 0; b = takeAll(m.rib, slow.member) {
 		octets += b.octets
 	}
 	if octets > 2*5*routes {
@@ -59,6 +59,13 @@ func TestSlowPeer(t *testing.T) {
 	if n := m.rib.routes.len(); n != 0 {
 		t.Errorf("%d routes are left", n)
 	}
+}
+
+// takeAll is a whole batch.
+func takeAll(r *rib, m *member) (b batch) {
+	for m.take(r, &b) {
+	}
+	return b
 }
 
 // TestManyRoutesGoAtOnce: who is being told is not slow; who takes nothing for
@@ -146,7 +153,7 @@ func TestTooLarge(t *testing.T) {
 		if _, has := plain.holds[prefix]; has != (communities == 1) {
 			t.Errorf("with %d communities: held by the plain peer %t", communities, has)
 		}
-		b := extended.member.take(m.rib)
+		b := takeAll(m.rib, extended.member)
 		if b.messages == 0 || communities > 1 && b.octets < 4*communities {
 			t.Errorf("with %d communities: %d octets to the peer that takes long messages", communities, b.octets)
 		}

@@ -58,6 +58,8 @@ type model struct {
 
 // modelPeer is a session and the router at its other end.
 type modelPeer struct {
+	fills   *member // batch
+	batch   batch
 	source  *source
 	member  *member // nil: down
 	holds   map[netip.Prefix]bgp.Path
@@ -198,7 +200,14 @@ func (m *model) read(p *modelPeer) bool {
 	if p.member == nil {
 		return false
 	}
-	b := p.member.take(m.rib)
+	if p.fills != p.member {
+		p.fills, p.batch = p.member, batch{}
+	}
+	if p.member.take(m.rib, &p.batch) {
+		return true // what others do meanwhile comes in between
+	}
+	b := p.batch
+	p.batch = batch{}
 	messages := 0
 	for _, buf := range b.bufs {
 		for len(buf) > 0 {

@@ -212,9 +212,12 @@ func (e *Engine) send(c *session.Conn, members []*member, wake <-chan struct{}) 
 	for {
 		idle := true
 		for _, m := range members {
-			e.mu.Lock()
-			b := m.take(e.rib)
-			e.mu.Unlock()
+			var b batch
+			for more := true; more; {
+				e.mu.Lock()
+				more = m.take(e.rib, &b)
+				e.mu.Unlock()
+			}
 			if b.octets == 0 {
 				continue
 			}

@@ -66,14 +66,15 @@ type rib struct {
 type limits struct {
 	log   int // octets of a log: a peer that lags farther walks the table
 	batch int // octets that a writer takes
-	step  int // routes that a walk looks at
+	step  int // routes that a walk looks at while others wait
 	dead  int // routes that are kept for slow peers alone, beside half of all
 }
 
 // defaultLimits: a log of the size of a table of a million routes, since to
 // read more of it costs more than to walk; batches that make a system call
-// cheap for each octet, and of which a peer that does not read holds one.
-var defaultLimits = limits{log: 8 << 20, batch: 256 << 10, step: 8192, dead: 1 << 18}
+// cheap for each octet, and of which a peer that does not read holds one; steps
+// of a millisecond where each route has attributes of its own.
+var defaultLimits = limits{log: 8 << 20, batch: 256 << 10, step: 1024, dead: 1 << 18}
 
 func newRIB() *rib {
 	return &rib{
