@@ -32,6 +32,7 @@ import (
 	"github.com/projectvrouter/vrouter/internal/store/etcd"
 	"github.com/projectvrouter/vrouter/internal/telemetry"
 	"github.com/projectvrouter/vrouter/internal/version"
+	"github.com/projectvrouter/vrouter/reflector"
 )
 
 // task is one of the things a daemon does until it ends.
@@ -62,8 +63,10 @@ func serve(ctx context.Context, cfg config.Config, role string) (err error) {
 	defer db.Close()
 
 	health := telemetry.NewHealth(agent.Conditions()...)
+	speaker := engine.New(log.Named("bgp"))
 	opts := agent.Options{
-		Store: db, LeaseTTL: cfg.Store.LeaseTTL, Speaker: engine.New(log.Named("bgp")), BGP: bgpOptions(cfg),
+		Store: db, LeaseTTL: cfg.Store.LeaseTTL, Speaker: speaker, BGP: bgpOptions(cfg),
+		Origins: origins{speaker}, OriginCheck: cfg.Reflector.OriginCheck,
 		Copy: known, CopyPath: cfg.Store.CopyFile, Levels: levels, Health: health, Logger: log.Named("agent"),
 	}
 	opts.Dump = func(w io.Writer, node string, asn uint32, routerID netip.Addr) error {
@@ -103,6 +106,18 @@ func serve(ctx context.Context, cfg config.Config, role string) (err error) {
 		task{"systemd", telemetry.NewNotifier(health, log.Named("systemd")).Run},
 		task{"health", func(ctx context.Context) error { return followHealth(ctx, health, api, log) }})
 	return errors.Join(runAll(ctx, tasks), opts.Speaker.Stop(context.WithoutCancel(ctx), true))
+}
+
+// origins is agent.OriginChecker on the engine.
+type origins struct{ *engine.Engine }
+
+// CheckOrigins has the engine ask o; nil: nobody.
+func (e origins) CheckOrigins(o *reflector.Origins) {
+	if o == nil {
+		e.SetOrigins(nil)
+		return
+	}
+	e.SetOrigins(o)
 }
 
 // runAll runs tasks until ctx ends or one of them fails.

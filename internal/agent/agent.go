@@ -12,9 +12,11 @@ import (
 
 	"github.com/projectvrouter/vrouter/bgp"
 	"github.com/projectvrouter/vrouter/fib"
+	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/store"
 	"github.com/projectvrouter/vrouter/internal/telemetry"
 	"github.com/projectvrouter/vrouter/internal/view"
+	"github.com/projectvrouter/vrouter/reflector"
 )
 
 // The conditions of a node.
@@ -37,6 +39,10 @@ type Options struct {
 	LeaseTTL time.Duration
 	Speaker  bgp.Speaker
 	BGP      BGPOptions
+	// Origins has the speaker ask who may announce what; nil: nobody checks.
+	Origins OriginChecker
+	// OriginCheck is how, where no ReflectorGroup says it.
+	OriginCheck resource.OriginCheck
 
 	// Table and Interfaces are nil on a reflector, which touches no route.
 	Table      *fib.Table
@@ -79,6 +85,7 @@ type Agent struct {
 	workloads *workloads // nil on a reflector
 	learned   *learned   // nil on a reflector
 	sessions  *sessions
+	reflects  *reflection
 
 	known   chan struct{} // closed when it is known which endpoints the node has
 	serving chan struct{} // closed when the speaker runs and holds the first originations
@@ -101,8 +108,10 @@ func New(opts Options) *Agent {
 	a.sessions = &sessions{
 		node: opts.Identity.Name, own: opts.Identity.own(), options: opts.BGP,
 		view: a.view, speaker: opts.Speaker, exports: newExports(), levels: opts.Levels, log: log.Named("sessions"), applied: make(chan struct{}),
+		moved: make(chan struct{}, 1),
 	}
 	a.sessions.retire = newRetirement(opts.Identity.Name, opts.BGP.RetireTime, opts.Table != nil, opts.Speaker, log.Named("retire"))
+	a.reflects = a.newReflection()
 	if opts.Table != nil {
 		a.learned = newLearned(opts.Speaker, opts.Table, log.Named("learned"))
 		a.sessions.learned = a.learned
@@ -110,6 +119,16 @@ func New(opts Options) *Agent {
 			log.Named("workloads"))
 	}
 	return a
+}
+
+func (a *Agent) newReflection() *reflection {
+	log := a.log.Named("reflection")
+	owners := a.view.KeepOwners()
+	return &reflection{
+		node: a.opts.Identity.Name, origin: a.opts.OriginCheck, view: a.view, owners: owners, feed: a.feed,
+		sessions: a.sessions, speaker: a.opts.Speaker, checker: a.opts.Origins, alive: newAlive(a.opts.Store, a.feed, log),
+		origins: reflector.NewOrigins(ownersOf{owners}), reports: newReports(a.opts.Identity, a.opts.Store, a.feed, log), log: log,
+	}
 }
 
 // Run works until ctx ends, and leaves everything in place. An error means
@@ -136,6 +155,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	own := &nodeStatus{node: a.opts.Identity.Name, store: a.opts.Store, feed: a.feed, retirement: a.sessions.retire, log: a.log.Named("status")}
 	run("node status", own.Publish)
 	run("other nodes", own.Follow)
+	run("reflection", func(ctx context.Context) error { return a.reflects.Run(ctx, a.serving) })
+	run("origin log", a.reflects.Log)
+	run("leases", a.reflects.alive.Run)
+	run("reports", a.reflects.reports.Run)
 	if a.opts.CopyPath != "" {
 		c := &localCopy{path: a.opts.CopyPath, view: a.view, feed: a.feed, log: a.log.Named("copy"), delay: copyDelay}
 		run("local copy", c.Run)

@@ -5,7 +5,9 @@ import (
 
 	"github.com/projectvrouter/vrouter/bgp"
 	"github.com/projectvrouter/vrouter/fib"
+	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/version"
+	"github.com/projectvrouter/vrouter/reflector"
 )
 
 // Descriptions of the metrics. They are read when somebody asks, from the
@@ -16,6 +18,7 @@ type descriptions struct {
 	peerUp, peerTransitions, received, accepted, advertised *prometheus.Desc
 	endOfRIB, stale                                         *prometheus.Desc
 	wanted, programmed, nextHopSets                         *prometheus.Desc
+	originEver, originNow                                   *prometheus.Desc
 	writes, refused, foreign, readBacks, lastReadBack       *prometheus.Desc
 }
 
@@ -42,6 +45,8 @@ func newDescriptions() descriptions {
 		wanted:          desc("fib_routes_wanted", "Routes that a source wants.", "source"),
 		programmed:      desc("fib_routes_programmed", "Routes of a source that the kernel holds.", "source"),
 		nextHopSets:     desc("fib_next_hop_sets", "Sets of BGP next hops in use."),
+		originEver:      desc("reflector_origin_refused_total", "Paths that were refused for their origin, or in mode Log would have been, by reason.", "reason"),
+		originNow:       desc("reflector_origin_refused", "Paths that are refused for their origin now, or in mode Log would be, by reason.", "reason"),
 		writes:          desc("fib_writes_total", "Changes asked of the kernel."),
 		refused:         desc("fib_writes_refused_total", "Changes that the kernel refused."),
 		foreign:         desc("fib_foreign_changes_total", "Changes of our routes and objects by others, which are repaired."),
@@ -55,6 +60,7 @@ func (d descriptions) all(dataplane bool) []*prometheus.Desc {
 	list := []*prometheus.Desc{
 		d.build, d.revision, d.lag, d.reachable, d.undecodable,
 		d.peerUp, d.peerTransitions, d.received, d.accepted, d.advertised, d.endOfRIB, d.stale,
+		d.originEver, d.originNow,
 	}
 	if dataplane {
 		list = append(list, d.endpoints, d.reached, d.wanted, d.programmed, d.nextHopSets,
@@ -90,6 +96,9 @@ func (a *Agent) Collect(ch chan<- prometheus.Metric) {
 		c.peerStats(b, p)
 	}
 	c.statistics(b, a.opts.Speaker.Statistics())
+	if mode := a.reflects.Mode(); mode == resource.OriginCheckLog || mode == resource.OriginCheckEnforce {
+		c.origins(d, a.reflects.origins)
+	}
 	if a.opts.Table != nil {
 		a.collectDataplane(c, d)
 	}
@@ -136,6 +145,18 @@ func (c collector) peer(d descriptions, p bgp.PeerState) {
 		c.gauge(d.advertised, float64(f.Advertised), labels...)
 		c.gauge(d.endOfRIB, one(f.EndOfRIB), labels...)
 		c.gauge(d.stale, float64(f.Stale), labels...)
+	}
+}
+
+// origins shows what the origin check says, each reason by a word that stays.
+func (c collector) origins(d descriptions, o *reflector.Origins) {
+	ever, now := o.Counts()
+	for _, reason := range reflector.Reasons() {
+		label := map[bgp.Refusal]string{
+			reflector.Nobodys: "no_endpoint", reflector.Anothers: "other_host", reflector.DeadHost: "dead_host",
+		}[reason]
+		c.counter(d.originEver, float64(ever[reason]), label)
+		c.gauge(d.originNow, float64(now[reason]), label)
 	}
 }
 

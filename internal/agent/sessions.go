@@ -53,6 +53,7 @@ type sessions struct {
 	levels  Levels
 	log     hclog.Logger
 	applied chan struct{} // closed once the sessions of a store in sync were handed over
+	moved   chan struct{} // signalled when the fabric was applied
 
 	// The rest, but what mu guards, belongs to Run.
 	level    string // of the log, as set last
@@ -106,15 +107,22 @@ func (s *sessions) fabric() view.Fabric {
 
 // pools states which prefixes may be exchanged.
 func (s *sessions) pools() {
-	var pools []bgp.Pool
-	for _, p := range s.view.Fabric().Pools {
-		pools = append(pools, bgp.Pool{Prefix: p.CIDR, DisableExport: p.DisableBGPExport})
-	}
+	pools := poolsOf(s.view.Fabric())
 	for _, p := range s.options.Accept {
 		pools = append(pools, bgp.Pool{Prefix: p, DisableExport: true})
 	}
 	s.speaker.SetPools(pools)
 	s.exports.set(pools)
+}
+
+// poolsOf is the stored pools, which beside those of the configuration file are
+// what hosts have addresses from.
+func poolsOf(f view.Fabric) []bgp.Pool {
+	var pools []bgp.Pool
+	for _, p := range f.Pools {
+		pools = append(pools, bgp.Pool{Prefix: p.CIDR, DisableExport: p.DisableBGPExport})
+	}
+	return pools
 }
 
 // apply states the sessions of the fabric as it is, and returns in what time
@@ -127,6 +135,7 @@ func (s *sessions) apply() (next time.Duration) {
 	if s.learned != nil {
 		s.learned.setMaxPaths(maxPaths(f, s.node))
 	}
+	defer signal(s.moved)
 	wanted, found := bgp.Sessions(s.input(f))
 	stage, next := s.drainStage(f)
 	if s.files {

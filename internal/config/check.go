@@ -35,6 +35,9 @@ func (c *checker) file(raw *file) Config {
 		Policy:    c.policy(raw.Policy),
 		Log:       c.log(&raw.Log),
 		Metrics:   c.metrics(&raw.Metrics),
+
+		Reflector:  c.reflector(&raw.Reflector),
+		Controller: c.controller(&raw.Controller),
 	}
 	c.between(cfg)
 	return cfg

@@ -38,6 +38,9 @@ type Config struct {
 	Policy    Policy
 	Log       Log
 	Metrics   Metrics
+
+	Reflector  Reflector
+	Controller Controller
 }
 
 // Node is what the file says of this host. A zero value other than of Name

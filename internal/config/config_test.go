@@ -49,6 +49,9 @@ func defaults(name string) config.Config {
 		Policy:    config.PolicyOff,
 		Log:       config.Log{Level: hclog.Info, Levels: map[string]hclog.Level{}},
 		Metrics:   config.Metrics{Listen: "127.0.0.1:9091"},
+
+		Reflector:  config.Reflector{OriginCheck: "Off"},
+		Controller: config.Controller{HoldOff: 30 * time.Second, RetireAfter: 10 * time.Minute},
 	}
 }
 

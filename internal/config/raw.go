@@ -25,6 +25,9 @@ type file struct {
 
 	Log     rawLog     `yaml:"log"`
 	Metrics rawMetrics `yaml:"metrics"`
+
+	Reflector  rawReflector  `yaml:"reflector"`
+	Controller rawController `yaml:"controller"`
 }
 
 // rawNode is this host. What is given here is the host's, and restored in its
@@ -216,4 +219,22 @@ type rawMetrics struct {
 	// Pprof serves Go's profiles there, too; whoever may connect may read them.
 	// Default: false.
 	Pprof *bool `yaml:"pprof"`
+}
+
+// rawReflector is what a route reflector does beyond reflecting.
+type rawReflector struct {
+	// OriginCheck is off, log or enforce: whether a route of an endpoint's
+	// address from another host than its own is refused. A ReflectorGroup may
+	// say otherwise. Default: off.
+	OriginCheck *string `yaml:"originCheck"`
+}
+
+// rawController is vrouterd controller, which elects reflectors.
+type rawController struct {
+	// HoldOff is for how long a reflector may be without its lease before it is
+	// replaced: up to 1h. Default: 30s.
+	HoldOff *duration `yaml:"holdOff"`
+	// RetireAfter is how long a reflector that was replaced stays, at most,
+	// while those that stay do not serve all hosts: up to 24h. Default: 10m.
+	RetireAfter *duration `yaml:"retireAfter"`
 }

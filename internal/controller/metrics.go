@@ -7,14 +7,14 @@ type descriptions struct{ leads, terms, elections, groups, problems *prometheus.
 
 func newDescriptions() descriptions {
 	desc := func(name, help string) *prometheus.Desc {
-		return prometheus.NewDesc("vrouter_controller_"+name, help, nil, nil)
+		return prometheus.NewDesc("vrouter_"+name, help, nil, nil)
 	}
 	return descriptions{
-		leads:     desc("leads", "Whether this controller leads (1) or waits to (0)."),
-		terms:     desc("terms_total", "How often this controller became leader."),
-		elections: desc("elections_total", "Memberships of reflector groups that it changed."),
-		groups:    desc("reflector_groups", "Reflector groups that it looks after while it leads."),
-		problems:  desc("reflector_group_problems", "What their statuses complain of, such as too few candidates."),
+		leads:     desc("controller_leads", "Whether this controller leads (1) or waits to (0)."),
+		terms:     desc("controller_terms_total", "How often this controller became leader."),
+		elections: desc("controller_elections_total", "Memberships of reflector groups that it changed."),
+		groups:    desc("controller_reflector_groups", "Reflector groups that it looks after while it leads."),
+		problems:  desc("controller_reflector_group_problems", "What their statuses complain of, such as too few candidates."),
 	}
 }
 
