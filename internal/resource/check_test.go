@@ -172,7 +172,7 @@ func TestBadBGPConfiguration(t *testing.T) {
 			spec.serviceClusterIPs: may be set in the BGPConfiguration "default" only`},
 		{"default", "listenPort: 0", "spec.listenPort: 0 is not a port"},
 		{"default", "listenPort: 65536", "spec.listenPort: 65536 is not a port"},
-		{"default", "logSeverityScreen: info", `spec.logSeverityScreen: "info" is none of Debug, Info`},
+		{"default", "logSeverityScreen: warn", `spec.logSeverityScreen: "warn" is none of Trace, Debug, Info`},
 		{"default", "asNumber: 23456", "spec.asNumber: 23456 is reserved as AS_TRANS"},
 		{"default", `serviceLoadBalancerIPs: [{cidr: 10.0.0.0/8}]
 			serviceExternalIPs: [{cidr: 10.0.0.0/8}]

@@ -157,19 +157,17 @@ func (p *problems) defaultOnly(spec *vrouterv1.BGPConfigurationSpec) {
 	}
 }
 
-// logLevel translates Calico's severity to hclog's level.
+// logLevel translates Calico's severity, in any case, to hclog's level.
 func (p *problems) logLevel(severity string) string {
-	switch severity {
-	case "":
-		return ""
-	case "Debug", "Info", "Error":
-		return strings.ToLower(severity)
-	case "Warning":
+	switch level := strings.ToLower(severity); level {
+	case "", "trace", "debug", "info", "error":
+		return level
+	case "warning":
 		return "warn"
-	case "Fatal": // hclog has none, and what is fatal is an error
+	case "fatal": // hclog has none, and what is fatal is an error
 		return "error"
 	}
-	p.addf("spec.logSeverityScreen", "%q is none of Debug, Info, Warning, Error, Fatal", severity)
+	p.addf("spec.logSeverityScreen", "%q is none of Trace, Debug, Info, Warning, Error, Fatal", severity)
 	return ""
 }
 

@@ -18,7 +18,6 @@ func TestBadSessionSettings(t *testing.T) {
 	testBad(t, KindBGPPeerGroup, []badSpec{
 		{"", "filters: [A, a, a, '']", `
 			spec.filters[0]: "A" is not a DNS name
-			spec.filters[2]: "a" is listed twice
 			spec.filters[3]: must not be empty`},
 		{"", "password: {secretKeyRef: {name: A, key: a b}}", `
 			spec.password.secretKeyRef.name: "A" is not a DNS name

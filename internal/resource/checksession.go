@@ -99,9 +99,6 @@ func (p *problems) filterNames(path string, list *structpb.ListValue) *[]string 
 	for i, v := range list.GetValues() {
 		name := v.GetStringValue() // checked to be no name where it is no text
 		p.err(index(path, i), checkSubdomain(name))
-		if name != "" && slices.Contains(names, name) {
-			p.addf(index(path, i), "%q is listed twice", name)
-		}
 		names = append(names, name)
 	}
 	return &names

@@ -40,7 +40,7 @@ func TestChecked(t *testing.T) {
 		{"default", "", &BGPConfiguration{Meta: meta(KindBGPConfiguration, "default"), NodeToNodeMesh: true}},
 		{"default", "nodeToNodeMeshEnabled: false\nasNumber: 1\nlistenPort: 1179\nlogSeverityScreen: Fatal", &BGPConfiguration{
 			Meta: meta(KindBGPConfiguration, "default"), ASNumber: 1, ListenPort: 1179, LogLevel: "error"}},
-		{"node.a.b", "logSeverityScreen: Warning", &BGPConfiguration{
+		{"node.a.b", "logSeverityScreen: WARNING", &BGPConfiguration{
 			Meta: meta(KindBGPConfiguration, "node.a.b"), NodeToNodeMesh: true, LogLevel: "warn"}},
 		{"b", "peerIP: '[fd00::1]:1179'\nasNumber: 1\nnode: n\nkeepaliveTime: 1m", &BGPPeer{
 			Meta: meta(KindBGPPeer, "b"), Node: "n", PeerIP: netip.MustParseAddr("fd00::1"), PeerPort: 1179, ASNumber: 1,

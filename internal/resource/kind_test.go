@@ -49,7 +49,8 @@ func TestParseKind(t *testing.T) {
 	for text, want := range map[string]Kind{
 		"nodes": KindNode, "NO": KindNode, "wep": KindWorkloadEndpoint, "Endpoints": KindWorkloadEndpoint,
 		"pool": KindIPPool, "ippools": KindIPPool, "bgpp": KindBGPPeer, "BGPPeers": KindBGPPeer,
-		"bgpconfig": KindBGPConfiguration, "clusterinfo": KindClusterInformation, "pod": "", "": "",
+		"bgpconfig": KindBGPConfiguration, "clusterinfo": KindClusterInformation,
+		"filters": KindBGPFilter, "BGPFilter": KindBGPFilter, "peergroups": KindBGPPeerGroup, "Secrets": KindSecret, "pod": "", "": "",
 	} {
 		if got, ok := ParseKind(text); got != want || ok != (want != "") {
 			t.Errorf("%q: %q", text, got)

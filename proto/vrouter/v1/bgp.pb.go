@@ -94,7 +94,7 @@ func (x *BGPConfiguration) GetSpec() *BGPConfigurationSpec {
 
 type BGPConfigurationSpec struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Log_severity_screen: Debug, Info, Warning, Error or Fatal.
+	// Log_severity_screen: Trace, Debug, Info, Warning, Error or Fatal, in any case.
 	LogSeverityScreen *string `protobuf:"bytes,1,opt,name=log_severity_screen,json=logSeverityScreen,proto3,oneof" json:"log_severity_screen,omitempty"`
 	// Node_to_node_mesh_enabled: sessions between all nodes; default true.
 	NodeToNodeMeshEnabled *bool `protobuf:"varint,2,opt,name=node_to_node_mesh_enabled,json=nodeToNodeMeshEnabled,proto3,oneof" json:"node_to_node_mesh_enabled,omitempty"`
