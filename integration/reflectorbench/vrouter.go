@@ -39,6 +39,7 @@ func startVrouter(t lab.T, h *lab.Host, p Plan) []*lab.Process {
 	settings := fabric.Settings{
 		Role: "reflector", ClusterID: targetIPv4, Labels: map[string]string{"reflector": "true"}, Quiet: true,
 		IPv4: targetIPv4 + "/24",
+		BGP:  "  advertiseDelay: 1s\n", // the spare clients, which are not there yet, would be waited for
 	}
 	if p.IPv6 {
 		settings.IPv6 = targetIPv6 + "/64"

@@ -95,6 +95,10 @@ func (a *Agent) startSpeaker(ctx context.Context) error {
 	if port := listenPort(f, own.Name); port != 0 {
 		settings.ListenPort = port
 	}
+	// A reflector forwards nothing, so what it told goes on working without it,
+	// and nothing tells its first start from a return. As a return it has nobody
+	// drop what others told before they could tell it again (RFC 4724 §4.1).
+	settings.Restarting = map[bgp.Family]bool{bgp.IPv4Unicast: true, bgp.IPv6Unicast: true}
 	if a.opts.Table != nil {
 		adopted := a.opts.Table.Adopted()
 		settings.Restarting = map[bgp.Family]bool{
