@@ -107,6 +107,7 @@ func (x *interop) startReflector(i int, more string) {
 	r := x.reflectors[i]
 	r.Daemon = fabric.New(x.t, r.Host, fabric.Settings{
 		Role: "reflector", ClusterID: r.cluster, IPv4: r.v4.String() + "/24", IPv6: r.v6.String() + "/64",
+		BGP: "  advertiseDelay: 5s\n", // not all routers connect as fast as the others
 	})
 	r.WaitReady()
 	manifest := fabric.PoolManifest + fabric.NoMesh
