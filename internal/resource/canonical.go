@@ -153,18 +153,20 @@ func canonicalizeAS(v *structpb.Value) {
 	}
 }
 
-// canonicalizeProtocol turns a number in text into a number, and writes names
-// in upper case.
+// canonicalizeProtocol turns a number in text into a number, and writes the
+// names that it may be in upper case.
 func canonicalizeProtocol(v *structpb.Value) {
 	text, ok := v.GetKind().(*structpb.Value_StringValue)
 	if !ok {
 		return
 	}
-	if n, err := parseDecimal(text.StringValue, 255); err == nil {
+	if n, err := parseDecimal(text.StringValue, 255); err == nil && n != 0 {
 		v.Kind = &structpb.Value_NumberValue{NumberValue: float64(n)}
 		return
 	}
-	text.StringValue = strings.ToUpper(text.StringValue)
+	if name := strings.ToUpper(text.StringValue); knownProtocol(name) {
+		text.StringValue = name
+	}
 }
 
 // prune clears what says nothing: empty text, and messages without any field.

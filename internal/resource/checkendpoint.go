@@ -145,8 +145,7 @@ func checkProtocol(v *structpb.Value) error {
 		}
 		return err
 	case *structpb.Value_StringValue:
-		switch strings.ToUpper(k.StringValue) {
-		case "TCP", "UDP", "SCTP":
+		if knownProtocol(strings.ToUpper(k.StringValue)) {
 			return nil
 		}
 		if n, err := parseDecimal(k.StringValue, 255); err == nil && n != 0 {
@@ -158,3 +157,6 @@ func checkProtocol(v *structpb.Value) error {
 	}
 	return fmt.Errorf("must be a number or a text")
 }
+
+// knownProtocol tells whether a port may be of the protocol of this name.
+func knownProtocol(name string) bool { return name == "TCP" || name == "UDP" || name == "SCTP" }

@@ -22,6 +22,7 @@ func FuzzReadManifests(f *testing.F) {
 	}
 	f.Add([]byte("apiVersion: vrouter/v1\nkind: Node\nmetadata: {annotations: {a: \"\\u0085\\uFEFF\\n x\\t'\\\"\"}}\n"))
 	f.Add([]byte("apiVersion: vrouter/v1\nkind: BGPPeer\nspec: {asNumber: 1e300, localASNumber: '', peerIP: 'yes', filters: ['', 1:20, '- a']}\n"))
+	f.Add([]byte("apiVersion: vrouter/v1\nkind: WorkloadEndpoint\nspec: {ports: [{protocol: 1x}, {protocol: '0'}, {protocol: udp}]}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		manifests, err := ReadManifests("f", data)
 		var invalid *Invalid
