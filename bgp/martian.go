@@ -25,6 +25,9 @@ var reserved = netip.MustParsePrefix("240.0.0.0/4")
 // one host, one link, many hosts, or nobody. What only holds such a range, as
 // the default route does, is none. 240.0.0.0/4 is, but for what a pool holds.
 func (s Pools) Martian(p netip.Prefix) bool {
+	if a := p.Addr(); a.Is4() && !suspect(a.As4()[0]) {
+		return false // as almost all
+	}
 	for _, m := range martians {
 		if m.Bits() <= p.Bits() && m.Contains(p.Addr()) {
 			return true
@@ -36,3 +39,6 @@ func (s Pools) Martian(p netip.Prefix) bool {
 	held, _ := s.Holds(p)
 	return !held
 }
+
+// suspect reports whether an IPv4 address that begins so may be a martian.
+func suspect(first byte) bool { return first == 0 || first == 127 || first == 169 || first >= 224 }

@@ -38,6 +38,7 @@ func (c *channel) joinLocked(n session.Negotiated, wake chan struct{}) {
 		family: c.family, role: c.source.role, localAS: w.LocalAS,
 		local: hop, cluster: w.ClusterID, form: n.Form(),
 		longLived: c.retention.longLived > 0, as: w.Role,
+		paths: w.AddPathSend, policy: e.rib.exportOf(w.Policy),
 	}, c.member)
 	// Who gets only what is our own need not wait for what others have.
 	if c.member.waiting = c.member.group.reflects() && e.deferredLocked(c.family); !c.member.waiting {

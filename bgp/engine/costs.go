@@ -161,7 +161,9 @@ func (r *rib) answered(list []*hop, answers []answer) bool {
 	waiting := r.sets.hops.waiting
 	r.sets.hops.waiting = nil
 	for _, i := range waiting {
-		r.mark(i)
+		if r.routes.records.at(i).key.family != 0 { // it may have gone since
+			r.mark(i)
+		}
 	}
 	if len(changed) > 0 {
 		r.eachPath(func(i routeID, p *path) {

@@ -54,27 +54,3 @@ func (r *rib) path(prefix netip.Prefix, p *path) bgp.Path {
 	out.Discard = p.flags&discard != 0
 	return out
 }
-
-// choice is what a group is to be sent of a route. Set zero: nothing.
-type choice struct {
-	set  setID
-	peer peerID // who gave it and does not get it; zero: ourselves
-}
-
-// choose is what g gets of route i, given the first of the best paths.
-func (r *rib) choose(g *group, i routeID, first pathID) choice {
-	rec := r.routes.records.at(i)
-	switch {
-	case rec.standing != exported:
-		return choice{}
-	case rec.own != 0:
-		return choice{set: rec.own}
-	case first == 0:
-		return choice{}
-	}
-	p := r.paths.records.at(first)
-	if !g.from[r.sources[p.peer].role] || !g.takes(&r.sets.sets[p.set]) {
-		return choice{}
-	}
-	return choice{set: p.set, peer: p.peer}
-}

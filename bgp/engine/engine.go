@@ -37,7 +37,8 @@ type Engine struct {
 	mu       sync.Mutex // guards the rest; never held across I/O
 	stopped  bool
 	rib      *rib
-	costs    bgp.Costs // nil: no next hop costs anything
+	treat    map[*member]treatment // other than before, while sessions are set
+	costs    bgp.Costs             // nil: no next hop costs anything
 	own      map[netip.Prefix]bgp.Attributes
 	peers    map[netip.AddrPort]*peer // by endpoint
 	byAddr   map[netip.Addr][]*peer   // in order of port
@@ -58,6 +59,7 @@ func New(log hclog.Logger) *Engine {
 		done:         make(chan struct{}),
 		rib:          newRIB(),
 		own:          make(map[netip.Prefix]bgp.Attributes),
+		treat:        make(map[*member]treatment),
 		peers:        make(map[netip.AddrPort]*peer),
 		byAddr:       make(map[netip.Addr][]*peer),
 	}
@@ -196,6 +198,7 @@ func (e *Engine) Originate(p netip.Prefix, a bgp.Attributes) error {
 	}
 	e.own[p] = a
 	e.rib.originate(p, set)
+	e.rib.leadsTo(p, a.Interface)
 	e.touched()
 	return nil
 }
@@ -207,6 +210,7 @@ func (e *Engine) Withdraw(p netip.Prefix) error {
 	if _, had := e.own[p]; had {
 		delete(e.own, p)
 		e.rib.originate(p, 0)
+		e.rib.leadsTo(p, "")
 		e.touched()
 	}
 	return nil

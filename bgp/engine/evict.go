@@ -49,7 +49,7 @@ func (e *Engine) evict() {
 			continue
 		}
 		m := c.member
-		if int(i) < m.group.state.len() && m.group.state.at(i).changed >= m.since() {
+		if m.group.changedSince(i, m.since()) {
 			e.log.Warn("peer reset for not reading", "peer", p.endpoint().String())
 			p.conn.Reset(&wire.Notification{Code: wire.Cease, Subcode: wire.OutOfResources})
 			e.rib.leave(m)

@@ -20,6 +20,8 @@ type treatment struct {
 	// longLived: they know what long-lived stale paths are (RFC 9494).
 	longLived bool
 	as        bgp.Role // ours towards external peers
+	paths     int      // as bgp.Session.AddPathSend
+	policy    *exportPolicy
 }
 
 // group is peers that get the same bytes, with the log of them.
@@ -27,19 +29,30 @@ type group struct {
 	treatment
 	id      int         // see bgp.GroupState
 	from    [roles]bool // whose paths it gets
+	may     [roles]bool // whose it gets if a filter says so
+	learns  bool        // it may get paths of others
+	several bool        // paths of a route, each with an identifier (RFC 7911)
+	example bgp.Session // one of its kind, for filters
 	members []*member
-	state   slab[held, routeID] // what a member holds that has read the whole log
+	state   slab[held, routeID]
+	more    map[routeID][]sent // instead, if several
 	log     log
 	buckets buckets
-	touched []routeID // changed since the last flush
+	touched []touched // changed since the last flush
 
-	total  int    // routes held
+	total  int    // paths held
 	byPeer []int  // of them, given by a peer
 	told   uint64 // since, when last asked
 	walks  uint64 // ever begun by members
 }
 
-// held is the state of one route in a group.
+// touched is a path of a route.
+type touched struct {
+	i  routeID
+	id uint32
+}
+
+// held is the state of one path in a group.
 type held struct {
 	choice
 	changed uint64 // entry of the log behind which no other is about it
@@ -47,14 +60,25 @@ type held struct {
 
 func newGroup(t treatment) *group {
 	g := &group{treatment: t, log: log{base: 1, end: 1}}
-	g.buckets.init(t.form)
-	to := exampleOf(t.role, t.cluster)
-	for from := range roles {
-		example := exampleOf(from, t.cluster)
-		example.Peer = netip.AddrFrom4([4]byte{1}) // another than to
-		g.from[from] = bgp.ExportPolicy{}.Reflects(example, to)
+	if g.several = t.form.AddPath.Has(t.family); g.several {
+		g.more = make(map[routeID][]sent)
 	}
+	g.buckets.init(t.form)
+	g.prepare()
 	return g
+}
+
+// prepare works out what follows from the treatment.
+func (g *group) prepare() {
+	g.example = exampleOf(g.role, g.cluster)
+	filtered := g.policy != nil && len(g.policy.filters.Filters) > 0
+	for from := range roles {
+		example := exampleOf(from, g.cluster)
+		example.Peer = netip.AddrFrom4([4]byte{1}) // another than that of g.example
+		g.from[from] = bgp.ExportPolicy{}.Reflects(example, g.example)
+		g.may[from] = filtered && (g.from[from] || from == external || g.role == external)
+	}
+	g.learns = g.from != [roles]bool{} || g.may != [roles]bool{}
 }
 
 // exampleOf is a session of the kind of r.
@@ -92,7 +116,7 @@ func (g *group) attributes(r *rib, c choice) []byte {
 		raw = wire.AppendLastResort(nil, raw) // to internal ones only; see takes
 	}
 	var hop wire.NextHop
-	if c.peer == 0 && !r.sets.sets[c.set].path.NextHop.IsValid() {
+	if g.isNextHop(r, c) {
 		hop.Addr = g.local
 	}
 	switch {
@@ -101,16 +125,38 @@ func (g *group) attributes(r *rib, c choice) []byte {
 	case c.peer == 0 || r.sources[c.peer].role == external:
 		return wire.AppendInternal(nil, raw, bgp.DefaultLocalPref, hop)
 	}
-	return wire.AppendReflected(nil, raw, r.sources[c.peer].routerID, g.cluster)
+	raw = wire.AppendReflected(nil, raw, r.sources[c.peer].routerID, g.cluster)
+	if hop.Addr.IsValid() {
+		raw = wire.AppendInternal(nil, raw, bgp.DefaultLocalPref, hop)
+	}
+	return raw
 }
 
-// at is the state of route i.
-func (g *group) at(i routeID) *held {
-	g.state.grow(int(i) + 1)
-	return g.state.at(i)
+// isNextHop reports whether members are told that packets go to us: unless told
+// otherwise for what is ours, and for what a host lets through to external peers
+// (RFC 4271 §5.1.3). A reflector forwards nothing and leaves what it has.
+func (g *group) isNextHop(r *rib, c choice) bool {
+	own := c.peer == 0
+	switch g.hopMode() {
+	case bgp.NextHopSelf:
+		return true
+	case bgp.NextHopAuto:
+		if !own && g.role == external && !g.cluster.IsValid() {
+			return true
+		}
+	}
+	return own && !r.sets.sets[c.set].path.NextHop.IsValid()
 }
 
-// set changes what the state of a route is.
+func (g *group) hopMode() bgp.NextHopMode {
+	if g.policy == nil {
+		return bgp.NextHopAuto
+	}
+	return g.policy.nextHop
+}
+
+// set changes what the state of a path is. The reference to the new set becomes
+// that of the state.
 func (g *group) set(r *rib, h *held, c choice) {
 	if h.set != 0 {
 		g.count(h.peer, -1)
@@ -119,7 +165,6 @@ func (g *group) set(r *rib, h *held, c choice) {
 	h.choice = c
 	if c.set != 0 {
 		g.count(c.peer, 1)
-		r.sets.retain(c.set)
 	}
 }
 
@@ -152,20 +197,16 @@ func (r *rib) groupOf(t treatment) *group {
 		if r.routes.records.at(i).key.family != t.family {
 			continue
 		}
-		if c := r.choose(g, i, r.firstFor(g, i)); c.set != 0 {
-			g.set(r, g.at(i), c)
+		if g.several {
+			for _, s := range r.chooseAll(g, &picks{i: i}) {
+				g.set(r, g.place(i, s.id), s.choice)
+			}
+		} else if c := r.choose(g, &picks{i: i}); c.set != 0 {
+			g.set(r, g.place(i, 0), c)
 		}
 	}
 	r.groups = append(r.groups, g)
 	return g
-}
-
-// firstFor is first, if g has an interest in it.
-func (r *rib) firstFor(g *group, i routeID) pathID {
-	if !g.reflects() {
-		return 0
-	}
-	return r.first(i, false)
 }
 
 // join makes m a member of the group of t. It gets nothing before it walks.
@@ -188,8 +229,6 @@ func (r *rib) leave(m *member) {
 	if len(g.members) > 0 {
 		return
 	}
-	for i := range routeID(g.state.len()) {
-		r.sets.release(g.state.at(i).set)
-	}
+	g.releaseAll(r)
 	r.groups = slices.DeleteFunc(r.groups, func(o *group) bool { return o == g })
 }

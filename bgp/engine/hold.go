@@ -86,6 +86,11 @@ func (e *Engine) adoptLocked(p *peer, w bgp.Session) {
 		if again {
 			c.source.filters = importRules(w.Policy)
 			e.rib.judgeSource(c.source)
+			if m := c.member; m != nil && m.group != nil {
+				t := m.group.treatment
+				t.policy = e.rib.exportOf(w.Policy)
+				e.treat[m] = t
+			}
 		}
 	}
 	limit := w.Policied().MaxPrefix

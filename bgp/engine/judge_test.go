@@ -53,7 +53,7 @@ func TestOrigins(t *testing.T) {
 		m.rib.drain()
 		for _, p := range []netip.Prefix{one, two} {
 			wanted := slices.Contains(want, p)
-			if _, has := taker.holds[p]; has != wanted {
+			if _, has := taker.holds[modelPath{prefix: p}]; has != wanted {
 				t.Errorf("%s: %s sent %t", when, p, has)
 			}
 			if _, told := m.rib.told[m.rib.routes.find(keyOf(p))]; told != wanted {

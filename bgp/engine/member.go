@@ -13,6 +13,8 @@ type member struct {
 	group  *group
 	cursor uint64 // the next entry of the log; during a walk, where what it holds ends
 	walk   *walk
+	// pending is to be told before all else; see move.
+	pending []unit
 	// waiting says that it gets nothing yet (RFC 4724 §4.1).
 	waiting bool
 	idle    bool
@@ -30,7 +32,11 @@ type walk struct {
 	endOfRIB bool // at its end
 	enhanced bool // between BoRR and EoRR (RFC 7313)
 	begun    bool
+	passes   int // that have ended while the log moved on
 }
+
+// first reports whether the peer holds nothing but what w told it.
+func (w *walk) first() bool { return w.endOfRIB && w.passes == 0 }
 
 func newMember(p peerID, wake chan struct{}) *member {
 	return &member{peer: p, wake: wake}
@@ -82,7 +88,7 @@ func (m *member) refresh(enhanced bool) {
 	}
 	w := &walk{next: 1, until: m.group.log.end, all: true, enhanced: enhanced}
 	if old := m.walk; old != nil {
-		w.endOfRIB, w.begun = old.endOfRIB, old.begun
+		w.endOfRIB, w.begun, w.passes = old.endOfRIB, old.begun, max(old.passes, 1)
 		w.enhanced = enhanced && !old.endOfRIB
 	}
 	m.walk = w
@@ -148,13 +154,20 @@ func (m *member) take(r *rib, b *batch) (more bool) {
 		m.idle = b.octets == 0
 		return false
 	}
-	if m.walk == nil && m.cursor < m.group.log.base {
+	switch {
+	case len(m.pending) > 0:
+		m.tellPending(r, b)
+		return b.octets < r.limits.batch
+	case m.walk == nil && m.cursor < m.group.log.base:
 		m.walk = &walk{next: 1, until: m.group.log.end}
 	}
 	if m.walk != nil && !m.walkOn(r, b) {
 		return b.octets < r.limits.batch
 	}
 	l := &m.group.log
+	if m.cursor < l.base { // there was no end to the passages
+		return b.octets < r.limits.batch
+	}
 	for ; m.cursor < l.end && b.octets < r.limits.batch; m.cursor++ {
 		if e := l.at(m.cursor); e.audience.has(m.peer) {
 			b.add(e.buf, e.messages)
@@ -164,14 +177,13 @@ func (m *member) take(r *rib, b *batch) (more bool) {
 	return false
 }
 
+// maxPasses is how often a walk goes through the table before it has to end,
+// whatever has changed meanwhile.
+const maxPasses = 4
+
 // walkOn goes a step on with the walk and reports whether it has ended.
 func (m *member) walkOn(r *rib, b *batch) bool {
 	w, g := m.walk, m.group
-	if w.until < g.log.base {
-		// It took so long that the log has moved on: what changed since then is
-		// missing, too.
-		w.next, w.until = 1, g.log.end
-	}
 	if !w.begun {
 		w.begun = true
 		r.sources[m.peer].walks++
@@ -180,8 +192,22 @@ func (m *member) walkOn(r *rib, b *batch) bool {
 			b.refresh(g.family, wire.RefreshBegin)
 		}
 	}
+	if w.next == 1 { // nothing is told yet
+		w.until = g.log.end
+		if w.first() {
+			m.cursor = w.until
+		}
+	}
 	m.step(r, b)
-	if int(w.next) < g.state.len() {
+	if int(w.next) < g.end(r) {
+		return false
+	}
+	m.cursor = w.until
+	if w.until < g.log.base && w.passes < maxPasses {
+		// It took so long that the log has moved on. Another passage tells what
+		// changed since this one began, and no more.
+		w.next, w.until, w.all = 1, g.log.end, false
+		w.passes++
 		return false
 	}
 	if w.endOfRIB {
@@ -190,28 +216,45 @@ func (m *member) walkOn(r *rib, b *batch) bool {
 	if w.enhanced {
 		b.refresh(g.family, wire.RefreshEnd)
 	}
-	m.cursor, m.walk = w.until, nil
+	m.walk = nil
 	return true
 }
 
 // step looks at the next routes of a walk.
 func (m *member) step(r *rib, b *batch) {
 	w, g := m.walk, m.group
-	end := routeID(max(int(w.next), min(int(w.next)+r.limits.step, g.state.len())))
+	end := routeID(max(int(w.next), min(int(w.next)+r.limits.step, g.end(r))))
 	for i := w.next; i < end; i++ {
-		h := g.state.at(i)
-		gets := h.set != 0 && h.peer != m.peer
-		changed := h.changed >= m.cursor
-		switch {
-		case h.changed >= w.until && (gets || m.cursor == w.until):
-			// The log will tell. Of what m does not get it may not: that m is
-			// the giver now, or was, is no news to one who knew what was before.
-		case gets && (w.all || changed):
-			g.buckets.add(message{choice: h.choice}, r.routes.records.at(i).key)
-		case !gets && changed:
-			g.buckets.add(message{}, r.routes.records.at(i).key)
+		if !g.several {
+			m.look(r, i, 0, g.state.at(i))
+			continue
+		}
+		list := g.more[i]
+		for n := range list {
+			m.look(r, i, list[n].id, &list[n].held)
 		}
 	}
 	w.next = end
-	g.buckets.write(g, r, b.room, func(_ message, buf []byte) { b.write(buf) })
+	m.write(r, b)
+}
+
+// look decides what a walk tells of a path of route i.
+func (m *member) look(r *rib, i routeID, id uint32, h *held) {
+	w, g := m.walk, m.group
+	gets := h.set != 0 && h.peer != m.peer
+	changed := h.changed >= m.cursor
+	switch {
+	case h.changed >= w.until && w.until >= g.log.base && (gets || m.cursor == w.until):
+		// The log will tell. Of what m does not get it may not: that m is
+		// the giver now, or was, is no news to one who knew what was before.
+	case gets && (w.all || changed):
+		g.buckets.add(message{choice: h.choice}, r.routes.records.at(i).key, id)
+	case !gets && changed:
+		g.buckets.add(message{}, r.routes.records.at(i).key, id)
+	}
+}
+
+// write puts what was gathered into b.
+func (m *member) write(r *rib, b *batch) {
+	m.group.buckets.write(m.group, r, b.room, func(_ message, buf []byte) { b.write(buf) })
 }

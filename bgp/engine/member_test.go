@@ -150,7 +150,7 @@ func TestTooLarge(t *testing.T) {
 		m.rib.sets.release(set)
 		m.rib.pack()
 		m.read(plain)
-		if _, has := plain.holds[prefix]; has != (communities == 1) {
+		if _, has := plain.holds[modelPath{prefix: prefix}]; has != (communities == 1) {
 			t.Errorf("with %d communities: held by the plain peer %t", communities, has)
 		}
 		b := takeAll(m.rib, extended.member)

@@ -2,21 +2,19 @@ package engine
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"testing"
 
 	"github.com/projectvrouter/vrouter/bgp"
-	"github.com/projectvrouter/vrouter/bgp/bgptest"
 	"github.com/projectvrouter/vrouter/bgp/wire"
 )
 
-// TestModel announces, withdraws, joins, leaves, refreshes and reads at random,
-// with limits so small that peers fall off the log all the time. At quiet
-// points what each peer holds by its stream of bytes is what a naive reference
-// says, and so is what Drain told.
+// TestModel announces, withdraws, joins, leaves, refreshes, changes policies and
+// reads at random, with limits so small that peers fall off the log all the
+// time. At quiet points what each peer holds by its stream of bytes is what a
+// naive reference says, and so is what Drain told.
 func TestModel(t *testing.T) {
 	for seed := range uint64(100) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -46,14 +44,23 @@ var (
 // model is a rib beside its reference.
 type model struct {
 	*testing.T
-	rand  *rand.Rand
-	rib   *rib
-	peers []*modelPeer
+	rand     *rand.Rand
+	rib      *rib
+	peers    []*modelPeer
+	policies []*bgp.Policy
 
-	pools bgp.Pools
-	own   map[netip.Prefix]bgp.Attributes
-	ref   bgptest.RIB
-	told  map[netip.Prefix][]bgp.Path
+	pools   bgp.Pools
+	own     map[netip.Prefix]bgp.Attributes
+	paths   map[modelPath]bgp.Path // as they were told
+	told    map[netip.Prefix][]bgp.Path
+	reached map[netip.Addr]bool // nil: all are
+}
+
+// modelPath is a path in the reference.
+type modelPath struct {
+	prefix netip.Prefix
+	peer   *modelPeer
+	id     uint32
 }
 
 // modelPeer is a session and the router at its other end.
@@ -62,56 +69,112 @@ type modelPeer struct {
 	batch   batch
 	source  *source
 	member  *member // nil: down
-	holds   map[netip.Prefix]bgp.Path
+	holds   map[modelPath]bgp.Path
 	reader  wire.Update
 	options wire.Options
+	many    bool // it gives several paths
 	eor     int
 }
 
 func newModel(t *testing.T, seed uint64) *model {
 	m := &model{
-		T: t, rand: rand.New(rand.NewPCG(seed, 1)), rib: newRIB(),
-		own: make(map[netip.Prefix]bgp.Attributes), told: make(map[netip.Prefix][]bgp.Path),
+		T: t, rand: rand.New(rand.NewPCG(seed, 1)), rib: newRIB(), policies: modelPolicies(),
+		own: make(map[netip.Prefix]bgp.Attributes), told: make(map[netip.Prefix][]bgp.Path), paths: make(map[modelPath]bgp.Path),
 	}
 	m.rib.limits = limits{log: 400, batch: 150, step: 3}
 	m.setPools(0)
 	m.rib.setPolicy(bgp.ImportPolicy{ASN: modelAS, RouterID: modelLocal})
-	for n := range 9 {
+	if seed%3 == 2 {
+		m.reached = make(map[netip.Addr]bool)
+		m.rib.trackHops(true)
+	}
+	peers := 9
+	if seed%5 == 4 {
+		peers = 30
+	}
+	for n := range peers {
 		s := bgp.Session{
 			Name: fmt.Sprint(n), Peer: netip.AddrFrom4([4]byte{192, 0, 2, byte(n + 1)}),
-			LocalAS: modelAS, PeerAS: modelAS, ClusterID: modelCluster, ReflectorClient: n < 4,
+			LocalAS: modelAS, PeerAS: modelAS, ClusterID: modelCluster, ReflectorClient: n%9 < 4,
 		}
-		switch {
-		case n >= 8:
+		switch n % 9 {
+		case 8:
 			s.ClusterID = netip.Addr{} // no reflection to this one
-		case n >= 6:
+		case 7, 6:
 			s.PeerAS = 65000 + uint32(n)
 		}
-		p := &modelPeer{source: m.rib.addSource(s)}
+		if seed%4 == 3 { // a host: it reflects to none
+			s.ClusterID, s.ReflectorClient = netip.Addr{}, false
+		}
+		if seed%2 == 1 {
+			s.AddPathSend = []int{0, 0, 2, bgp.AllPaths}[n%4]
+		}
+		p := &modelPeer{source: m.rib.addSource(s), many: seed%2 == 1 && n%3 == 0}
 		p.source.routerID = s.Peer
 		p.options = wire.Options{FourByteAS: true, Families: bgp.FamiliesOf(bgp.IPv4Unicast), External: !s.Internal()}
+		if s.AddPathSend != 0 {
+			p.options.AddPath = p.options.Families
+		}
 		m.peers = append(m.peers, p)
 	}
 	return m
 }
 
+// modelPolicies are those that the sessions of a model have, one at a time.
+func modelPolicies() []*bgp.Policy {
+	rule := func(prefix string, match bgp.PrefixMatch, o *bgp.Operations) *bgp.FilterRule {
+		p := netip.MustParsePrefix(prefix)
+		return &bgp.FilterRule{Family: bgp.IPv4Unicast, Prefix: p, Match: match, MinLength: uint8(p.Bits()), MaxLength: 32, Change: o}
+	}
+	reject := rule("10.0.0.0/29", bgp.In, nil)
+	reject.Reject = true
+	remote := rule("10.0.0.0/27", bgp.In, &bgp.Operations{Prepend: []uint32{65200, 65201}})
+	remote.RemotePeers, remote.PeerType = true, bgp.ExternalPeer
+	better := &bgp.Operations{AddCommunities: []bgp.Community{7, bgp.NoExport}, Priority: 1, HasPriority: true}
+	mark := &bgp.Operations{AddLarge: []bgp.LargeCommunity{{Global: 1, Local1: 2, Local2: 3}}}
+	one := &bgp.Filter{Import: []*bgp.FilterRule{reject, rule("172.16.0.0/12", bgp.In, better)}, Export: []*bgp.FilterRule{remote}}
+	all := &bgp.Filter{Import: []*bgp.FilterRule{rule("0.0.0.0/0", bgp.In, nil)}, Export: []*bgp.FilterRule{reject, rule("0.0.0.0/0", bgp.In, mark)}}
+	again := &bgp.Filter{Export: []*bgp.FilterRule{{Family: bgp.IPv4Unicast, Interface: "v*", Change: &bgp.Operations{AddCommunities: []bgp.Community{8}}}}}
+	return []*bgp.Policy{
+		nil,
+		{Filters: []*bgp.Filter{one}},
+		{Filters: []*bgp.Filter{all}, Options: bgp.Options{AllowOwnAS: 1}},
+		{Filters: []*bgp.Filter{again, one}, Options: bgp.Options{NextHop: bgp.NextHopSelf}},
+		{Filters: []*bgp.Filter{all}, Options: bgp.Options{NextHop: bgp.NextHopKeep, AnyFirstAS: true}},
+		{Options: bgp.Options{ReflectForeign: true, Blackhole: true}},
+		{Filters: []*bgp.Filter{all}, Options: bgp.Options{ReflectForeign: true, GracefulShutdown: true}},
+	}
+}
+
 func (m *model) setPools(n int) {
 	m.pools = bgp.NewPools(modelPools[n])
 	m.rib.setPools(m.pools)
-	m.ref.Touch(func(netip.Prefix) bool { return true })
 }
+
+func modelPrefix(n int) netip.Prefix {
+	switch {
+	case n >= 44:
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{169, 254, 0, 1}), 32)
+	case n >= 40:
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{172, 16, 0, byte(n)}), 32)
+	}
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}), 32)
+}
+
+const modelPrefixes = 45
 
 func (m *model) step() {
 	p := m.peers[m.rand.IntN(len(m.peers))]
-	prefix := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(m.rand.IntN(40))}), 32)
+	prefix := modelPrefix(m.rand.IntN(modelPrefixes))
 	switch n := m.rand.IntN(100); {
 	case n < 30:
 		m.announce(p, prefix)
 	case n < 50:
-		m.rib.withdraw(p.source.id, prefix, 0)
-		m.ref.Remove(prefix, p.source.want.Peer)
+		id := m.id(p)
+		m.rib.withdraw(p.source.id, prefix, id)
+		delete(m.paths, modelPath{prefix, p, id})
 	case n < 55:
-		a := bgp.Attributes{MED: uint32(m.rand.IntN(2)), LocalPref: uint32(m.rand.IntN(2))}
+		a := bgp.Attributes{MED: uint32(m.rand.IntN(2)), LocalPref: uint32(m.rand.IntN(2)), Interface: []string{"", "veth1", "tap1"}[m.rand.IntN(3)]}
 		m.own[prefix] = a
 		attrs := wire.Originated(a)
 		set, err := m.rib.sets.intern(attrs.Append(nil))
@@ -119,20 +182,77 @@ func (m *model) step() {
 			m.Fatal(err)
 		}
 		m.rib.originate(prefix, set)
+		m.rib.leadsTo(prefix, a.Interface)
 	case n < 60:
 		delete(m.own, prefix)
 		m.rib.originate(prefix, 0)
+		m.rib.leadsTo(prefix, "")
 	case n < 64:
 		m.toggle(p)
 	case n < 66 && p.member != nil:
 		p.member.refresh(n == 64)
 	case n < 67:
 		m.setPools(m.rand.IntN(len(modelPools)))
-	case n < 77:
+	case n < 69:
+		m.setPolicies()
+	case n < 70 && m.reached != nil:
+		m.ask(true)
+	case n < 78:
 		m.rib.pack()
 	default:
 		m.read(p)
 	}
+}
+
+func (m *model) id(p *modelPeer) uint32 {
+	if p.many {
+		return uint32(m.rand.IntN(3))
+	}
+	return 0
+}
+
+// ask answers what the rib wants to know of next hops, and with change otherwise
+// than before.
+func (m *model) ask(change bool) {
+	if m.reached == nil {
+		return
+	}
+	if change {
+		m.reached[netip.AddrFrom4([4]byte{198, 51, 100, byte(m.rand.IntN(3))})] = m.rand.IntN(3) > 0
+		m.rib.sets.hops.askAgain()
+	}
+	list := m.rib.sets.hops.asked()
+	answers := make([]answer, len(list))
+	for n, h := range list {
+		answers[n].cost, answers[n].reached = m.Cost(h.addr)
+	}
+	m.rib.answered(list, answers)
+}
+
+// Cost implements bgp.Costs.
+func (m *model) Cost(a netip.Addr) (uint32, bool) {
+	up, known := m.reached[a]
+	return uint32(a.As4()[3] % 2), m.reached == nil || up || !known
+}
+
+// setPolicies gives some sessions, or all, another policy.
+func (m *model) setPolicies() {
+	policy := m.policies[m.rand.IntN(len(m.policies))]
+	wanted := make(map[*member]treatment)
+	every := 1 + m.rand.IntN(3)
+	for n, p := range m.peers {
+		if n%every != 0 && every != 1 {
+			continue
+		}
+		p.source.want.Policy, p.source.filters = policy, importRules(policy)
+		m.rib.judgeSource(p.source)
+		if p.member != nil {
+			t := p.member.group.treatment
+			t.policy = m.rib.exportOf(policy)
+			wanted[p.member] = t
+		}
+	}
+	m.rib.retreat(wanted)
 }
 
 // announce tells a path of p, which may be one to refuse.
@@ -150,48 +270,59 @@ func (m *model) announce(p *modelPeer, prefix netip.Prefix) {
 		}
 	} else {
 		a.ASPath = wire.ASPath{{Type: wire.ASSequence, AS: []uint32{p.source.want.PeerAS, 65100 + uint32(m.rand.IntN(2))}}}
+		if pick(8) {
+			a.ASPath[0].AS[m.rand.IntN(2)] = modelAS
+		}
 	}
-	if pick(8) {
-		a.Communities = []bgp.Community{bgp.NoExport + bgp.Community(m.rand.IntN(2))}
+	if pick(6) {
+		a.Communities = []bgp.Community{[]bgp.Community{bgp.NoExport, bgp.NoAdvertise, bgp.GracefulShutdown, bgp.Blackhole}[m.rand.IntN(4)]}
 	}
 	set, err := m.rib.sets.intern(a.Append(nil))
 	if err != nil {
 		m.Fatal(err)
 	}
-	m.rib.announce(p.source.id, prefix, 0, set, m.rib.judge(p.source, set))
+	id := m.id(p)
+	m.rib.announce(p.source.id, prefix, id, set, m.rib.judge(p.source, set))
 	path := m.rib.sets.sets[set].path
 	m.rib.sets.release(set)
 	s := p.source.want
 	path.Prefix, path.Peer, path.PeerAS, path.PeerID, path.Internal = prefix, s.Peer, s.PeerAS, p.source.routerID, s.Internal()
-	m.ref.Put(path)
+	path.PathID = id
+	m.paths[modelPath{prefix, p, id}] = path
 }
 
 // toggle brings a session up, or down with its paths.
 func (m *model) toggle(p *modelPeer) {
 	s := p.source.want
 	if p.member == nil {
-		p.member, p.holds, p.eor = newMember(p.source.id, make(chan struct{}, 1)), make(map[netip.Prefix]bgp.Path), 0
+		p.member, p.holds, p.eor = newMember(p.source.id, make(chan struct{}, 1)), make(map[modelPath]bgp.Path), 0
 		m.rib.join(treatment{
 			family: s.Carried().All()[0], role: p.source.role, localAS: s.LocalAS, local: modelLocal, cluster: s.ClusterID,
+			form: wire.Form{AddPath: p.options.AddPath}, paths: s.AddPathSend, policy: m.rib.exportOf(s.Policy),
 		}, p.member)
 		p.member.start()
 		return
 	}
 	m.rib.leave(p.member)
 	p.member = nil
-	if m.rand.IntN(2) == 0 {
-		m.rib.retire(p.source.id)
-		for n := range 40 {
-			if path, ok := m.ref.Get(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}), 32), s.Peer); ok {
-				path.Stale = true
-				m.ref.Put(path)
-			}
-		}
-		return
+	down := m.rand.IntN(3)
+	switch down {
+	case 0:
+		m.rib.outdate(p.source.id, stale)
+	case 1:
+		m.rib.outdate(p.source.id, stale|longLived)
+	case 2:
+		m.rib.drop(p.source.id, false)
 	}
-	m.rib.drop(p.source.id, false)
-	for n := range 40 {
-		m.ref.Remove(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}), 32), s.Peer)
+	for k, path := range m.paths {
+		switch {
+		case k.peer != p:
+		case down == 2:
+			delete(m.paths, k)
+		default:
+			path.Stale, path.LongLived = true, path.LongLived || down == 1
+			m.paths[k] = path
+		}
 	}
 }
 
@@ -236,8 +367,8 @@ func (m *model) hear(p *modelPeer, body []byte) {
 		p.eor++
 	}
 	for _, n := range p.reader.Withdrawn {
-		for prefix := range n.All() {
-			delete(p.holds, prefix)
+		for prefix, id := range n.All() {
+			delete(p.holds, modelPath{prefix: prefix, id: id})
 		}
 	}
 	for _, a := range p.reader.Announced {
@@ -245,8 +376,8 @@ func (m *model) hear(p *modelPeer, body []byte) {
 		if err != nil {
 			m.Fatal(err)
 		}
-		for prefix := range a.NLRI.All() {
-			p.holds[prefix] = pathOf(attrs)
+		for prefix, id := range a.NLRI.All() {
+			p.holds[modelPath{prefix: prefix, id: id}] = pathOf(attrs)
 		}
 	}
 }
@@ -254,6 +385,7 @@ func (m *model) hear(p *modelPeer, body []byte) {
 // quiet lets everybody read to the end and compares.
 func (m *model) quiet() {
 	m.Helper()
+	m.ask(false)
 	m.rib.pack()
 	for _, p := range m.peers {
 		for m.read(p) {
@@ -261,28 +393,103 @@ func (m *model) quiet() {
 		if p.member == nil {
 			continue
 		}
-		want := m.wanted(p)
-		if !maps.EqualFunc(p.holds, want, bgp.Path.Equal) {
-			m.Fatalf("peer %s holds\n%v\nwant\n%v", p.source.want.Name, p.holds, want)
+		got, want := text(p.holds), m.wanted(p)
+		if !slices.Equal(got, want) {
+			m.Fatalf("peer %s %+v holds\n%s\nwant\n%s", p.source.want.Name, p.member.group.treatment, diff(got, want), diff(want, got))
 		}
 		if p.eor != 1 {
 			m.Errorf("peer %s got %d End-of-RIB", p.source.want.Name, p.eor)
 		}
 		if n := p.member.group.advertised(p.source.id); n != len(want) {
-			m.Errorf("peer %s is said to hold %d routes, not %d", p.source.want.Name, n, len(want))
+			m.Errorf("peer %s is said to hold %d paths, not %d", p.source.want.Name, n, len(want))
 		}
 	}
-	got, want := m.rib.drain(), m.ref.Drain(m.accept())
-	if !slices.EqualFunc(got, want, func(a, b bgp.PathSet) bool {
-		return a.Prefix == b.Prefix && slices.EqualFunc(a.Paths, b.Paths, bgp.Path.Equal)
-	}) {
-		m.Fatalf("told\n%v\nwant\n%v", got, want)
+	m.drained()
+	m.counted()
+}
+
+// drained compares what Drain told, now and before, with what is best.
+func (m *model) drained() {
+	m.Helper()
+	for _, set := range m.rib.drain() {
+		if slices.EqualFunc(set.Paths, m.told[set.Prefix], bgp.Path.Equal) {
+			m.Errorf("told %s again", set.Prefix)
+		}
+		if m.told[set.Prefix] = set.Paths; len(set.Paths) == 0 {
+			delete(m.told, set.Prefix)
+		}
+	}
+	for n := range modelPrefixes {
+		prefix := modelPrefix(n)
+		if got, want := m.told[prefix], bgp.Best(m.usable(prefix, false)); !slices.EqualFunc(got, want, bgp.Path.Equal) {
+			m.Fatalf("told of %s\n%+v\nwant\n%+v", prefix, got, want)
+		}
 	}
 }
 
-func (m *model) accept() bgptest.Accept {
+// counted compares the counts of sources with the paths there are.
+func (m *model) counted() {
+	m.Helper()
+	want := make(map[*modelPeer]counts)
+	for k, path := range m.paths {
+		c := want[k.peer]
+		c.received++
+		if path.Stale {
+			c.stale++
+		}
+		if _, why := m.imported(k, path); why == "" {
+			c.accepted++
+		}
+		want[k.peer] = c
+	}
+	for _, p := range m.peers {
+		if p.source.counts != want[p] {
+			m.Errorf("peer %s is said to give %+v, not %+v", p.source.want.Name, p.source.counts, want[p])
+		}
+	}
+}
+
+func text(paths map[modelPath]bgp.Path) (lines []string) {
+	for k, path := range paths {
+		lines = append(lines, fmt.Sprintf("%s %+v", k.prefix, path))
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// diff is the lines of a that b lacks.
+func diff(a, b []string) (lines string) {
+	for _, l := range a {
+		if !slices.Contains(b, l) {
+			lines += l + "\n"
+		}
+	}
+	return lines
+}
+
+// imported is a path as it is used.
+func (m *model) imported(k modelPath, path bgp.Path) (bgp.Path, bgp.Refusal) {
 	policy := bgp.ImportPolicy{Pools: m.pools, ASN: modelAS, RouterID: modelLocal}
-	return func(p bgp.Path) (bgp.Path, bgp.Refusal) { return policy.Import(m.session(p.Peer), p) }
+	return policy.Import(k.peer.source.want, path)
+}
+
+// usable is the paths to prefix that may be used and whose next hop is reached,
+// with those from outside the pools or not.
+func (m *model) usable(prefix netip.Prefix, foreign bool) (list []bgp.Path) {
+	for k, path := range m.paths {
+		if k.prefix != prefix {
+			continue
+		}
+		path, why := m.imported(k, path)
+		cost, reached := m.Cost(path.NextHop)
+		if reached && (why == "" || foreign && why == bgp.NotInPool) {
+			if m.reached != nil {
+				path.Cost = cost
+			}
+			list = append(list, path)
+		}
+	}
+	return list
 }
 
 func (m *model) session(a netip.Addr) bgp.Session {
@@ -291,42 +498,88 @@ func (m *model) session(a netip.Addr) bgp.Session {
 }
 
 // wanted is what p is to hold, as it hears it.
-func (m *model) wanted(p *modelPeer) map[netip.Prefix]bgp.Path {
-	export := bgp.ExportPolicy{Pools: m.pools}
-	want := make(map[netip.Prefix]bgp.Path)
-	for n := range 40 {
-		prefix := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}), 32)
-		if export.Own(prefix) != "" {
-			continue
-		}
+func (m *model) wanted(p *modelPeer) (lines []string) {
+	s := p.source.want
+	for n := range modelPrefixes {
+		prefix := modelPrefix(n)
+		var offered []bgp.Path
 		if a, ok := m.own[prefix]; ok {
-			path := a.Path(netip.Prefix{})
-			path.NextHop = modelLocal
-			want[prefix] = heard(p.source.want, path, true)
-			continue
-		}
-		best := m.ref.Best(prefix, m.accept())
-		if len(best) == 0 || !export.Learned(prefix, m.session(best[0].Peer), p.source.want) {
-			continue
-		}
-		path := best[0]
-		if slices.Contains(path.Communities, bgp.NoAdvertise) || slices.Contains(path.Communities, bgp.NoExport) && !p.source.want.Internal() {
-			continue
-		}
-		if path.Internal {
-			if !path.OriginatorID.IsValid() {
-				path.OriginatorID = path.PeerID
+			if path, ok := m.exported(a.Path(prefix), s); ok {
+				offered = append(offered, path)
 			}
-			path.ClusterList = append([]netip.Addr{modelCluster}, path.ClusterList...)
+			if s.AddPathSend == 0 {
+				lines = append(lines, m.lines(prefix, p, offered)...)
+				continue
+			}
 		}
-		want[prefix] = heard(p.source.want, path, false)
+		left := m.usable(prefix, s.Policied().ReflectForeign)
+		room := max(s.AddPathSend, 1) - len(offered)
+		for ; len(left) > 0 && (room > 0 || s.AddPathSend == bgp.AllPaths); room-- {
+			best := bgp.Best(left)[0]
+			left = slices.DeleteFunc(left, func(o bgp.Path) bool { return o.Peer == best.Peer && o.PathID == best.PathID })
+			if path, ok := m.exported(best, s); ok && best.Peer != s.Peer {
+				offered = append(offered, path)
+			}
+		}
+		lines = append(lines, m.lines(prefix, p, offered)...)
 	}
-	return want
+	slices.Sort(lines)
+	return lines
+}
+
+func (m *model) lines(prefix netip.Prefix, p *modelPeer, paths []bgp.Path) (lines []string) {
+	for _, path := range paths {
+		lines = append(lines, fmt.Sprintf("%s %+v", prefix, heard(p.source.want, path)))
+	}
+	return lines
+}
+
+// exported is path as it goes to s, if it does.
+func (m *model) exported(path bgp.Path, s bgp.Session) (bgp.Path, bool) {
+	own, o := !path.Peer.IsValid(), s.Policied()
+	if m.pools.Martian(path.Prefix) || path.Discard {
+		return path, false
+	}
+	if !own && (slices.Contains(path.Communities, bgp.NoAdvertise) || slices.Contains(path.Communities, bgp.NoExport) && !s.Internal()) {
+		return path, false
+	}
+	verdict, change := s.Policy.Export(&path, &s)
+	why := bgp.ExportPolicy{Pools: m.pools}.Own(path.Prefix)
+	allowed := why == "" || !own && why == bgp.NotInPool && o.ReflectForeign
+	if !own {
+		from := m.session(path.Peer)
+		reflects := bgp.ExportPolicy{}.Reflects(from, s)
+		allowed = allowed && reflects
+		if verdict == bgp.Accepted && !reflects && from.Internal() && s.Internal() {
+			return path, false
+		}
+	}
+	if verdict == bgp.Rejected || verdict == bgp.NoMatch && !allowed {
+		return path, false
+	}
+	switch {
+	case own, o.NextHop == bgp.NextHopSelf, o.NextHop == bgp.NextHopAuto && !s.Internal() && !s.ClusterID.IsValid():
+		path.NextHop = modelLocal
+	}
+	path = change.Apply(path)
+	if o.GracefulShutdown {
+		path = (&bgp.Operations{AddCommunities: []bgp.Community{bgp.GracefulShutdown}}).Apply(path)
+		path.LocalPref = 0
+	}
+	return path, true
 }
 
 // heard is path as attributes alone say it at the other end of s.
-func heard(s bgp.Session, path bgp.Path, own bool) bgp.Path {
+func heard(s bgp.Session, path bgp.Path) bgp.Path {
+	own := !path.Peer.IsValid()
+	if !own && path.Internal && s.Internal() {
+		if !path.OriginatorID.IsValid() {
+			path.OriginatorID = path.PeerID
+		}
+		path.ClusterList = append([]netip.Addr{modelCluster}, path.ClusterList...)
+	}
 	path.Prefix, path.Peer, path.PeerAS, path.PeerID, path.Internal = netip.Prefix{}, netip.Addr{}, 0, netip.Addr{}, false
+	path.PathID, path.Stale, path.LongLived, path.Cost, path.Interface = 0, false, false, 0, ""
 	if !s.Internal() {
 		path.ASPath = append([]uint32{s.LocalAS}, path.ASPath...)
 		path.ASPathLen++
@@ -342,6 +595,7 @@ func heard(s bgp.Session, path bgp.Path, own bool) bgp.Path {
 func (m *model) end() {
 	for p := range m.own {
 		m.rib.originate(p, 0)
+		m.rib.leadsTo(p, "")
 	}
 	for _, p := range m.peers {
 		m.rib.drop(p.source.id, false)
@@ -361,5 +615,9 @@ func (m *model) end() {
 	}
 	if n := len(m.rib.sets.byRaw); n != 0 {
 		m.Errorf("%d sets of attributes are left", n)
+	}
+	if n := len(m.rib.originals) + len(m.rib.sets.changed) + len(m.rib.sets.hops.byAddr) + len(m.rib.interfaces); n != 0 {
+		m.Errorf("originals %v, changes %v, next hops %v, interfaces %v are left",
+			m.rib.originals, m.rib.sets.changed, m.rib.sets.hops.byAddr, m.rib.interfaces)
 	}
 }

@@ -76,6 +76,12 @@ func (p *peer) Capabilities() wire.Capabilities {
 		Multiprotocol: true, Families: w.Carried(), RouteRefresh: true, EnhancedRefresh: true, ExtendedMessage: true,
 		ExtendedNextHop: w.ExtendedNextHop, GracefulRestart: restart,
 	}
+	if w.AddPathReceive {
+		caps.AddPathReceive = w.Carried()
+	}
+	if w.AddPathSend != 0 && w.AddPathSend != 1 {
+		caps.AddPathSend = w.Carried()
+	}
 	if w.LongLived > 0 {
 		for _, f := range w.Carried().All() {
 			caps.LongLived = append(caps.LongLived, wire.LongLived{

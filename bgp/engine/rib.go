@@ -49,8 +49,13 @@ type rib struct {
 	lastResort *bgp.Operations // LOCAL_PREF 0
 	refusals   []bgp.Refusal   // that a path has its own of, by index; the first is none
 
+	exports    []*exportPolicy
+	interfaces map[netip.Prefix]string // to which our own routes lead
+	shutdown   *bgp.Operations         // GRACEFUL_SHUTDOWN, and LOCAL_PREF 0
+
 	maxPaths int // that Drain tells of a route; zero: all that are equal
 	scratch  []pathID
+	wanted   []sent
 
 	dirty []routeID // the groups are to look at
 	news  []routeID // Drain is to look at
@@ -81,6 +86,10 @@ func newRIB() *rib {
 		routes: newRouteTable(), sets: newAttributeStore(), sources: make([]*source, 1),
 		told: make(map[routeID][]toldPath), limits: defaultLimits, refusals: make([]bgp.Refusal, 1),
 		originals:  make(map[pathID]setID),
+		interfaces: make(map[netip.Prefix]string),
+		shutdown: &bgp.Operations{
+			AddCommunities: []bgp.Community{bgp.GracefulShutdown}, Priority: bgp.PriorityOf(0), HasPriority: true,
+		},
 		lastResort: &bgp.Operations{Priority: bgp.PriorityOf(0), HasPriority: true},
 	}
 }
@@ -341,6 +350,19 @@ func (r *rib) originate(p netip.Prefix, set setID) {
 	}
 }
 
+// leadsTo notes the interface that our own route to p leads to, for filters.
+func (r *rib) leadsTo(p netip.Prefix, name string) {
+	if r.interfaces[p] == name {
+		return
+	}
+	if r.interfaces[p] = name; name == "" {
+		delete(r.interfaces, p)
+	}
+	if i := r.routes.find(keyOf(p)); i != 0 {
+		r.mark(i)
+	}
+}
+
 // mark says that route i may be another now.
 func (r *rib) mark(i routeID) {
 	r.note(i)
@@ -410,6 +432,9 @@ func (r *rib) free() {
 			if rec.marks&markDirty != 0 || len(r.told[i]) > 0 || !r.forgotten(i) {
 				break
 			}
+			for _, g := range r.groups {
+				delete(g.more, i)
+			}
 			r.routes.remove(i)
 			r.freed++
 		} else {
@@ -426,7 +451,7 @@ func (r *rib) free() {
 // forgotten reports whether no member of a group holds the route i.
 func (r *rib) forgotten(i routeID) bool {
 	for _, g := range r.groups {
-		if g.family == r.routes.records.at(i).key.family && int(i) < g.state.len() && g.state.at(i).changed >= g.told {
+		if g.family == r.routes.records.at(i).key.family && g.changedSince(i, g.told) {
 			return false
 		}
 	}

@@ -43,6 +43,10 @@ func (e *Engine) SetSessions(list []bgp.Session) error {
 	if changed {
 		e.setPolicyLocked()
 	}
+	if len(e.treat) > 0 {
+		e.rib.retreat(e.treat)
+		clear(e.treat)
+	}
 	e.beginDeferralLocked()
 	e.touched()
 	signal(e.peersChanged)
