@@ -32,8 +32,14 @@ type ground struct {
 // on. Tests run beside one another, each with an n of its own.
 func newGround(t *testing.T, n int, change ...func(*bgp.Settings)) *ground {
 	t.Helper()
+	return newGroundAt(t, netip.AddrFrom4([4]byte{127, 3, byte(n), 1}), change...)
+}
+
+// newGroundAt is newGround at another address, beside which the routers are.
+func newGroundAt(t *testing.T, at netip.Addr, change ...func(*bgp.Settings)) *ground {
+	t.Helper()
 	testenv.Need(t, "root") // for port 179
-	g := &ground{t: t, at: netip.AddrFrom4([4]byte{127, 3, byte(n), 1})}
+	g := &ground{t: t, at: at}
 	g.start(change...)
 	return g
 }
