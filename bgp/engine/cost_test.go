@@ -108,7 +108,7 @@ func BenchmarkFlap(b *testing.B) {
 	take := func() (octets int) {
 		for _, p := range peers {
 			for {
-				batch := p.channels[0].member.take(e.rib)
+				batch := takeAll(e.rib, p.channels[0].member)
 				if octets += batch.octets; batch.octets == 0 {
 					break
 				}

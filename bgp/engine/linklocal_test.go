@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 
@@ -19,7 +21,10 @@ func TestLinkLocal(t *testing.T) {
 	testenv.Need(t, "root")
 	t.Parallel()
 	near, far := netip.MustParseAddr("fe80::a"), netip.MustParseAddr("fe80::b")
-	link(t, "es-near", "es-far", near, far)
+	// Names of links that were once are remembered by the net package.
+	id := rand.N(uint32(1 << 24))
+	nearLink, farLink := fmt.Sprintf("near%x", id), fmt.Sprintf("far%x", id)
+	link(t, nearLink, farLink, near, far)
 	start := func(id byte, at netip.Addr) *Engine {
 		t.Helper()
 		e := New(testLog(t))
@@ -39,11 +44,11 @@ func TestLinkLocal(t *testing.T) {
 		}
 		return e
 	}
-	dials, waits := start(1, near.WithZone("es-near")), start(2, far.WithZone("es-far"))
+	dials, waits := start(1, near.WithZone(nearLink)), start(2, far.WithZone(farLink))
 	base := bgp.Session{LocalAS: modelAS, PeerAS: modelAS, Families: bothFamilies, ExtendedNextHop: true}
 	in, out := base, base
 	in.Name, in.Range = "link", netip.MustParsePrefix("fe80::/10")
-	out.Name, out.Peer, out.Local = "out", far.WithZone("es-near"), near
+	out.Name, out.Peer, out.Local = "out", far.WithZone(nearLink), near
 	set(t, waits, in)
 	set(t, dials, out)
 	has := func(e *Engine, prefix string, hop netip.Addr) func() bool {
@@ -55,14 +60,14 @@ func TestLinkLocal(t *testing.T) {
 		}
 	}
 	for what, f := range map[string]func() bool{
-		"IPv4 where we dialled": has(dials, "10.1.0.2/32", far.WithZone("es-near")),
-		"IPv6 where we dialled": has(dials, "fd00::2/128", far.WithZone("es-near")),
-		"IPv4 at the other end": has(waits, "10.1.0.1/32", near.WithZone("es-far")),
-		"IPv6 at the other end": has(waits, "fd00::1/128", near.WithZone("es-far")),
+		"IPv4 where we dialled": has(dials, "10.1.0.2/32", far.WithZone(nearLink)),
+		"IPv6 where we dialled": has(dials, "fd00::2/128", far.WithZone(nearLink)),
+		"IPv4 at the other end": has(waits, "10.1.0.1/32", near.WithZone(farLink)),
+		"IPv6 at the other end": has(waits, "fd00::1/128", near.WithZone(farLink)),
 	} {
 		wait(t, what, f)
 	}
-	if p := waits.Peers()[0]; p.Session.Name != "link/fe80::a%es-far" || p.Range != in.Range {
+	if p := waits.Peers()[0]; p.Session.Name != "link/fe80::a%"+farLink || p.Range != in.Range {
 		t.Errorf("session %q of range %s", p.Session.Name, p.Range)
 	}
 }
