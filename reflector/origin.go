@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/projectvrouter/vrouter/bgp"
 	"github.com/projectvrouter/vrouter/internal/resource"
@@ -30,8 +31,11 @@ type Owners interface {
 // State is what paths are judged by. It is not changed once handed over.
 type State struct {
 	Mode resource.OriginCheck
-	// Trusted says that the store is reachable and has told everything.
+	// Trusted says that the store is reachable and has told everything; Heard is
+	// when it was found to be so last. That it went away is noticed later, and
+	// what was refused between is let pass again.
 	Trusted bool
+	Heard   time.Time
 	// Pools bound what is checked: what lies outside was let in by a filter, or
 	// is not let in at all.
 	Pools bgp.Pools
@@ -49,7 +53,7 @@ type Origins struct {
 	held   atomic.Int64 // paths in refused, for a look without the lock
 
 	mu      sync.Mutex // guards the rest
-	refused map[pathKey]bgp.Refusal
+	refused map[pathKey]refused
 	counts  map[bgp.Refusal]uint64
 	reports map[bgp.Refusal]*Report
 	news    chan struct{}
@@ -59,6 +63,11 @@ type Origins struct {
 // store is away, at about 100 bytes each. What is beyond is refused all the same
 // while the store is there.
 const refusedLimit = 1 << 17
+
+type refused struct {
+	why bgp.Refusal
+	at  time.Time
+}
 
 type pathKey struct {
 	prefix netip.Prefix
@@ -87,7 +96,7 @@ type Report struct {
 // NewOrigins returns Origins that refuse nothing until there is a State.
 func NewOrigins(owners Owners) *Origins {
 	o := &Origins{
-		owners: owners, refused: make(map[pathKey]bgp.Refusal), counts: make(map[bgp.Refusal]uint64),
+		owners: owners, refused: make(map[pathKey]refused), counts: make(map[bgp.Refusal]uint64),
 		reports: make(map[bgp.Refusal]*Report), news: make(chan struct{}, 1),
 	}
 	o.state.Store(&state{})
@@ -108,17 +117,35 @@ func (o *Origins) Set(s State) (again bool) {
 	}
 	last := o.state.Swap(next)
 	again = last.Mode != s.Mode || s.checks() && (!last.Trusted || !last.same(next))
-	if again && (s.Trusted || !s.checks()) {
+	switch {
+	case again && (s.Trusted || !s.checks()):
 		o.forget()
+	case last.Trusted && !s.Trusted:
+		again = o.release(s.Heard)
 	}
 	return again
+}
+
+// release forgets what was refused after that time, and reports whether there
+// was anything.
+func (o *Origins) release(after time.Time) (any bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for key, r := range o.refused {
+		if r.at.After(after) {
+			delete(o.refused, key)
+			any = true
+		}
+	}
+	o.held.Store(int64(len(o.refused)))
+	return any
 }
 
 // forget starts afresh, since all paths are judged again.
 func (o *Origins) forget() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.refused = make(map[pathKey]bgp.Refusal)
+	o.refused = make(map[pathKey]refused)
 	o.held.Store(0)
 }
 
@@ -168,20 +195,20 @@ func (o *Origins) before(key pathKey) bgp.Refusal {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.refused[key]
+	return o.refused[key].why
 }
 
 func (o *Origins) note(key pathKey, why bgp.Refusal, r Report) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	was := o.refused[key]
+	was := o.refused[key].why
 	if was == why {
 		return
 	}
 	if why == "" {
 		delete(o.refused, key)
 	} else if was != "" || len(o.refused) < refusedLimit {
-		o.refused[key] = why
+		o.refused[key] = refused{why, time.Now()}
 	}
 	o.held.Store(int64(len(o.refused)))
 	if why == "" {
@@ -263,8 +290,8 @@ func (o *Origins) Counts() (ever, now map[bgp.Refusal]uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now = make(map[bgp.Refusal]uint64)
-	for _, why := range o.refused {
-		now[why]++
+	for _, r := range o.refused {
+		now[r.why]++
 	}
 	return maps.Clone(o.counts), now
 }

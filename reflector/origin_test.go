@@ -3,6 +3,7 @@ package reflector
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/projectvrouter/vrouter/bgp"
 	"github.com/projectvrouter/vrouter/internal/resource"
@@ -131,7 +132,7 @@ func TestStoreIsAway(t *testing.T) {
 	o.Judge(bad, viaB)
 
 	s := enforced()
-	s.Trusted = false
+	s.Trusted, s.Heard = false, time.Now()
 	if o.Set(s) {
 		t.Error("paths are judged again because the store went away")
 	}
@@ -160,6 +161,26 @@ func TestStoreIsAway(t *testing.T) {
 	}
 	if got := o.Judge(good, viaA); got != Nobodys {
 		t.Errorf("the endpoint went meanwhile: %q", got)
+	}
+}
+
+// TestStoreWentUnnoticed shows that what was refused after the store was heard
+// last is let pass when it is found to be away.
+func TestStoreWentUnnoticed(t *testing.T) {
+	o := NewOrigins(owners{one: "a"})
+	s := enforced()
+	s.Heard = time.Now()
+	o.Set(s)
+	unknown := path(other, "172.16.0.2", "")
+	if got := o.Judge(unknown, session("b", "172.16.0.2")); got != Nobodys {
+		t.Errorf("the store seems to be there: %q", got)
+	}
+	s.Trusted = false
+	if !o.Set(s) {
+		t.Error("it is not judged again")
+	}
+	if got := o.Judge(unknown, session("b", "172.16.0.2")); got != "" {
+		t.Errorf("the store is away: %q", got)
 	}
 }
 

@@ -58,7 +58,7 @@ func Program(t lab.T, name string) string {
 // Settings is what a daemon's configuration file says, beyond where its files
 // and its store are.
 type Settings struct {
-	Role      string // "agent" (default) or "reflector"
+	Role      string // "agent" (default), "reflector" or "controller"
 	Node      string // name of the node; the host's if empty
 	IPv4      string // with prefix length
 	IPv6      string
@@ -154,8 +154,8 @@ func (d *Daemon) Configure(s Settings) {
 func (d *Daemon) Start() {
 	d.t.Helper()
 	argv := []string{Program(d.t, "vrouterd")}
-	if d.Settings.Role == "reflector" {
-		argv = append(argv, "reflector")
+	if d.Settings.Role != "" {
+		argv = append(argv, d.Settings.Role)
 	}
 	d.process = d.Host.Start("vrouterd", append(argv, "--config", d.path), lab.ProcessOptions{})
 }

@@ -41,6 +41,7 @@ type feed struct {
 	watching error         // why there is no watch
 	probing  error         // why the store did not answer when it was asked last
 	newest   int64         // revision that the store has named
+	answered time.Time     // when it was known last that the store answers
 }
 
 func newFeed(s store.Store, v *view.View, known store.Copy, health *telemetry.Health, log hclog.Logger) *feed {
@@ -54,13 +55,14 @@ func newFeed(s store.Store, v *view.View, known store.Copy, health *telemetry.He
 // Probe asks the store for its revision now and then, until ctx ends.
 func (f *feed) Probe(ctx context.Context) error {
 	for sleep(ctx, probePause) {
+		asked := time.Now()
 		asking, cancel := context.WithTimeout(ctx, probeLimit)
 		revision, err := f.store.Revision(asking)
 		cancel()
 		if ctx.Err() != nil {
 			return nil
 		}
-		f.probed(revision, err)
+		f.probed(revision, asked, err)
 	}
 	return nil
 }
@@ -119,6 +121,13 @@ func (f *feed) Lag() (revisions int64, answers bool) {
 	return max(0, f.newest-f.view.Revision()), f.told && f.watching == nil && f.probing == nil
 }
 
+// Answered returns when it was known last that the store answers.
+func (f *feed) Answered() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.answered
+}
+
 // Adopt accepts the store as it is. It returns the GUID, and false when there
 // was nothing to adopt.
 func (f *feed) Adopt(ctx context.Context) (string, bool, error) {
@@ -167,11 +176,11 @@ func (f *feed) heard(b store.Batch) {
 	f.known.Revision = max(f.known.Revision, b.Revision)
 	f.newest = max(f.newest, b.Revision)
 	f.told = f.told || b.Synced
-	f.watching = nil
+	f.watching, f.answered = nil, time.Now()
 	f.reportLocked()
 }
 
-func (f *feed) probed(revision int64, err error) {
+func (f *feed) probed(revision int64, asked time.Time, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
@@ -182,6 +191,9 @@ func (f *feed) probed(revision int64, err error) {
 	}
 	if f.ours {
 		f.newest = max(f.newest, revision)
+	}
+	if err == nil {
+		f.answered = asked
 	}
 	f.probing = err
 	f.reportLocked()

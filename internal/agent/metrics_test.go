@@ -117,7 +117,7 @@ func TestMetricsOfAReflector(t *testing.T) {
 func TestStoreLag(t *testing.T) {
 	withRig(t, func(t *testing.T, r *rig) {
 		r.start()
-		r.agent.feed.probed(r.agent.view.Revision()+5, nil)
+		r.agent.feed.probed(r.agent.view.Revision()+5, time.Now(), nil)
 		if all := r.metrics(); !slices.Contains(all, "store_revision_lag 5") {
 			t.Errorf("lag of 5: %q", all)
 		}

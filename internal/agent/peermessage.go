@@ -132,6 +132,8 @@ func peerType(k bgp.Kind) string {
 		return "global"
 	case bgp.Node:
 		return "node specific"
+	case bgp.Reflection:
+		return "reflector group"
 	}
 	return "config file"
 }

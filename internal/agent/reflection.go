@@ -128,7 +128,8 @@ func (r *reflection) check(f view.Fabric, grouping *bgp.Grouping, peers []bgp.Pe
 	r.alive.follow()
 	_, answers := r.feed.Lag()
 	s := reflector.State{
-		Mode: mode, Trusted: answers && r.view.IsSynced(), Pools: bgp.NewPools(poolsOf(f)), Nodes: f.Nodes,
+		Mode: mode, Trusted: answers && r.view.IsSynced(), Heard: r.feed.Answered(),
+		Pools: bgp.NewPools(poolsOf(f)), Nodes: f.Nodes,
 		Reflectors: make(map[string]bool), Down: r.down(peers),
 	}
 	for _, n := range f.Nodes {
