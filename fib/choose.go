@@ -18,6 +18,8 @@ var (
 	ErrFamily = errors.New("gateway of another family")
 	// ErrStranger: somebody else's route is in the slot.
 	ErrStranger = errors.New("slot held by a route that is not ours")
+	// ErrForeign: the host has a route of its own to a learned network.
+	ErrForeign = errors.New("the host has a route of its own")
 )
 
 // choose finds the strongest wanted route for prefix that can be realised. A
@@ -71,6 +73,11 @@ func (t *Table) setProblem(prefix netip.Prefix, problem error) {
 func (t *Table) realise(prefix netip.Prefix, source Source, s spec) (value, error) {
 	v := entryValue{protocol: t.opts.Protocols[source], src: s.src}
 	family := FamilyOf(prefix.Addr())
+	if source == BGP {
+		if own, ok := t.outside.network(prefix); ok {
+			return value{}, fmt.Errorf("protocol %d, metric %d: %w", own.Protocol, own.Metric, ErrForeign)
+		}
+	}
 	switch {
 	case s.blackhole:
 		v.kind = KindBlackhole

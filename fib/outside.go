@@ -116,6 +116,22 @@ func (o *outside) holder(prefix netip.Prefix, metric uint32) (Entry, bool) {
 	return Entry{}, false
 }
 
+// network returns somebody else's route to a network, of whatever metric: what
+// is learned takes no network from the host, neither its default route, which
+// DHCP and router advertisements give a worse metric than ours, nor one that it
+// is connected to. Of single hosts both routes stand, and the metric decides.
+func (o *outside) network(prefix netip.Prefix) (Entry, bool) {
+	if prefix.IsSingleIP() {
+		return Entry{}, false
+	}
+	for _, e := range o.routes[prefix] {
+		if e.TOS == 0 {
+			return e, true
+		}
+	}
+	return Entry{}, false
+}
+
 // names reports whether a route of somebody else names a next-hop object.
 func (o *outside) names(id uint32) bool {
 	for _, entries := range o.routes {

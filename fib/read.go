@@ -125,6 +125,11 @@ func (t *Table) mergeLocked(r *reader, seen *news) {
 		t.linkLocked(link, Present)
 	}
 	if changed {
+		for prefix := range t.wanted[BGP] {
+			if !prefix.IsSingleIP() {
+				t.choose(prefix) // somebody else may have come or gone
+			}
+		}
 		t.movedLocked()
 	}
 }

@@ -190,6 +190,9 @@ func (t *Table) strangerLocked(e Entry, p Presence, inSlot bool) {
 		t.routes.Requeue(e.Prefix)
 		t.markLocked(e.Prefix)
 	}
+	if _, learned := t.wanted[BGP][e.Prefix]; learned {
+		t.choose(e.Prefix)
+	}
 	t.movedLocked()
 	t.retryLocked()
 }

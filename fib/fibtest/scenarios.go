@@ -1,6 +1,7 @@
 package fibtest
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 
@@ -20,6 +21,7 @@ func TestTable(t *testing.T, newHost func(*testing.T) Host, plain bool, steps in
 		{"restart writes nothing", testRestart},
 		{"stranger in the slot", testStranger},
 		{"company in the slot", testCompany},
+		{"network of the host's own", testOwnNetwork},
 		{"interface comes later", testInterface},
 		{"uplink without carrier", testCarrier},
 		{"next hop moves", testMove},
@@ -173,6 +175,40 @@ func testCompany(t *testing.T, f *fixture) {
 		f.await("ours no longer wanted", p+" dev up0 proto 42 metric 118")
 		check(t, f.host.Interfere(fib.Change{Op: fib.Delete, Entry: beside}))
 		f.await("nothing left")
+	}
+}
+
+// What is learned takes no network from the host, whatever the metric of the
+// route that it has itself, and is there when that goes.
+func testOwnNetwork(t *testing.T, f *fixture) {
+	f.start()
+	f.done()
+	f.table.SetGroup("a", toA)
+	f.table.SetGroup("a6", toA6)
+	for p, key := range map[string]fib.GroupKey{"0.0.0.0/0": "a", "::/0": "a6"} {
+		hops := map[fib.GroupKey]string{"a": "via 192.168.0.2 dev up0", "a6": "via fd00::2 dev up0"}[key]
+		ours := fmt.Sprintf("%s group(%s) proto 120 metric 118", p, hops)
+		for _, metric := range []uint32{7, 4096} {
+			theirs := fib.Entry{Prefix: pfx(p), Table: mainTableID, Metric: metric, Protocol: 42, Kind: fib.KindBlackhole}
+			text := fmt.Sprintf("%s blackhole proto 42 metric %d", p, metric)
+			f.table.Put(fib.BGP, pfx(p), group(key))
+			f.await("nobody else has one", ours)
+			check(t, f.host.Interfere(fib.Change{Op: fib.Create, Entry: theirs}))
+			f.await("the host gets one", text)
+			f.settled(p, false, fib.BGP, "the host has a route of its own")
+			f.sync()
+			f.await("read back", text)
+			check(t, f.host.Interfere(fib.Change{Op: fib.Delete, Entry: theirs}))
+			f.await("it is gone again", ours)
+			f.table.Delete(fib.BGP, pfx(p))
+			check(t, f.host.Interfere(fib.Change{Op: fib.Create, Entry: theirs}))
+			f.table.Put(fib.BGP, pfx(p), group(key))
+			f.await("the host had one", text)
+			check(t, f.host.Interfere(fib.Change{Op: fib.Delete, Entry: theirs}))
+			f.await("and has none", ours)
+			f.table.Delete(fib.BGP, pfx(p))
+			f.await("nothing left")
+		}
 	}
 }
 
