@@ -48,7 +48,9 @@ type Group struct {
 // Route is the group that packets to a prefix take.
 type Route struct {
 	Prefix netip.Prefix
-	Group  GroupKey // empty: the prefix is gone
+	Group  GroupKey // empty: the prefix is gone, unless Discard
+	// Discard says that packets are to be dropped.
+	Discard bool
 }
 
 // Changes are to be applied in the order of the fields.

@@ -24,7 +24,12 @@ type Routes struct {
 
 	changed map[netip.Prefix]bool // since the last Drain: another group, or gone
 	refresh bool                  // NextHops may answer otherwise now
+	nested  bool                  // an answer of Cost hung on BGP routes
 }
+
+// discardKey is the group of prefixes whose packets are dropped. It is told with
+// the route, and never as a group.
+const discardKey GroupKey = "discard"
 
 type group struct {
 	Group
@@ -80,6 +85,9 @@ func (r *Routes) Refresh() { r.refresh = true }
 func (r *Routes) Drain() Changes {
 	var c Changes
 	for key, g := range r.groups {
+		if key == discardKey && g.users > 0 {
+			continue
+		}
 		if g.users == 0 {
 			delete(r.groups, key)
 			if g.told {
@@ -98,7 +106,11 @@ func (r *Routes) Drain() Changes {
 		}
 	}
 	for p := range r.changed {
-		c.Routes = append(c.Routes, Route{p, r.routes[p]})
+		if key := r.routes[p]; key == discardKey {
+			c.Routes = append(c.Routes, Route{Prefix: p, Discard: true})
+		} else {
+			c.Routes = append(c.Routes, Route{Prefix: p, Group: key})
+		}
 	}
 	clear(r.changed)
 	r.refresh = false
@@ -119,6 +131,34 @@ func (r *Routes) Group(p netip.Prefix) (Group, bool) {
 
 // Groups is how many groups routes name.
 func (r *Routes) Groups() int { return len(r.groups) }
+
+// Cost implements Costs: the metric of the way to a next hop, over a route that
+// is not BGP's or over BGP routes as Drain has it.
+func (r *Routes) Cost(nextHop netip.Addr) (cost uint32, reachable bool) { return r.cost(nextHop, 0) }
+
+func (r *Routes) cost(a netip.Addr, depth int) (cost uint32, reachable bool) {
+	if res, ok := r.nextHops.Resolve(a); ok {
+		return res.Metric, len(res.Hops) > 0 && !res.Local
+	}
+	r.nested = true
+	if depth == maxDepth {
+		return 0, false
+	}
+	for _, via := range r.longest(a) {
+		if c, ok := r.cost(via, depth+1); ok && (!reachable || c < cost) {
+			cost, reachable = c, true
+		}
+	}
+	return cost, reachable
+}
+
+// Nested reports whether an answer of Cost since the last call hung on BGP
+// routes, so that it may be another when one comes or goes.
+func (r *Routes) Nested() bool {
+	nested := r.nested
+	r.nested = false
+	return nested
+}
 
 func (r *Routes) resolve(g *group) {
 	g.Hops, g.Unresolved, g.loose = nil, nil, false
@@ -179,9 +219,12 @@ func join(hops, more []Hop) []Hop {
 // groupOf is the set of next hops of paths, most of them at most, and its name,
 // empty for none.
 func groupOf(paths []Path, most int) (GroupKey, []netip.Addr) {
+	if len(paths) > 0 && paths[0].Discard {
+		return discardKey, nil
+	}
 	var list []netip.Addr
 	for _, p := range paths {
-		if !slices.Contains(list, p.NextHop) && (most == 0 || len(list) < most) {
+		if !p.Discard && !slices.Contains(list, p.NextHop) && (most == 0 || len(list) < most) {
 			list = append(list, p.NextHop)
 		}
 	}

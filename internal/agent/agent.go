@@ -114,6 +114,7 @@ func New(opts Options) *Agent {
 	a.reflects = a.newReflection()
 	if opts.Table != nil {
 		a.learned = newLearned(opts.Speaker, opts.Table, log.Named("learned"))
+		a.learned.weigh()
 		a.sessions.learned = a.learned
 		a.workloads = newWorkloads(a.view, opts.Table, opts.Interfaces, newOrigins(opts.Speaker, a.learned, a.sessions.exports), a.stages,
 			log.Named("workloads"))

@@ -108,6 +108,10 @@ func (l *learned) flush(refresh bool) {
 		l.table.SetGroup(fib.GroupKey(g.Key), nextHops(g.Hops))
 	}
 	for _, r := range changes.Routes {
+		if r.Discard {
+			l.table.Put(fib.BGP, r.Prefix, fib.Route{Blackhole: true})
+			continue
+		}
 		if r.Group == "" {
 			l.table.Delete(fib.BGP, r.Prefix)
 			continue
@@ -117,6 +121,35 @@ func (l *learned) flush(refresh bool) {
 	for _, key := range changes.Gone {
 		l.table.DeleteGroup(fib.GroupKey(key))
 	}
+	if refresh || len(changes.Routes) > 0 && l.routes.Nested() {
+		l.costsChanged()
+	}
+}
+
+// weighing is a Speaker that looks at the way to next hops.
+type weighing interface {
+	SetCosts(bgp.Costs)
+	CostsChanged()
+}
+
+// weigh lets the speaker know the way to next hops.
+func (l *learned) weigh() {
+	if w, ok := l.speaker.(weighing); ok {
+		w.SetCosts(l)
+	}
+}
+
+func (l *learned) costsChanged() {
+	if w, ok := l.speaker.(weighing); ok {
+		w.CostsChanged()
+	}
+}
+
+// Cost implements bgp.Costs.
+func (l *learned) Cost(nextHop netip.Addr) (cost uint32, reachable bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.routes.Cost(nextHop)
 }
 
 // watch reports whether another host has a path to p, and asks for a signal of
@@ -161,6 +194,9 @@ func (w ways) Resolve(a netip.Addr) (bgp.Resolution, bool) {
 		return bgp.Resolution{}, false
 	}
 	way := bgp.Resolution{Local: r.Local}
+	if !r.Connected {
+		way.Metric = r.Metric
+	}
 	for _, h := range r.NextHops {
 		way.Hops = append(way.Hops, bgp.Hop(h))
 	}
