@@ -69,7 +69,7 @@ func (s *Step) allocate(req *Request) (*Result, error) {
 		}
 		result.Allocations = append(result.Allocations, search.got...)
 		result.More = result.More || search.more
-		if short != nil && !req.Partial {
+		if short != nil && (!req.Partial || s.reads.guess) {
 			return nil, short
 		}
 		if short != nil {
@@ -119,6 +119,7 @@ func (s *Step) resume(req *Request, handle *Handle, result *Result) error {
 		if err != nil {
 			return err
 		}
+		s.guardBlock(cidr)
 		if b == nil {
 			continue
 		}
@@ -166,14 +167,8 @@ func (f *search) run() (*ExhaustedError, error) {
 	if f.pools, err = f.Env.choose(f.req, f.family); err != nil {
 		return nil, err
 	}
-	own, err := f.affinities(store.HostBlockPrefix(f.req.Node))
-	if err != nil {
+	if f.own, err = f.ownBlocks(); err != nil {
 		return nil, err
-	}
-	for _, a := range own {
-		if FamilyOf(a.CIDR.Addr()) == f.family {
-			f.own = append(f.own, a)
-		}
 	}
 	if slices.ContainsFunc(f.own, func(a *BlockAffinity) bool { return a.Assigned }) {
 		f.own = slices.DeleteFunc(f.own, func(a *BlockAffinity) bool { return !a.Assigned })
@@ -265,6 +260,7 @@ func (f *search) fill(b *Block, a *BlockAffinity) {
 		f.got = append(f.got, f.allocation(b, b.holding(ordinal), f.req.Node))
 	}
 	f.putBlock(b)
+	f.guardAffinity(b) // it may have become a reserve, or assigned
 	if a != nil && a.State != Confirmed {
 		confirmed := *a
 		confirmed.State = Confirmed
@@ -305,6 +301,10 @@ func (f *search) fromOwnBlock(a *BlockAffinity) error {
 	b, err := f.block(a.CIDR)
 	if err != nil {
 		return unlessNeed(err) // it cannot be read: nothing comes from it
+	}
+	if b == nil || b.Affinity != AffinityOf(a.Node) {
+		f.guardBlock(a.CIDR)
+		f.guardKey(store.HostBlockKey(a.Node, a.CIDR))
 	}
 	switch {
 	case b == nil:
@@ -370,6 +370,7 @@ func (f *search) dropUnselected() error {
 			}
 			continue
 		}
+		f.guardBlock(a.CIDR)
 		if b != nil && b.Affinity == AffinityOf(a.Node) {
 			if !b.unused(f.Env) {
 				continue

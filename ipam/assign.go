@@ -3,8 +3,6 @@ package ipam
 import (
 	"net/netip"
 	"slices"
-
-	"github.com/projectvrouter/vrouter/internal/store"
 )
 
 // AssignRequest asks for one address and no other. It may be reserved, cooling,
@@ -92,17 +90,14 @@ func (s *Step) assignable(req *AssignRequest, pool *Pool, b *Block) (*Block, err
 	if b != nil && b.Affinity != "" {
 		return b, s.shareable(f, b, me)
 	}
-	own, err := s.affinities(store.HostBlockPrefix(req.Node))
-	if err != nil {
+	var err error
+	if f.own, err = f.ownBlocks(); err != nil {
 		return nil, err
 	}
 	var mine, assigned bool
-	for _, a := range own {
-		if FamilyOf(a.CIDR.Addr()) == f.family {
-			f.own = append(f.own, a)
-			mine = mine || a.CIDR == cidr
-			assigned = assigned || a.Assigned
-		}
+	for _, a := range f.own {
+		mine = mine || a.CIDR == cidr
+		assigned = assigned || a.Assigned
 	}
 	selected := !pool.Disabled && pool.selectsNode(req.Node, req.NodeLabels)
 	limited := len(f.own) >= s.Env.Config.limit(req.MaxBlocks)
@@ -124,6 +119,7 @@ func (s *Step) shareable(f *search, b *Block, me Affinity) error {
 	if err != nil {
 		return unlessNeed(err) // it cannot be read; the block decides
 	}
+	s.guardAffinity(b)
 	switch {
 	case b.Affinity == me:
 		if a != nil && a.State == Pending {
@@ -148,13 +144,6 @@ func (s *Step) shareable(f *search, b *Block, me Affinity) error {
 // assignedBlock makes the block of an address that nobody has, for the node if
 // it claims it, else for nobody.
 func (s *Step) assignedBlock(f *search, b *Block, cidr netip.Prefix, claim, mine bool) (*Block, error) {
-	keys := []string{store.HostBlockKey(f.req.Node, cidr)}
-	if claim && !mine {
-		keys = append(keys, claimsKey(f.req.Node))
-	}
-	if err := s.need(keys, nil); err != nil {
-		return nil, err
-	}
 	var err error
 	if b == nil {
 		if b, err = f.create(cidr); err != nil {
@@ -170,7 +159,7 @@ func (s *Step) assignedBlock(f *search, b *Block, cidr netip.Prefix, claim, mine
 	b.Affinity, b.ClaimedAt = AffinityOf(f.req.Node), s.Env.Now
 	s.putAffinity(&BlockAffinity{Node: f.req.Node, CIDR: cidr, State: Confirmed})
 	if !mine {
-		s.put(claimsKey(f.req.Node), text(cidr.String()))
+		s.putClaims(f.req.Node, cidr)
 	}
 	return b, nil
 }

@@ -19,8 +19,9 @@ func unlessNeed(err error) error {
 	return nil
 }
 
-// claimsKey is written by every claim of a node, so that two at once cannot
-// exceed its limit of blocks.
+// claimsKey is written whenever a node gets a block or may use one no more, and
+// compared whenever it uses one: two claims at once cannot exceed its limit,
+// and what was remembered of its blocks holds.
 func claimsKey(node string) string { return "guard/ipam/" + store.Escape(node) }
 
 // text is what a key holds that nobody reads.
@@ -28,13 +29,30 @@ type text string
 
 func (t text) encode() ([]byte, error) { return []byte(t), nil }
 
-// survey reads who has which block, and the key of the node's claims.
+// putClaims records that a node's blocks change.
+func (s *Step) putClaims(node string, cidr netip.Prefix) {
+	s.put(claimsKey(node), text(cidr.String()))
+}
+
+// ownBlocks returns the affinities of the node that is asked for, in the family
+// of the search, and makes the transaction depend on there being no others.
+func (f *search) ownBlocks() ([]*BlockAffinity, error) {
+	key, prefix := claimsKey(f.req.Node), store.HostBlockPrefix(f.req.Node)
+	if err := f.need([]string{key}, []string{prefix}); err != nil {
+		return nil, err
+	}
+	f.guardKey(key)
+	all, err := f.affinities(prefix)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(a *BlockAffinity) bool { return FamilyOf(a.CIDR.Addr()) != f.family }), nil
+}
+
+// survey reads who has which block.
 func (f *search) survey() error {
 	if f.taken != nil {
 		return nil
-	}
-	if err := f.need([]string{claimsKey(f.req.Node)}, []string{store.HostsPrefix}); err != nil {
-		return err
 	}
 	all, err := f.affinities(store.HostsPrefix)
 	if err != nil {
@@ -69,7 +87,7 @@ func (f *search) survey() error {
 func (f *search) claimed(cidr netip.Prefix, state State) {
 	a := &BlockAffinity{Node: f.req.Node, CIDR: cidr, State: state}
 	f.putAffinity(a)
-	f.put(claimsKey(f.req.Node), text(cidr.String()))
+	f.putClaims(f.req.Node, cidr)
 	f.own = append(f.own, a)
 	f.taken[cidr] = true
 }
@@ -223,7 +241,7 @@ func (f *search) needOthers(from int) error {
 // spoils returns the block of another's affinity for the node to take over, nil
 // if it cannot. An affinity without its block claims nothing.
 func (f *search) spoils(a *BlockAffinity, b *Block) (*Block, error) {
-	if b == nil {
+	if b == nil { // the key of the affinity is deleted, and so compared
 		return f.create(a.CIDR)
 	}
 	old := !f.Env.Now.Before(b.ClaimedAt.Add(f.Env.Config.reclaimAfter()))

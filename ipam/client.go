@@ -78,8 +78,9 @@ func (c *Client) Do(ctx context.Context, node string, work func(context.Context,
 	doubtful := true // remembered or guessed: no ground for a refusal
 	bound := firstPause
 	for n := 1; ; n++ {
-		revision, err := c.try(ctx, reads, work)
+		revision, refused, err := c.try(ctx, reads, work)
 		switch {
+		case err == nil && revision == 0 && doubtful: // nothing was written, so nothing was compared
 		case err == nil:
 			c.remember(l, node, reads)
 			return revision, nil
@@ -90,18 +91,19 @@ func (c *Client) Do(ctx context.Context, node string, work func(context.Context,
 				}
 				bound = min(2*bound, lastPause)
 			}
-		case !doubtful || ctx.Err() != nil || errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrUnavailable):
+		case !refused || !doubtful: // what the store has not answered may have taken place
 			return 0, err
 		}
 		reads, doubtful = NewReads(false), false
 	}
 }
 
-// try runs work once, reading what it needs.
-func (c *Client) try(ctx context.Context, reads *Reads, work func(context.Context, *Step) error) (int64, error) {
+// try runs work once, reading what it needs. Refused: the error is a decision
+// of work, and not of the store.
+func (c *Client) try(ctx context.Context, reads *Reads, work func(context.Context, *Step) error) (revision int64, refused bool, err error) {
 	env, err := c.settings.Env(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("read settings of address management: %w", err)
+		return 0, false, fmt.Errorf("read settings of address management: %w", err)
 	}
 	for range maxReads {
 		step := NewStep(reads, env)
@@ -109,24 +111,24 @@ func (c *Client) try(ctx context.Context, reads *Reads, work func(context.Contex
 		var need *NeedError
 		if errors.As(err, &need) {
 			if err := reads.Fill(ctx, c.store, need); err != nil {
-				return 0, err
+				return 0, false, err
 			}
 			continue
 		}
 		if err != nil {
-			return 0, err
+			return 0, true, err
 		}
 		compares, ops, err := step.Txn()
 		if err != nil || len(ops) == 0 {
-			return 0, err
+			return 0, false, err
 		}
 		revision, err := c.store.Txn(ctx, compares, ops)
 		if err == nil {
 			reads.wrote(step, ops, revision)
 		}
-		return revision, err
+		return revision, false, err
 	}
-	return 0, errors.New("a step of address management goes on asking for more to read")
+	return 0, false, errors.New("a step of address management goes on asking for more to read")
 }
 
 func pause(ctx context.Context, bound time.Duration) error {
@@ -183,7 +185,7 @@ func (c *Client) remember(l *lane, node string, reads *Reads) {
 	if !reads.ranges[prefix] && !reads.ranges[store.HostsPrefix] {
 		return
 	}
-	keys := make(map[string]bool)
+	keys := map[string]bool{claimsKey(node): true}
 	for _, key := range reads.below(prefix) {
 		if _, cidr, err := store.ParseHostBlockKey(key); err == nil {
 			keys[store.BlockKey(cidr)] = true

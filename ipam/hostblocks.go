@@ -36,15 +36,13 @@ func (f *search) keepSpare() (bool, error) {
 	if f.pools, err = f.Env.choose(f.req, f.family); err != nil {
 		return false, err
 	}
-	own, err := f.affinities(store.HostBlockPrefix(f.req.Node))
+	own, err := f.ownBlocks()
 	if err != nil {
 		return false, err
 	}
 	var spare, used []*BlockAffinity
 	for _, a := range own {
 		switch {
-		case FamilyOf(a.CIDR.Addr()) != f.family:
-			continue
 		case a.Assigned || f.Env.Config.NoAutoAllocate:
 			return false, nil
 		case a.State == Pending:
@@ -140,6 +138,7 @@ func (f *search) giveUp(spare []*BlockAffinity) (bool, error) {
 		if err != nil {
 			return changed, err
 		}
+		f.guardBlock(a.CIDR)
 		if b != nil && b.Affinity == AffinityOf(a.Node) {
 			if !b.Empty() {
 				continue
@@ -163,6 +162,9 @@ func (s *Step) AssignBlock(node string, cidr netip.Prefix) error {
 func (s *Step) assignBlock(node string, cidr netip.Prefix) error {
 	if node == "" {
 		return &RequestError{[]Problem{{"node", "is needed"}}}
+	}
+	if err := s.need([]string{claimsKey(node), store.BlockKey(cidr), store.HostBlockKey(node, cidr)}, nil); err != nil {
+		return err
 	}
 	pool := s.Env.poolOfBlock(cidr)
 	if pool == nil || cidr != cidr.Masked() || cidr.Bits() != pool.BlockSize {
@@ -205,6 +207,7 @@ func (s *Step) assignBlock(node string, cidr netip.Prefix) error {
 		return nil
 	}
 	s.putAffinity(&BlockAffinity{Node: node, CIDR: cidr, State: Confirmed, Assigned: true})
+	s.putClaims(node, cidr)
 	return nil
 }
 
@@ -242,7 +245,7 @@ func (s *Step) ReleaseBlock(node string, cidr netip.Prefix, mode ReleaseMode) er
 }
 
 func (s *Step) releaseBlock(node string, cidr netip.Prefix, mode ReleaseMode) error {
-	if err := s.need([]string{store.HostBlockKey(node, cidr), store.BlockKey(cidr)}, nil); err != nil {
+	if err := s.need([]string{store.HostBlockKey(node, cidr), store.BlockKey(cidr), claimsKey(node)}, nil); err != nil {
 		return err
 	}
 	b, err := s.block(cidr)
@@ -253,6 +256,7 @@ func (s *Step) releaseBlock(node string, cidr netip.Prefix, mode ReleaseMode) er
 	if err != nil && mode != Force {
 		return err
 	}
+	s.guardBlock(cidr)
 	if b == nil || b.Affinity != AffinityOf(node) {
 		s.delete(store.HostBlockKey(node, cidr))
 		return nil
@@ -269,7 +273,7 @@ func (s *Step) releaseBlock(node string, cidr netip.Prefix, mode ReleaseMode) er
 		}
 		drained.State = PendingDeletion
 		s.putAffinity(&drained)
-		s.guard(store.BlockKey(cidr), s.revision(store.BlockKey(cidr)))
+		s.putClaims(node, cidr)
 		return nil
 	default:
 		c := s.edit(b)

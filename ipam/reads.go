@@ -37,8 +37,9 @@ func (e *NeedError) Error() string {
 type Reads struct {
 	keys   map[string]*read
 	ranges map[string]bool
-	// guess says that handles that were not read may be taken for absent: the
-	// transaction tells if not.
+	// guess says that handles that were not read may be taken for absent, and
+	// that the rest may be old: the transaction tells. A refusal is in doubt
+	// then, and so is that there is less than was asked for.
 	guess bool
 }
 
@@ -52,7 +53,7 @@ type read struct {
 
 // NewReads returns what holds nothing yet. With guess, handles that were not
 // read are taken for absent, which saves reading them and makes a conflict if
-// wrong.
+// wrong; a refusal must then be tried again without.
 func NewReads(guess bool) *Reads {
 	return &Reads{keys: make(map[string]*read), ranges: make(map[string]bool), guess: guess}
 }

@@ -46,6 +46,7 @@ func (s *Step) release(r Release) error {
 	if err != nil {
 		return err
 	}
+	s.guardBlock(cidr)
 	if b == nil {
 		return &AddressError{ErrNotAllocated, a}
 	}
@@ -124,6 +125,7 @@ func (s *Step) releaseHandle(id string) (*Released, error) {
 		if err != nil {
 			return nil, err
 		}
+		s.guardBlock(cidr) // or an address that it got meanwhile would be lost
 		if b != nil {
 			held := b.held(id)
 			if err := s.free(b, held); err != nil {
@@ -166,7 +168,7 @@ func (s *Step) free(b *Block, held []Holding) error {
 		return nil
 	}
 	key := store.HostBlockKey(a.Node, a.CIDR)
-	s.guard(key, s.revision(key)) // or it could be marked for deletion meanwhile
+	s.guardKey(key) // or it could be marked for deletion meanwhile
 	if a.State == PendingDeletion {
 		s.delete(key)
 		s.dropBlock(c)

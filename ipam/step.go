@@ -51,8 +51,8 @@ func (s *Step) Txn() ([]store.Compare, []store.Op, error) {
 		revision := s.revision(key)
 		object := s.staged[key]
 		if object == nil {
+			compares = append(compares, store.Compare{Key: key, ModRevision: revision})
 			if revision != 0 {
-				compares = append(compares, store.Compare{Key: key, ModRevision: revision})
 				ops = append(ops, store.Op{Key: key, Delete: true})
 			}
 			continue
@@ -115,6 +115,20 @@ func (s *Step) delete(key string) { s.put(key, nil) }
 
 // guard makes the transaction depend on a key that it does not write.
 func (s *Step) guard(key string, revision int64) { s.guards[key] = revision }
+
+// guardKey makes the transaction depend on a key as it was read.
+func (s *Step) guardKey(key string) { s.guard(key, s.revision(key)) }
+
+// guardBlock makes the transaction depend on a block as it was read.
+func (s *Step) guardBlock(cidr netip.Prefix) { s.guardKey(store.BlockKey(cidr)) }
+
+// guardAffinity makes the transaction depend on the affinity that a block
+// names, as it was read.
+func (s *Step) guardAffinity(b *Block) {
+	if b.Affinity != "" {
+		s.guardKey(store.HostBlockKey(b.Affinity.Node(), b.CIDR))
+	}
+}
 
 // need returns a *NeedError for what has not been read of some keys and
 // ranges.
