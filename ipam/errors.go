@@ -15,15 +15,16 @@ var (
 	ErrNoAutoAllocate = errors.New("blocks are not claimed by themselves")
 	ErrHostLocal      = errors.New("assigned blocks have no free address")
 	ErrPoolsExhausted = errors.New("pools have no free address")
-	ErrAddressInUse   = errors.New("address in use")              // *InUseError
-	ErrNotInPool      = errors.New("address is in no pool")       // *AddressError
-	ErrNotAllocated   = errors.New("nobody holds the address")    // *AddressError
-	ErrStale          = errors.New("address was given out again") // *StaleError
-	ErrNoHandle       = errors.New("no such handle")              // *HandleError
-	ErrHandleOwner    = errors.New("handle has another owner")    // *HandleError
-	ErrBlockInUse     = errors.New("block in use")                // *BlockError
-	ErrBadBlock       = errors.New("not a block of a pool")       // *BlockError
-	ErrBadRequest     = errors.New("bad request")                 // *RequestError
+	ErrAddressInUse   = errors.New("address in use")                // *InUseError
+	ErrNotInPool      = errors.New("address is in no pool")         // *AddressError
+	ErrNotAllocated   = errors.New("nobody holds the address")      // *AddressError
+	ErrStale          = errors.New("address was given out again")   // *StaleError
+	ErrNoHandle       = errors.New("no such handle")                // *HandleError
+	ErrHandleOwner    = errors.New("handle has another owner")      // *HandleError
+	ErrHandleInUse    = errors.New("handle is needed by its owner") // *HandleError
+	ErrBlockInUse     = errors.New("block in use")                  // *BlockError
+	ErrBadBlock       = errors.New("not a block of a pool")         // *BlockError
+	ErrBadRequest     = errors.New("bad request")                   // *RequestError
 )
 
 // PoolReason is why a pool gives nothing to a request.
@@ -133,7 +134,8 @@ func (e *StaleError) Error() string {
 // Unwrap returns ErrStale.
 func (e *StaleError) Unwrap() error { return ErrStale }
 
-// HandleError is about a handle. It wraps ErrNoHandle or ErrHandleOwner.
+// HandleError is about a handle. It wraps ErrNoHandle, ErrHandleOwner or
+// ErrHandleInUse.
 type HandleError struct {
 	Kind  error
 	ID    string

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,16 +26,17 @@ func (f *fixed) Env(context.Context) (*Env, error) {
 // counting counts the calls that reach a store.
 type counting struct {
 	Store
-	reads, txns int
+	reads atomic.Int64 // made side by side
+	txns  int
 }
 
 func (c *counting) Get(ctx context.Context, key string) (store.KV, int64, error) {
-	c.reads++
+	c.reads.Add(1)
 	return c.Store.Get(ctx, key)
 }
 
 func (c *counting) List(ctx context.Context, prefix string, opts store.ListOptions) (store.Page, error) {
-	c.reads++
+	c.reads.Add(1)
 	return c.Store.List(ctx, prefix, opts)
 }
 
@@ -49,12 +51,13 @@ type rig struct {
 	*Client
 	settings *fixed
 	memory   *store.Memory
+	reader   Store // of all contents
 }
 
 func newRig(t *testing.T, pools ...Pool) *rig {
 	m := store.NewMemory()
 	f := &fixed{Env{Pools: pools, Now: time.Unix(1_800_000_000, 0)}}
-	return &rig{T: t, Client: NewClient(m, f), settings: f, memory: m}
+	return &rig{T: t, Client: NewClient(m, f), settings: f, memory: m, reader: m}
 }
 
 // other returns a rig of another client on the same store.
@@ -116,7 +119,7 @@ func (r *rig) do(work func(*Step) error) error {
 // read returns everything that the store holds.
 func (r *rig) read() *Contents {
 	r.Helper()
-	c, err := ReadContents(r.Context(), r.memory)
+	c, err := ReadContents(r.Context(), r.reader)
 	if err != nil {
 		r.Fatal(err)
 	}

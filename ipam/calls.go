@@ -1,0 +1,164 @@
+package ipam
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/projectvrouter/vrouter/internal/store"
+)
+
+// Allocate gives out addresses, in as few transactions as hold them. If a
+// request that is not Partial cannot be met, or an error ends it, what this
+// call took is given back.
+func (c *Client) Allocate(ctx context.Context, req Request) (*Result, error) {
+	var all Result
+	wanted := map[Family]int{IPv4: req.IPv4, IPv6: req.IPv6}
+	for {
+		var got *Result
+		_, err := c.Do(ctx, req.Node, func(_ context.Context, s *Step) (err error) {
+			got, err = s.Allocate(req)
+			return err
+		})
+		if err != nil {
+			return nil, errors.Join(err, c.undo(ctx, req.Node, all.Allocations))
+		}
+		all.Allocations = append(all.Allocations, got.Allocations...)
+		for _, short := range got.Short { // of the whole, not of its last part
+			short.Got += wanted[short.Family] - short.Wanted
+			short.Wanted = wanted[short.Family]
+		}
+		all.Short = got.Short
+		if !got.More {
+			return &all, nil
+		}
+		req.Resume = false // the first part has counted what there was
+		for _, a := range got.Allocations {
+			if a.Address.Is4() {
+				req.IPv4--
+			} else {
+				req.IPv6--
+			}
+		}
+	}
+}
+
+// undo gives back what a call took before it failed.
+func (c *Client) undo(ctx context.Context, node string, took []Allocation) error {
+	if len(took) == 0 {
+		return nil
+	}
+	releases := make([]Release, 0, len(took))
+	for _, a := range took {
+		if !a.Existed {
+			releases = append(releases, Release{Address: a.Address, Handle: a.Handle, Sequence: a.Sequence})
+		}
+	}
+	// The context may be what has ended; what was taken must go all the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if _, err := c.Release(ctx, node, releases); err != nil {
+		return fmt.Errorf("give back %d addresses of handle %s: %w", len(took), took[0].Handle, err)
+	}
+	return nil
+}
+
+// Assign gives out one address.
+func (c *Client) Assign(ctx context.Context, req AssignRequest) (Allocation, error) {
+	var out Allocation
+	_, err := c.Do(ctx, req.Node, func(_ context.Context, s *Step) (err error) {
+		out, err = s.Assign(req)
+		return err
+	})
+	return out, err
+}
+
+// Release gives back addresses and returns those that nobody holds. The node
+// only says whose turn it is; empty: nobody's.
+func (c *Client) Release(ctx context.Context, node string, releases []Release) (unallocated []netip.Addr, err error) {
+	for len(releases) > 0 {
+		n := min(len(releases), maxReleases)
+		var none []netip.Addr
+		_, err := c.Do(ctx, node, func(_ context.Context, s *Step) (err error) {
+			none, err = s.ReleaseAll(releases[:n])
+			return err
+		})
+		if err != nil {
+			return unallocated, err
+		}
+		unallocated = append(unallocated, none...)
+		releases = releases[n:]
+	}
+	return unallocated, nil
+}
+
+// maxReleases is how many addresses one transaction gives back: each may touch
+// a block, its affinity and a handle.
+const maxReleases = maxWrites / 3
+
+// ReleaseHandle gives back all addresses of a handle.
+func (c *Client) ReleaseHandle(ctx context.Context, node, id string) ([]netip.Addr, error) {
+	var all []netip.Addr
+	for {
+		var got *Released
+		_, err := c.Do(ctx, node, func(_ context.Context, s *Step) (err error) {
+			got, err = s.ReleaseHandle(id)
+			return err
+		})
+		if err != nil {
+			return all, err
+		}
+		all = append(all, got.Addresses...)
+		if !got.More {
+			return all, nil
+		}
+	}
+}
+
+// Collected is what Collect took away.
+type Collected struct {
+	Addresses, Dead, Empty int
+	Spared                 int // was used again, or changed, meanwhile
+}
+
+// Collect takes away what a Collector has found, each in a transaction that
+// checks it again. A round that fails leaves the rest to the next.
+func (c *Client) Collect(ctx context.Context, g *Garbage) (Collected, error) {
+	var out Collected
+	one := func(node string, count *int, n int, work func(*Step) error) error {
+		_, err := c.Do(ctx, node, func(_ context.Context, s *Step) error { return work(s) })
+		switch {
+		case err == nil:
+			*count += n
+			return nil
+		case errors.Is(err, ErrStale), errors.Is(err, ErrNotAllocated), errors.Is(err, ErrBlockInUse),
+			errors.Is(err, ErrHandleInUse), errors.Is(err, store.ErrConflict):
+			out.Spared++
+			return nil
+		}
+		return err
+	}
+	for _, l := range g.Leaks {
+		for len(l.Releases) > 0 { // more than a transaction holds is of one owner all the same
+			part := l
+			part.Releases = l.Releases[:min(len(l.Releases), maxReleases)]
+			l.Releases = l.Releases[len(part.Releases):]
+			if err := one("", &out.Addresses, len(part.Releases), func(s *Step) error { return s.CollectLeak(part) }); err != nil {
+				return out, fmt.Errorf("collect handle %s: %w", l.ID, err)
+			}
+		}
+	}
+	for _, b := range g.Dead {
+		if err := one("", &out.Dead, 1, func(s *Step) error { return s.CollectDead(b) }); err != nil {
+			return out, fmt.Errorf("collect block %s of node %s: %w", b.CIDR, b.Node, err)
+		}
+	}
+	for _, b := range g.Empty {
+		if err := one("", &out.Empty, 1, func(s *Step) error { return s.CollectEmpty(b) }); err != nil {
+			return out, fmt.Errorf("collect empty block %s: %w", b.CIDR, err)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,277 @@
+package ipam
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/projectvrouter/vrouter/internal/store"
+)
+
+// cluster is what a collector's world is told of owners and nodes: keys of the
+// store, whose values name addresses.
+type cluster struct {
+	*rig
+	collector Collector
+}
+
+func newCluster(t *testing.T, pools ...Pool) *cluster {
+	c := &cluster{rig: newRig(t, pools...)}
+	for _, node := range []string{"host1", "host2"} {
+		c.put(store.ResourceKey("Node", "", node), "")
+	}
+	return c
+}
+
+func (c *cluster) put(key, value string) {
+	c.Helper()
+	kv, _, _ := c.memory.Get(c.Context(), key)
+	if _, err := c.memory.Txn(c.Context(), []store.Compare{{Key: key, ModRevision: kv.ModRevision}}, []store.Op{{Key: key, Value: []byte(value)}}); err != nil {
+		c.Fatal(err)
+	}
+}
+
+func (c *cluster) delete(key string) {
+	c.Helper()
+	if _, err := c.memory.Txn(c.Context(), nil, []store.Op{{Key: key, Delete: true}}); err != nil {
+		c.Fatal(err)
+	}
+}
+
+// endpoint gives an endpoint that exists an address.
+func (c *cluster) endpoint(node, name string) Allocation {
+	c.Helper()
+	key := store.ResourceKey("WorkloadEndpoint", "", name)
+	a := c.one(Request{Node: node, Handle: name, Owner: Owner{OwnerEndpoint, key}, IPv4: 1})
+	c.put(key, a.Address.String())
+	c.put(store.AddressKey(a.Address), key)
+	return a
+}
+
+// remove deletes an endpoint and leaves its address, as no step of ours does.
+func (c *cluster) remove(name string, a Allocation) {
+	c.delete(store.ResourceKey("WorkloadEndpoint", "", name))
+	c.delete(store.AddressKey(a.Address))
+}
+
+func (c *cluster) round() *Garbage {
+	c.Helper()
+	get := func(key string) store.KV {
+		kv, _, _ := c.memory.Get(c.Context(), key)
+		return kv
+	}
+	env := c.settings.env
+	return c.collector.Round(World{
+		Contents: c.read(),
+		Env:      &env,
+		Node:     func(name string) bool { return get(store.ResourceKey("Node", "", name)).ModRevision != 0 },
+		Owner: func(key string, a netip.Addr) (int64, bool) {
+			kv := get(key)
+			return kv.ModRevision, string(kv.Value) == a.String()
+		},
+	})
+}
+
+func (c *cluster) collect(g *Garbage, want Collected) {
+	c.Helper()
+	got, err := c.Collect(c.Context(), g)
+	if err != nil || got != want {
+		c.Errorf("collected %+v, %v; wanted %+v", got, err, want)
+	}
+	for _, p := range c.read().Check(&c.settings.env).Problems {
+		if p.Kind != NoEndpoint { // a leak that has not been collected yet
+			c.Errorf("check: %s", p)
+		}
+	}
+}
+
+func TestLeakIsCollected(t *testing.T) {
+	c := newCluster(t, pool("a=10.0.0.0/24/26"))
+	a := c.endpoint("host1", "gone")
+	c.endpoint("host1", "here")
+	c.one(ask("host1", "of somebody outside", 1))
+	c.remove("gone", a)
+	c.collect(c.round(), Collected{}) // seen once
+	c.pass(5*time.Minute - time.Second)
+	c.collect(c.round(), Collected{}) // the grace period
+	c.pass(time.Second)
+	c.collect(c.round(), Collected{Addresses: 1})
+	c.pass(time.Hour)
+	c.collect(c.round(), Collected{})
+	if n := len(c.read().Handles); n != 2 {
+		t.Errorf("%d handles are left, wanted 2", n)
+	}
+}
+
+// An owner that exists and does not have the address leaks it as well.
+func TestAddressOfAnotherSpecIsCollected(t *testing.T) {
+	c := newCluster(t, pool("a=10.0.0.0/24/26"))
+	c.endpoint("host1", "e")
+	c.put(store.ResourceKey("WorkloadEndpoint", "", "e"), "10.0.0.99")
+	c.round()
+	c.pass(5 * time.Minute)
+	g := c.round()
+	if len(g.Leaks) != 1 || g.Leaks[0].Revision == 0 {
+		t.Fatalf("garbage %+v", g)
+	}
+	// It changes once more before the collector writes: it is judged again.
+	c.put(store.ResourceKey("WorkloadEndpoint", "", "e"), "10.0.0.98")
+	got, err := c.Collect(t.Context(), g)
+	if err != nil || got != (Collected{Spared: 1}) {
+		t.Errorf("collected %+v, %v", got, err)
+	}
+}
+
+// Between the decision and the write everything may have changed.
+func TestCollectorChecksAgain(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*cluster, Allocation)
+	}{
+		{"the owner is back", func(c *cluster, _ Allocation) {
+			c.put(store.ResourceKey("WorkloadEndpoint", "", "gone"), "10.0.0.1")
+		}},
+		{"the address was released", func(c *cluster, a Allocation) {
+			if _, err := c.Release(c.Context(), "", []Release{{Address: a.Address}}); err != nil {
+				c.Fatal(err)
+			}
+		}},
+		{"the address was given out again", func(c *cluster, a Allocation) {
+			if _, err := c.Release(c.Context(), "", []Release{{Address: a.Address}}); err != nil {
+				c.Fatal(err)
+			}
+			if _, err := c.Assign(c.Context(), AssignRequest{Address: a.Address, Node: "host1", Handle: "gone", Owner: Owner{OwnerEndpoint, "r/new"}}); err != nil {
+				c.Fatal(err)
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := newCluster(t, pool("a=10.0.0.0/24/26"))
+			a := k.endpoint("host1", "gone")
+			k.remove("gone", a)
+			k.round()
+			k.pass(time.Hour)
+			g := k.round()
+			if len(g.Leaks) != 1 {
+				t.Fatalf("garbage %+v", g)
+			}
+			c.change(k, a)
+			got, err := k.Collect(t.Context(), g)
+			if err != nil || got != (Collected{Spared: 1}) {
+				t.Errorf("collected %+v, %v", got, err)
+			}
+		})
+	}
+}
+
+// An endpoint with an address that it has and one that it has not keeps both.
+func TestHandleIsCollectedWholeOrNotAtAll(t *testing.T) {
+	c := newCluster(t, pool("a=10.0.0.0/24/26"))
+	c.endpoint("host1", "e")
+	key := store.ResourceKey("WorkloadEndpoint", "", "e")
+	c.one(Request{Node: "host1", Handle: "e", Owner: Owner{OwnerEndpoint, key}, IPv4: 1})
+	c.round()
+	c.pass(time.Hour)
+	if g := c.round(); len(g.Leaks) != 0 {
+		t.Errorf("garbage %+v", g)
+	}
+}
+
+func TestBlocksOfDeadNodes(t *testing.T) {
+	c := newCluster(t, pool("a=10.0.0.0/24/26"))
+	a := c.endpoint("host2", "left behind")
+	c.one(ask("host2", "b", 64)) // a second block
+	if _, err := c.ReleaseHandle(t.Context(), "host2", "b"); err != nil {
+		t.Fatal(err)
+	}
+	c.endpoint("host1", "e")
+	c.delete(store.ResourceKey("Node", "", "host2"))
+	c.collector.Grace = time.Minute
+	c.round()
+	c.pass(time.Minute)
+	g := c.round()
+	c.collect(g, Collected{Dead: 2})
+	for _, b := range c.read().Blocks {
+		switch {
+		case b.CIDR == a.Block && (b.Affinity != "" || b.Empty()):
+			t.Errorf("block with an address in use: %+v", b)
+		case b.CIDR != a.Block && b.Affinity != "host:host1":
+			t.Errorf("block %s of %q is left", b.CIDR, b.Affinity)
+		}
+	}
+	// Another node adopts what is left of the block, and finds all of it.
+	got := c.allocate(ask("host1", "all", 255))
+	wantShort(t, got, 254, ErrPoolsExhausted)
+}
+
+func TestDeadNodeComesBack(t *testing.T) {
+	c := newCluster(t, pool("a=10.0.0.0/24/26"))
+	c.endpoint("host2", "e")
+	c.delete(store.ResourceKey("Node", "", "host2"))
+	c.round()
+	c.pass(time.Hour)
+	g := c.round()
+	c.put(store.ResourceKey("Node", "", "host2"), "")
+	c.collect(g, Collected{Spared: 1})
+}
+
+// Empty blocks go, but one of each node and family; assigned ones and reserves
+// stay.
+func TestEmptyBlocks(t *testing.T) {
+	c := newCluster(t, pool("a=10.0.0.0/24/26"), pool("b=10.9.0.0/26/26"))
+	c.one(ask("host1", "many", 192))
+	if _, err := c.ReleaseHandle(t.Context(), "host1", "many"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.do(func(s *Step) error { return s.AssignBlock("host2", netip.MustParsePrefix("10.9.0.0/26")) }); err != nil {
+		t.Fatal(err)
+	}
+	c.round()
+	c.pass(5 * time.Minute)
+	c.collect(c.round(), Collected{Empty: 2})
+	c.pass(time.Hour)
+	c.round()
+	c.pass(time.Hour)
+	c.collect(c.round(), Collected{})
+	if got := c.affinities(); len(got) != 2 {
+		t.Errorf("affinities %q", got)
+	}
+}
+
+// A block that is used and freed between two rounds is not the same.
+func TestEmptyBlockIsSeenTwiceTheSame(t *testing.T) {
+	c := newCluster(t, pool("a=10.0.0.0/31/32"))
+	c.one(ask("host1", "a", 2))
+	for range 3 {
+		if _, err := c.ReleaseHandle(t.Context(), "host1", "a"); err != nil {
+			t.Fatal(err)
+		}
+		if g := c.round(); len(g.Empty) != 0 {
+			t.Errorf("garbage %+v", g)
+		}
+		c.one(ask("host1", "a", 2))
+		c.pass(time.Hour)
+	}
+}
+
+func TestCollectorIsBounded(t *testing.T) {
+	c := newCluster(t, pool("a=10.0.0.0/24/26"))
+	c.collector.Max = 3
+	for i := range 8 {
+		name := fmt.Sprint("e", i)
+		c.remove(name, c.endpoint("host1", name))
+	}
+	c.round()
+	c.pass(time.Hour)
+	var left []int
+	for range 3 {
+		g := c.round()
+		left = append(left, g.Left)
+		c.collect(g, Collected{Addresses: min(3, 8-3*(len(left)-1))})
+	}
+	if !slices.Equal(left, []int{5, 2, 0}) {
+		t.Errorf("left for later %v", left)
+	}
+}

@@ -1,0 +1,110 @@
+package ipam
+
+import (
+	"fmt"
+	"testing"
+)
+
+func (r *rig) keepSpare(node string) bool {
+	r.Helper()
+	changed := false
+	err := r.do(func(s *Step) (err error) {
+		changed, err = s.KeepSpare(Request{Node: node, IPv4: 1})
+		return err
+	})
+	if err != nil {
+		r.Fatal(err)
+	}
+	return changed
+}
+
+// A node whose blocks are nearly full has a reserve, which becomes its block
+// with the first address: one transaction, as for any address.
+func TestSpare(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/24/28"))
+	if r.keepSpare("host1") {
+		t.Error("a reserve for a node without a block")
+	}
+	r.allocate(ask("host1", "h", 12))
+	if r.keepSpare("host1") {
+		t.Error("a reserve for a node with a quarter of a block left")
+	}
+	r.one(ask("host1", "i", 1))
+	if !r.keepSpare("host1") || r.keepSpare("host1") {
+		t.Error("not one reserve, once")
+	}
+	r.consistent()
+	if got := r.affinities(); len(got) != 2 {
+		t.Errorf("affinities %q", got)
+	}
+	r.one(ask("host1", "last", 3))
+	count := &counting{Store: r.memory}
+	r.Client = NewClient(count, r.settings)
+	if a := r.one(ask("host1", "next", 1)); a.Borrowed || count.txns != 1 {
+		t.Errorf("%+v in %d transactions", a, count.txns)
+	}
+	for _, a := range r.read().Affinities {
+		if a.State != Confirmed {
+			t.Errorf("affinity %+v", a)
+		}
+	}
+	r.consistent()
+}
+
+// Reserves end where no more than a quarter of the blocks is unclaimed.
+func TestSpareOfAScarcePool(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/29/32")) // eight blocks
+	use := func(n int) {
+		for range n {
+			r.one(ask(fmt.Sprint("other", len(r.read().Blocks)), fmt.Sprint("h", len(r.read().Blocks)), 1))
+		}
+	}
+	r.one(ask("host1", "h", 1))
+	use(4)
+	if r.keepSpare("host1") {
+		t.Error("a reserve that leaves a quarter")
+	}
+	if _, err := r.ReleaseHandle(t.Context(), "", "h1"); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range r.read().Blocks {
+		if b.Empty() {
+			if err := r.do(func(s *Step) error { return s.ReleaseBlock(b.Affinity.Node(), b.CIDR, IfEmpty) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if !r.keepSpare("host1") {
+		t.Error("no reserve with half of the blocks unclaimed")
+	}
+	use(1)
+	if !r.keepSpare("host1") {
+		t.Error("the reserve stays in a scarce pool")
+	}
+	if got := r.read().Affinities; len(got) != 5 {
+		t.Errorf("%d affinities, wanted 5", len(got))
+	}
+	r.consistent()
+}
+
+// A node without a block takes another's reserve at once, if nothing is left to
+// claim.
+func TestSpareIsGivenUp(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/30/32")) // four blocks
+	r.settings.env.Config.StrictAffinity = true
+	r.one(ask("host1", "a", 1))
+	if !r.keepSpare("host1") {
+		t.Fatal("no reserve")
+	}
+	r.one(ask("host2", "b", 1))
+	r.one(ask("host3", "c", 1))
+	if a := r.one(ask("host4", "d", 1)); a.Borrowed {
+		t.Errorf("got %+v", a)
+	}
+	for _, a := range r.read().Affinities {
+		if a.State != Confirmed {
+			t.Errorf("affinity %+v", a)
+		}
+	}
+	r.consistent()
+}
