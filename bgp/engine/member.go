@@ -72,6 +72,25 @@ func (m *member) wakeUp() {
 	}
 }
 
+// passes goes over what was logged from begin on if none of it is for m, who
+// has read all before: then it need not wake for it.
+func (m *member) passes(begin uint64) bool {
+	switch {
+	case m.waiting:
+		return true
+	case !m.idle, m.walk != nil, m.cursor != begin:
+		return false
+	}
+	l := &m.group.log
+	for n := begin; n < l.end; n++ {
+		if l.at(n).audience.has(m.peer) {
+			return false
+		}
+	}
+	m.cursor = l.end
+	return true
+}
+
 // start lets m begin with all that there is, and an End-of-RIB behind it.
 func (m *member) start() {
 	m.waiting = false

@@ -159,3 +159,29 @@ func TestTooLarge(t *testing.T) {
 		}
 	}
 }
+
+// TestWakesForItsOwn: who is told nothing is not woken, and has read it all the
+// same.
+func TestWakesForItsOwn(t *testing.T) {
+	m := newModel(t, 1)
+	giver, other := m.peers[0], m.peers[1]
+	m.toggle(giver)
+	m.toggle(other)
+	for _, p := range []*modelPeer{giver, other} {
+		for m.read(p) {
+		}
+	}
+	a := wire.Attributes{NextHop: wire.NextHop{Addr: modelLocal}}
+	set, err := m.rib.sets.intern(a.Append(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.rib.announce(giver.source.id, netip.MustParsePrefix("10.0.0.1/32"), 0, set, 0)
+	m.rib.pack()
+	if g := giver.member; !g.idle || g.cursor != g.group.log.end {
+		t.Errorf("the giver of a path: idle %t, at %d of %d", g.idle, g.cursor, g.group.log.end)
+	}
+	if other.member.idle {
+		t.Error("the other peer sleeps")
+	}
+}

@@ -81,11 +81,13 @@ func (g *group) change(r *rib, t touched, c choice, other func(choice) bool) {
 	g.touched = append(g.touched, t)
 }
 
-// flush writes what change gathered to the log and wakes the members.
+// flush writes what change gathered to the log and wakes the members that it
+// is for.
 func (g *group) flush(r *rib) {
 	if len(g.touched) == 0 {
 		return
 	}
+	begin := g.log.end
 	write := func(m message, buf []byte) { g.log.add(buf, m.audience) }
 	for _, m := range g.buckets.write(g, r, g.log.room, write) {
 		// Attributes that cannot be sent: who holds older ones is to forget them.
@@ -100,10 +102,12 @@ func (g *group) flush(r *rib) {
 		g.place(t.i, t.id).changed = g.log.end - 1
 	}
 	g.touched = g.touched[:0]
-	g.trim(r.limits.log)
 	for _, m := range g.members {
-		m.wakeUp()
+		if !m.passes(begin) {
+			m.wakeUp()
+		}
 	}
+	g.trim(r.limits.log)
 }
 
 // message is what prefixes that go into one UPDATE have in common. Set zero is

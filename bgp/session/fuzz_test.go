@@ -23,6 +23,19 @@ func FuzzPeer(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	full, err := wire.AppendOpen(nil, wire.Open{
+		AS: 64512, HoldTime: 0, RouterID: netip.MustParseAddr("192.0.2.3"),
+		Capabilities: wire.Capabilities{
+			Multiprotocol: true, Families: bgp.FamiliesOf(bgp.IPv4Unicast, bgp.IPv6Unicast), ExtendedNextHop: true,
+			EnhancedRefresh: true, RouteRefresh: true, Role: bgp.RolePeer,
+			AddPathReceive: bgp.FamiliesOf(bgp.IPv4Unicast), AddPathSend: bgp.FamiliesOf(bgp.IPv6Unicast),
+			GracefulRestart: &wire.GracefulRestart{Restarting: true, Notification: true, Families: bgp.FamiliesOf(bgp.IPv6Unicast)},
+			LongLived:       []wire.LongLived{{Family: bgp.IPv4Unicast, Forwarding: true, Time: time.Hour}},
+		},
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
 	keepalive := wire.AppendKeepalive(nil)
 	join := func(parts ...[]byte) (all []byte) {
 		for _, p := range parts {
@@ -32,7 +45,9 @@ func FuzzPeer(f *testing.F) {
 	}
 	refresh := wire.AppendRouteRefresh(nil, wire.RouteRefresh{Family: bgp.IPv4Unicast})
 	cease := wire.AppendNotification(nil, &wire.Notification{Code: wire.Cease, Subcode: wire.AdministrativeReset})
+	hard := wire.AppendNotification(nil, (&wire.Notification{Code: wire.Cease, Subcode: wire.MaxPrefixes}).Hard())
 	for _, seed := range [][]byte{
+		full, join(full, keepalive), join(full, keepalive, endOfRIB, hard), join(full, keepalive, refresh, refresh[:20], full),
 		nil, open, join(open, keepalive), join(open, keepalive, endOfRIB, refresh, keepalive),
 		join(open, keepalive, cease), join(open, open), join(keepalive), join(open, keepalive, open), join(open, keepalive, endOfRIB[:20]),
 	} {

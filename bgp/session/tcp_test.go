@@ -179,3 +179,21 @@ func TestUnknownPeer(t *testing.T) {
 	}
 	eventually(t, "three to be counted", func() bool { return n.listener.Refused() == 3 })
 }
+
+// TestDevice: a session dials out of the interface that it is bound to, and
+// says so where there is none.
+func TestDevice(t *testing.T) {
+	na, nb := newNode(t, "127.0.0.1", 0), newNode(t, "127.0.0.2", 0)
+	ea, eb := newEngine(t), newEngine(t)
+	bound, passive := na.config(nb), nb.config(na)
+	bound.Device, passive.Passive = "no-such-link", true
+	nb.peer(passive, eb)
+	a := na.peer(bound, ea)
+	eventually(t, "a reason that names the interface", func() bool {
+		return strings.Contains(a.Status().LastError, "no-such-link")
+	})
+	stopped(t, a, nil)
+	bound.Device = "lo"
+	na.peer(bound, ea)
+	eventually(t, "both up", func() bool { return ea.up() && eb.up() })
+}
