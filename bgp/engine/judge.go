@@ -139,6 +139,7 @@ func (r *rib) judgePath(i routeID, at pathID, known judgements) {
 	}
 	if v := r.verdict(s, rec.key.prefix(), p.id, told, refusal); r.assign(rec, at, told, v) {
 		r.mark(i)
+		r.observePolicy(i)
 		r.await(i, v.set)
 	}
 }

@@ -20,7 +20,8 @@ type peer struct {
 	options   wire.Options
 	malformed bool // an update was
 
-	stats peerStats
+	stats     peerStats
+	monitored *monitored // guarded by Engine.mu; nil: not up, or nobody observes
 
 	// Guarded by Engine.mu.
 	want       bgp.Session   // as asked for
@@ -119,6 +120,7 @@ func (p *peer) Established(c *session.Conn, n session.Negotiated) {
 			members = append(members, each.member)
 		}
 	}
+	p.observeUpLocked(n)
 	e.releaseLocked()
 	e.touched()
 	e.running.Go(func() { e.send(c, members, wake) })
@@ -141,11 +143,11 @@ func (p *peer) Update(c *session.Conn, body []byte) error {
 		}
 		p.engine.log.Log(level, "malformed update", "peer", c.Peer().Config().Peer.String(), "verdict", v.String())
 	}
-	return p.take(c)
+	return p.take(c, body, v)
 }
 
 // take takes what the parsed update says.
-func (p *peer) take(c *session.Conn) error {
+func (p *peer) take(c *session.Conn, body []byte, v wire.Verdict) error {
 	e := p.engine
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -164,6 +166,7 @@ func (p *peer) take(c *session.Conn) error {
 			return err
 		}
 	}
+	p.observeUpdateLocked(body, v)
 	if from := p.channel(p.update.EndOfRIB); from != nil {
 		from.endOfRIBLocked()
 	}
@@ -191,6 +194,7 @@ func (p *peer) Closed(c *session.Conn, why session.Reason) {
 	if p.conn != c {
 		return
 	}
+	p.observeDownLocked(downOf(why))
 	p.leave()
 	for _, each := range p.channels {
 		each.stopTimer()
@@ -204,6 +208,7 @@ func (p *peer) Closed(c *session.Conn, why session.Reason) {
 
 // leave ends what the connection had part in.
 func (p *peer) leave() {
+	p.observeDownLocked(p.downByUs())
 	p.conn = nil
 	for _, c := range p.channels {
 		if c.member != nil {

@@ -16,6 +16,8 @@ type source struct {
 	role     role
 	filters  bool // have rules for its paths
 	walks    uint64
+	// monitored is the connection, while it is up and somebody observes.
+	monitored *monitored
 	// routes has every route to which it gives a path, some perhaps twice, and
 	// some to which it gives none any longer: what is of a peer is found
 	// without a look at what is of others.
@@ -40,6 +42,10 @@ type rib struct {
 	serials uint64
 	groups  []*group // in the order in which they came to be
 	watches []*watch
+
+	observer    bgp.Observer // nil: nobody observes
+	observePost bool         // also what policy makes of it
+	connections uint64       // ever observed
 
 	pools   bgp.Pools
 	policy  bgp.ImportPolicy // without pools
@@ -405,6 +411,7 @@ func (r *rib) setPools(pools bgp.Pools) bool {
 			rec.standing = s
 			r.countAll(rec, +1)
 			r.mark(i)
+			r.observePolicy(i)
 		}
 	}
 	return true

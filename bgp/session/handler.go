@@ -46,6 +46,9 @@ type Negotiated struct {
 	Local, Remote netip.AddrPort // of the connection
 	Dialled       bool           // by us
 
+	// The OPENs, headers included. They are not changed.
+	SentOpen, ReceivedOpen []byte
+
 	Keepalive time.Duration // zero: none is sent
 	SendHold  time.Duration
 }

@@ -136,6 +136,8 @@ func (c *Conn) open(body []byte) {
 		SendHold:  c.peer.config.sendHold(n.HoldTime),
 	}
 	c.offered.Local, c.offered.Remote = c.ends()
+	c.offered.SentOpen, _ = wire.AppendOpen(nil, c.local) // an error: it was not, or will not be, sent
+	c.offered.ReceivedOpen = wire.AppendMessage(nil, wire.TypeOpen, body)
 	up := c.offered
 	a := c.ask(request{event: event{kind: openOK, open: facts(peer, n)}, up: &up})
 	if !a.confirm {

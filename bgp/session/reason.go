@@ -65,6 +65,9 @@ func transportWords(err error) string {
 	return err.Error()
 }
 
+// TimedOut reports whether the transport gave the peer up.
+func (r Reason) TimedOut() bool { return isTimeout(r.Err) }
+
 func isTimeout(err error) bool {
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, syscall.ETIMEDOUT)
 }

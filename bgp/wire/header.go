@@ -85,6 +85,12 @@ func AppendKeepalive(b []byte) []byte {
 	return endMessage(b, start)
 }
 
+// AppendMessage appends a message of the type t with the body.
+func AppendMessage(b []byte, t MessageType, body []byte) []byte {
+	b, start := beginMessage(b, t)
+	return endMessage(append(b, body...), start)
+}
+
 // beginMessage appends a header whose length endMessage sets.
 func beginMessage(b []byte, t MessageType) ([]byte, int) {
 	start := len(b)
