@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/netip"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/hashicorp/go-hclog"
@@ -20,7 +18,6 @@ import (
 
 	"github.com/projectvrouter/vrouter/bgp"
 	"github.com/projectvrouter/vrouter/bgp/engine"
-	"github.com/projectvrouter/vrouter/bgp/mrt"
 	"github.com/projectvrouter/vrouter/fib"
 	"github.com/projectvrouter/vrouter/fib/rtnetlink"
 	"github.com/projectvrouter/vrouter/internal/agent"
@@ -69,10 +66,12 @@ func serve(ctx context.Context, cfg config.Config, role string) (err error) {
 		Origins: origins{speaker}, OriginCheck: cfg.Reflector.OriginCheck,
 		Copy: known, CopyPath: cfg.Store.CopyFile, Levels: levels, Health: health, Logger: log.Named("agent"),
 	}
-	opts.Dump = func(w io.Writer, node string, asn uint32, routerID netip.Addr) error {
-		return mrt.Dump(w, opts.Speaker, mrt.Options{RouterID: routerID, ASN: asn, View: node, Time: time.Now()})
-	}
 	var tasks []task
+	if exporter := monitoring(cfg, speaker, log); exporter != nil {
+		opts.Stations = exporter.Stations
+		tasks = append(tasks, task{"bmp", exporter.Run})
+	}
+	opts.Dump = dump(speaker)
 	if role == agent.RoleAgent {
 		more, closeKernel, err := dataplane(cfg, &opts, log)
 		if err != nil {

@@ -36,6 +36,7 @@ type Config struct {
 	FIB       FIB
 	Workloads Workloads
 	Policy    Policy
+	BMP       []Station
 	Log       Log
 	Metrics   Metrics
 
@@ -147,6 +148,13 @@ type Policy string
 
 // PolicyOff passes all traffic.
 const PolicyOff Policy = "off"
+
+// Station is a monitoring station (BMP, RFC 7854).
+type Station struct {
+	Address            string // HOST:PORT
+	PostPolicy         bool
+	StatisticsInterval time.Duration
+}
 
 // Log says what is logged, and how.
 type Log struct {

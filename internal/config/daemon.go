@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/go-hclog"
+	"time"
 )
 
 // maxInterfaceName is IFNAMSIZ less its closing zero.
@@ -56,6 +57,28 @@ func (c *checker) level(path, name string) hclog.Level {
 		c.problem(path, "%q is none of trace, debug, info, warn, error, off", name)
 	}
 	return level
+}
+
+func (c *checker) stations(path string, raw []rawStation) []Station {
+	var stations []Station
+	seen := make(map[string]bool)
+	for i, r := range raw {
+		at := index(path, i)
+		c.needed(at+".address", r.Address != nil, "")
+		s := Station{
+			PostPolicy:         r.PostPolicy != nil && *r.PostPolicy,
+			StatisticsInterval: c.duration(at+".statisticsInterval", r.StatisticsInterval, time.Minute, time.Second, 24*time.Hour),
+		}
+		if r.Address != nil {
+			s.Address = c.hostPort(at+".address", *r.Address)
+			if seen[s.Address] {
+				c.problem(at+".address", "%s stands here twice", s.Address)
+			}
+			seen[s.Address] = true
+		}
+		stations = append(stations, s)
+	}
+	return stations
 }
 
 func (c *checker) metrics(raw *rawMetrics) Metrics {

@@ -142,8 +142,12 @@ func TestProblems(t *testing.T) {
 		// The rest.
 		"workloads: {interfacePrefixes: ['', a/b]}": {`workloads.interfacePrefixes[0]: "" cannot`, `workloads.interfacePrefixes[1]: "a/b" cannot`},
 		"metrics: {listen: off, pprof: true}":       {`metrics.pprof: has a meaning only`},
-		"metrics: {listen: '9091'}":                 {`metrics.listen: "9091" is not address:port`},
-		"metrics: {listen: 9091}":                   {`metrics.listen: expected text, found the number 9091`},
+		"bmp: [{}, {address: here}, {address: 'a:1'}, {address: 'a:1', statisticsInterval: 1ms}]": {
+			`bmp[0].address: is needed`, `bmp[1].address: "here" is not host:port`, `bmp[3].address: a:1 stands here twice`,
+			`bmp[3].statisticsInterval: 1ms is not in 1s to 24h`,
+		},
+		"metrics: {listen: '9091'}": {`metrics.listen: "9091" is not address:port`},
+		"metrics: {listen: 9091}":   {`metrics.listen: expected text, found the number 9091`},
 	}
 	for text, want := range tests {
 		data := text

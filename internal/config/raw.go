@@ -23,6 +23,9 @@ type file struct {
 	// because this version cannot.
 	Policy *string `yaml:"policy"`
 
+	// BMP are the stations that are told what BGP peers say (RFC 7854).
+	BMP []rawStation `yaml:"bmp"`
+
 	Log     rawLog     `yaml:"log"`
 	Metrics rawMetrics `yaml:"metrics"`
 
@@ -209,6 +212,18 @@ type rawLog struct {
 	Levels map[string]string `yaml:"levels"`
 	// Format is text or json. Default: text.
 	Format *string `yaml:"format"`
+}
+
+// rawStation is a monitoring station, which is dialled.
+type rawStation struct {
+	// Address is the station's host:port. It is needed.
+	Address *string `yaml:"address"`
+	// PostPolicy also tells what the import policy makes of what peers say.
+	// Default: false.
+	PostPolicy *bool `yaml:"postPolicy"`
+	// StatisticsInterval is how often each session's statistics are told: 1s to
+	// 24h. Default: 60s.
+	StatisticsInterval *duration `yaml:"statisticsInterval"`
 }
 
 // rawMetrics is the HTTP server of metrics and health.
