@@ -2,8 +2,11 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/projectvrouter/vrouter/bgp"
+	"github.com/projectvrouter/vrouter/internal/store"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
@@ -169,6 +173,41 @@ func TestWhatSessionsReferTo(t *testing.T) {
 		}
 		if got := len(r.agent.problems()); got != 0 {
 			t.Errorf("problems %v", r.agent.problems())
+		}
+	})
+}
+
+// A host that starts while the store is away has the passwords of the local
+// copy, which nobody else may read.
+func TestPasswordsOfTheLocalCopy(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		path := filepath.Join(t.TempDir(), "copy")
+		r.put(&vrouterv1.Secret{Metadata: &vrouterv1.Metadata{Name: proto.String("s")}, Spec: &vrouterv1.SecretSpec{
+			StringData: map[string]string{"key": "kept"},
+		}})
+		r.put(torObject(func(s *vrouterv1.BGPPeerSpec) {
+			s.Password = &vrouterv1.BGPPassword{SecretKeyRef: &vrouterv1.SecretKeySelector{Name: proto.String("s"), Key: proto.String("key")}}
+		}))
+		r.start(func(o *Options) { o.CopyPath = path })
+		r.pass(2 * copyDelay)
+		r.end()
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Fatalf("the copy is %v, %v", info, err)
+		}
+		found, err := store.LoadCopy(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.client.Disconnect()
+		r.start(func(o *Options) { o.Copy, o.CopyPath = found, path })
+		r.pass(time.Minute)
+		if s := r.wantedSession(); s == nil || s.Password != "kept" {
+			t.Errorf("session %v", s)
+		}
+		status, err := r.agent.Status(t.Context())
+		if err != nil || strings.Contains(fmt.Sprintf("%v %+v", status, r.wantedSession()), "kept") {
+			t.Errorf("the password is shown: %v, %v", status, err)
 		}
 	})
 }
