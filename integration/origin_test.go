@@ -2,7 +2,9 @@ package integration_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"strings"
 	"testing"
@@ -111,23 +113,15 @@ func registerFor(t *testing.T, via *fabric.Daemon, node, name, address string) {
 func requireRefused(t *testing.T, rr *fabric.Daemon, want map[string]string) {
 	t.Helper()
 	lab.Eventually(t, fabric.Limit, "the reflector refuses what it should", func() error {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		defer cancel()
-		stream, err := rr.Nodes.ListRoutes(ctx, &vrouterv1.ListRoutesRequest{})
+		routes, err := routesOf(t, rr)
 		if err != nil {
 			return err
 		}
 		got := make(map[string]string)
-		for {
-			portion, err := stream.Recv()
-			if err != nil {
-				break
-			}
-			for _, r := range portion.GetRoutes() {
-				for _, p := range r.GetPaths() {
-					if p.GetRefused() != "" {
-						got[strings.TrimSuffix(r.GetPrefix(), "/32")] = p.GetRefused()
-					}
+		for _, r := range routes {
+			for _, p := range r.GetPaths() {
+				if p.GetRefused() != "" {
+					got[strings.TrimSuffix(r.GetPrefix(), "/32")] = p.GetRefused()
 				}
 			}
 		}
@@ -141,4 +135,26 @@ func requireRefused(t *testing.T, rr *fabric.Daemon, want map[string]string) {
 		}
 		return nil
 	})
+}
+
+// routesOf is the RIB of a daemon.
+func routesOf(t *testing.T, d *fabric.Daemon) ([]*vrouterv1.Route, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	stream, err := d.Nodes.ListRoutes(ctx, &vrouterv1.ListRoutesRequest{})
+	if err != nil {
+		return nil, err
+	}
+	var routes []*vrouterv1.Route
+	for {
+		portion, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return routes, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		routes = append(routes, portion.GetRoutes()...)
+	}
 }
