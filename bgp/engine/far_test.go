@@ -133,6 +133,7 @@ type far struct {
 
 	mu        sync.Mutex // guards the rest
 	holds     map[netip.Prefix]wire.Attributes
+	paths     map[netip.Prefix]map[uint32]wire.Attributes // by identifier
 	endOfRIB  bgp.Families
 	kinds     []wire.MessageType // in order, KEEPALIVEs apart
 	refreshes []wire.RouteRefresh
@@ -193,7 +194,7 @@ func tryDial(t testing.TB, from, to netip.Addr, o wire.Open) *far {
 
 // greet brings a session up over conn; nil: the other end does not want it.
 func greet(t testing.TB, conn net.Conn, o wire.Open) *far {
-	r := &far{t: t, conn: conn, as: o.AS, holds: make(map[netip.Prefix]wire.Attributes)}
+	r := &far{t: t, conn: conn, as: o.AS, holds: make(map[netip.Prefix]wire.Attributes), paths: make(map[netip.Prefix]map[uint32]wire.Attributes)}
 	open, err := wire.AppendOpen(nil, o)
 	if err != nil {
 		t.Fatal(err)
@@ -264,7 +265,8 @@ func (r *far) hear(u *wire.Update, o wire.Options, kind wire.MessageType, body [
 		}
 		r.endOfRIB = r.endOfRIB.With(u.EndOfRIB)
 		for _, n := range u.Withdrawn {
-			for p := range n.All() {
+			for p, id := range n.All() {
+				delete(r.paths[p], id)
 				delete(r.holds, p)
 			}
 		}
@@ -273,7 +275,11 @@ func (r *far) hear(u *wire.Update, o wire.Options, kind wire.MessageType, body [
 			if err != nil {
 				return err
 			}
-			for p := range a.NLRI.All() {
+			for p, id := range a.NLRI.All() {
+				if r.paths[p] == nil {
+					r.paths[p] = make(map[uint32]wire.Attributes)
+				}
+				r.paths[p][id] = attrs
 				r.holds[p] = attrs
 			}
 		}
@@ -332,7 +338,9 @@ func (r *far) announce(a wire.Attributes, prefixes ...string) {
 		a.ASPath = wire.ASPath{{Type: wire.ASSequence, AS: []uint32{r.as}}}
 	}
 	if r.as == modelAS {
-		a.HasLocalPref, a.LocalPref = true, max(a.LocalPref, 100)
+		if a.HasLocalPref = true; a.LocalPref == 0 {
+			a.LocalPref = 100
+		}
 	}
 	for _, f := range []bgp.Family{bgp.IPv4Unicast, bgp.IPv6Unicast} {
 		list := ofFamily(f, prefixes)
