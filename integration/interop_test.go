@@ -31,6 +31,9 @@ type reflector struct {
 	capture *fabric.Capture
 }
 
+// addresses of both families.
+func (r *reflector) addresses() []netip.Addr { return []netip.Addr{r.v4, r.v6} }
+
 // foreign is a router of another make.
 type foreign struct {
 	fabric.Router
@@ -198,7 +201,7 @@ func (x *interop) requireWellFormed(most int) {
 	x.t.Helper()
 	for _, r := range x.reflectors {
 		r.capture.Stop()
-		for family, from := range []netip.Addr{r.v4, r.v6} {
+		for family, from := range r.addresses() {
 			faults, err := r.capture.Faults(x.t.Context(), from)
 			if err != nil || len(faults) > 0 {
 				x.t.Errorf("messages of %s: %v\n%s", from, err, strings.Join(faults, "\n"))

@@ -38,7 +38,7 @@ const captureBuffer = 64 << 20
 // NewCapture begins to capture.
 func NewCapture(t lab.T, h *lab.Host) *Capture {
 	t.Helper()
-	c := &Capture{host: h, t: t, path: filepath.Join(h.Dir(), "bgp.pcap"), done: make(chan error, 1)}
+	c := &Capture{host: h, t: t, path: filepath.Join(h.Dir(), fmt.Sprintf("bgp-%d.pcap", time.Now().UnixNano())), done: make(chan error, 1)}
 	if err := h.Do(c.open); err != nil {
 		t.Fatalf("capture on %s: %v", h.Name(), err)
 	}
@@ -210,6 +210,14 @@ func (c *Capture) Messages(ctx context.Context, kind int, from, to netip.Addr) (
 		}
 	}
 	return n, nil
+}
+
+// Withdrawals counts the UPDATEs in the stopped capture by which one address
+// withdraws routes from another.
+func (c *Capture) Withdrawals(ctx context.Context, from, to netip.Addr) (int, error) {
+	filter := fmt.Sprintf("%s && %s && (bgp.withdrawn_prefix || bgp.mp_unreach_nlri_ipv6_prefix)", source(from), destination(to))
+	out, err := c.tshark(ctx, "-Y", filter, "-T", "fields", "-e", "frame.number")
+	return len(strings.Fields(out)), err
 }
 
 func (c *Capture) tshark(ctx context.Context, args ...string) (string, error) {

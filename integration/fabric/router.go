@@ -72,6 +72,10 @@ func familyOf(a netip.Addr) string {
 	return "ipv6"
 }
 
+// LongLivedStale is the community of paths whose giver is gone for long (RFC
+// 9494 §4.6).
+const LongLivedStale = "65535:6"
+
 // Route is a path as it must be found in a Router.
 type Route struct {
 	Prefix, NextHop string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,7 @@ type birdRouter struct {
 func newBIRDRouter(_ lab.T, h *lab.Host, spec RouterSpec) Router {
 	r := &birdRouter{host: h, spec: spec}
 	r.BIRD = h.BIRD(r.config())
+	r.Returning = true // whenever it starts again
 	return r
 }
 
@@ -136,6 +138,8 @@ func birdRoutes(out string) []Route {
 			for _, c := range strings.Fields(m[2]) {
 				last.Communities = append(last.Communities, strings.Replace(strings.Trim(c, "()"), ",", ":", 1))
 			}
+			// BIRD marks as stale what came so, too.
+			last.Stale = last.Stale && !slices.Contains(last.Communities, LongLivedStale)
 		}
 	}
 	return routes

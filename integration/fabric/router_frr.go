@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -161,8 +162,14 @@ func (r *frrRouter) Paths(ctx context.Context) (string, error) {
 	return RouteTable(routes), nil
 }
 
+// frrCommunities are those that FRR has names for.
+var frrCommunities = map[string]string{"llgr-stale": LongLivedStale, "llgrStale": LongLivedStale}
+
 func (p frrPath) route(prefix string) Route {
-	r := Route{Prefix: prefix, Originator: p.OriginatorID, Clusters: p.ClusterList.List, Communities: p.Community.List, Stale: p.Stale}
+	r := Route{Prefix: prefix, Originator: p.OriginatorID, Clusters: p.ClusterList.List, Stale: p.Stale}
+	for _, c := range p.Community.List {
+		r.Communities = append(r.Communities, cmp.Or(frrCommunities[c], c))
+	}
 	if p.LocPrf != nil {
 		r.LocalPref = *p.LocPrf
 	}

@@ -22,7 +22,14 @@ func (d *Daemon) Status() (*vrouterv1.GetStatusResponse, error) {
 func (d *Daemon) WaitSettled(n int) {
 	d.t.Helper()
 	d.WaitReady()
-	lab.Eventually(d.t, Limit, d.Name()+" has settled", func() error {
+	d.WaitTold(n)
+	d.WaitSwept()
+}
+
+// WaitTold waits until n sessions are up and have told everything.
+func (d *Daemon) WaitTold(n int) {
+	d.t.Helper()
+	lab.Eventually(d.t, Limit, d.Name()+" has been told everything", func() error {
 		r, err := d.Status()
 		if err != nil {
 			return err
@@ -36,7 +43,7 @@ func (d *Daemon) WaitSettled(n int) {
 		if told != n {
 			return fmt.Errorf("%d of %d sessions have told everything: %v", told, n, r.Peers)
 		}
-		return d.swept()
+		return nil
 	})
 }
 

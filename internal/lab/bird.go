@@ -11,6 +11,9 @@ import (
 // BIRD is a BIRD daemon in a host, with a control socket of its own.
 type BIRD struct {
 	*Process
+	// Returning starts it as one that restarts gracefully (RFC 4724).
+	Returning bool
+
 	host *Host
 	conf string
 	ctl  string
@@ -33,8 +36,11 @@ func (h *Host) BIRD(config string) *BIRD {
 func (b *BIRD) Start() {
 	t := b.host.lab.t
 	t.Helper()
-	b.Process = b.host.Start("bird",
-		[]string{testenv.Program("bird"), "-f", "-c", b.conf, "-s", b.ctl}, ProcessOptions{})
+	argv := []string{testenv.Program("bird"), "-f", "-c", b.conf, "-s", b.ctl}
+	if b.Returning {
+		argv = append(argv, "-R")
+	}
+	b.Process = b.host.Start("bird", argv, ProcessOptions{})
 	Eventually(t, daemonStart, "host "+b.host.name+": BIRD answers", func() error {
 		if !b.Running() {
 			return fmt.Errorf("bird has ended: %w: %s", b.err, lastLines(b.Output(), 5))
