@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/projectvrouter/vrouter/bgp"
 	"github.com/projectvrouter/vrouter/bgp/session"
@@ -42,7 +43,7 @@ func (e *Engine) admitLocked(remote, local netip.Addr) *session.Peer {
 		return nil
 	}
 	p := e.newPeer(memberOf(r, remote))
-	p.within = r.Range
+	p.within, p.met = r.Range, e.recall(remote)
 	if err := e.addLocked(p); err != nil {
 		e.log.Warn("peer of a range refused", "peer", remote.String(), "range", r.Range.String(), "error", err)
 		return nil
@@ -70,10 +71,38 @@ func (e *Engine) reapLocked() {
 		}
 		// One that was never connected is just about to be.
 		if s := p.session.Status(); s.State < bgp.OpenSent && (p.up > 0 || s.LastError != "") {
+			if p.up > 0 {
+				e.remember(p.want)
+			}
 			e.removeLocked(p, cease(wire.PeerDeconfigured))
 			signal(e.peersChanged)
 		}
 	}
+}
+
+// remember notes that the peer of w, of which nothing is left here, may have kept
+// what we told it.
+func (e *Engine) remember(w bgp.Session) {
+	now := time.Now()
+	for a, until := range e.met {
+		if now.After(until) {
+			delete(e.met, a)
+		}
+	}
+	if len(e.met) < maxMet {
+		e.met[w.Peer] = now.Add(e.restartTime(w) + w.LongLived)
+	}
+}
+
+// maxMet bounds the peers that are remembered. One that is not learns our
+// routes anew when it comes back.
+const maxMet = 4096
+
+// recall reports whether a may still have what we told it before.
+func (e *Engine) recall(a netip.Addr) bool {
+	until, ok := e.met[a]
+	delete(e.met, a)
+	return ok && time.Now().Before(until)
 }
 
 // paths is how many p gives.

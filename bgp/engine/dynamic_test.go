@@ -52,6 +52,15 @@ func TestRange(t *testing.T) {
 	wait(t, "stale path", func() bool { p := g.peer(3); return p.State != bgp.Established && p.GracefulRestart.Stale == 1 })
 	other.cut()
 	wait(t, "the peer without paths to vanish", func() bool { return g.peer(4).Session.Name == "" })
+	other = g.dial(4, modelAS)
+	if gr := other.open.Capabilities.GracefulRestart; gr.Restarting || !gr.Forwarding.Has(bgp.IPv4Unicast) {
+		t.Errorf("one that had our routes was told %+v", gr)
+	}
+	if gr := tor.open.Capabilities.GracefulRestart; gr.Restarting || gr.Forwarding != 0 {
+		t.Errorf("one that was never there was told %+v", gr)
+	}
+	other.cut()
+	wait(t, "it to vanish again", func() bool { return g.peer(4).Session.Name == "" })
 	r = g.dial(3, modelAS)
 	if p := g.peer(3); p.Established != 2 {
 		t.Errorf("the peer that came back is another: up %d times", p.Established)

@@ -34,15 +34,18 @@ type Engine struct {
 	apply sync.Mutex
 	keys  map[netip.Prefix]bgp.Password // of the listeners
 
-	mu       sync.Mutex // guards the rest; never held across I/O
-	stopped  bool
-	rib      *rib
-	treat    map[*member]treatment // other than before, while sessions are set
-	costs    bgp.Costs             // nil: no next hop costs anything
-	own      map[netip.Prefix]bgp.Attributes
-	peers    map[netip.AddrPort]*peer // by endpoint
-	byAddr   map[netip.Addr][]*peer   // in order of port
-	ranges   []bgp.Session            // the longest first
+	mu      sync.Mutex // guards the rest; never held across I/O
+	stopped bool
+	rib     *rib
+	treat   map[*member]treatment // other than before, while sessions are set
+	costs   bgp.Costs             // nil: no next hop costs anything
+	own     map[netip.Prefix]bgp.Attributes
+	peers   map[netip.AddrPort]*peer // by endpoint
+	byAddr  map[netip.Addr][]*peer   // in order of port
+	ranges  []bgp.Session            // the longest first
+	// met has peers of ranges that are gone, and until when they may have kept
+	// what we told them.
+	met      map[netip.Addr]time.Time
 	deferral deferral
 }
 
@@ -62,6 +65,7 @@ func New(log hclog.Logger) *Engine {
 		treat:        make(map[*member]treatment),
 		peers:        make(map[netip.AddrPort]*peer),
 		byAddr:       make(map[netip.Addr][]*peer),
+		met:          make(map[netip.Addr]time.Time),
 	}
 }
 

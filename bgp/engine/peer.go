@@ -33,6 +33,7 @@ type peer struct {
 	conn       *session.Conn // while established
 	local      netip.Addr    // of the present or last connection
 	up         int           // how often it was established
+	met        bool          // it was, in a session of its range before
 	lastUpdate time.Time
 	enhanced   bool // RFC 7313 was agreed on
 }
@@ -65,12 +66,13 @@ func (p *peer) Capabilities() wire.Capabilities {
 	defer e.mu.Unlock()
 	w := p.want
 	restart := &wire.GracefulRestart{Notification: true, Time: e.restartTime(w), Families: w.Carried()}
-	for _, c := range p.channels {
-		// What our predecessor left is in the kernel, and what we had when this
-		// session was last up still is.
-		if p.up > 0 || e.restarting(w, c.family) {
-			restart.Restarting = p.up == 0
-			restart.Forwarding = restart.Forwarding.With(c.family)
+	// What our predecessor left is in the kernel, and what we had when this
+	// session was last up still is.
+	again := p.up > 0 || p.met
+	for _, f := range w.Carried().All() {
+		if again || e.restarting(w, f) {
+			restart.Restarting = !again
+			restart.Forwarding = restart.Forwarding.With(f)
 		}
 	}
 	caps := wire.Capabilities{
