@@ -143,12 +143,21 @@ func (e *Engine) packLoop() {
 			e.askCosts()
 			e.mu.Lock()
 			e.rib.pack()
+			e.logUnsentLocked()
 			e.evict()
 			e.mu.Unlock()
 		case <-e.done:
 			return
 		}
 	}
+}
+
+// logUnsentLocked says what could not be sent, and was withdrawn instead.
+func (e *Engine) logUnsentLocked() {
+	for _, u := range e.rib.unsent {
+		e.log.Warn("routes withdrawn that cannot be sent", "group", u.group, "prefix", u.first.String(), "prefixes", u.n, "error", u.err)
+	}
+	e.rib.unsent = nil
 }
 
 // forward signals peersChanged when the transport says so, until Stop.

@@ -90,6 +90,9 @@ func (g *group) flush(r *rib) {
 	begin := g.log.end
 	write := func(m message, buf []byte) { g.log.add(buf, m.audience) }
 	for _, m := range g.buckets.write(g, r, g.log.room, write) {
+		if len(r.unsent) < maxUnsent {
+			r.unsent = append(r.unsent, unsent{g.id, m.keys[0].prefix(), len(m.keys), m.err})
+		}
 		// Attributes that cannot be sent: who holds older ones is to forget them.
 		for n, k := range m.keys {
 			id := m.id(n)
@@ -122,6 +125,7 @@ type bucket struct {
 	message
 	keys []prefixKey
 	ids  []uint32 // of the paths; none where they have no identifiers
+	err  error    // why they cannot be sent
 }
 
 func (b *bucket) id(n int) uint32 {
@@ -176,7 +180,7 @@ func (b *buckets) write(g *group, r *rib, room func() []byte, done func(message,
 		if each.set != 0 {
 			raw := g.attributes(r, each.choice)
 			if _, err := b.packer.Announce(nil, g.family, raw); err != nil {
-				failed = append(failed, bucket{each.message, slices.Clone(each.keys), slices.Clone(each.ids)})
+				failed = append(failed, bucket{each.message, slices.Clone(each.keys), slices.Clone(each.ids), err})
 				continue
 			}
 			b.each(each, room, done, func(buf []byte) []byte {

@@ -70,8 +70,21 @@ type rib struct {
 	slow  patience  // with who holds that up
 	told  map[routeID][]toldPath
 
+	unsent []unsent // to be logged
+
 	limits limits
 }
+
+// unsent is prefixes of one set of attributes that a group cannot be sent.
+type unsent struct {
+	group int
+	first netip.Prefix
+	n     int
+	err   error
+}
+
+// maxUnsent bounds how many are logged at once.
+const maxUnsent = 8
 
 // limits are how much is done or kept at once.
 type limits struct {
