@@ -16,6 +16,10 @@
 // in them are guarded by Engine.mu; records of routes and paths are without
 // pointers, and attributes are kept once for each distinct set of bytes.
 //
+// A session (peer) has a channel for each of its families, with the source of
+// its paths and its place in a group; one goroutine writes them all. Sessions of
+// a range come to be when a router connects, and go when nothing is left of it.
+//
 // It does not resolve next hops and knows no kernel route. RFC 4271, 4456,
-// 4724, 7313, 7606, 8538.
+// 4486, 4724, 5082, 7313, 7606, 8538, 8950, 9003, 9234, 9494.
 package engine

@@ -185,7 +185,7 @@ func (e *wireEnd) Close() error {
 	defer e.mu.Unlock()
 	if !e.closed {
 		e.closed = true
-		_ = e.Conn.SetReadDeadline(time.Time{}) // an error: it is closed already
+		_ = e.SetReadDeadline(time.Time{}) // an error: it is closed already
 		go func() { _, _ = io.Copy(io.Discard, e.Conn) }()
 		signal(e.wake)
 	}
