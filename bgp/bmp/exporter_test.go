@@ -99,17 +99,27 @@ type world struct {
 	*speaker
 	exporter *Exporter
 	station  *bmptest.Station
-	refuse   bool
-	hold     chan struct{} // not nil: the station reads nothing until it is closed
 	stop     func()
+
+	dialling sync.Mutex    // guards the rest
+	refuse   bool          // connections
+	hold     chan struct{} // not nil: the station reads nothing until it is closed
 }
 
-func newWorld(t *testing.T, post bool, buffer int) *world {
-	w := &world{speaker: &speaker{t: t}, station: new(bmptest.Station)}
+func (w *world) answer(refuse bool, hold chan struct{}) {
+	w.dialling.Lock()
+	defer w.dialling.Unlock()
+	w.refuse, w.hold = refuse, hold
+}
+
+func newWorld(t *testing.T, post, refuse bool, buffer int) *world {
+	w := &world{speaker: &speaker{t: t}, station: new(bmptest.Station), refuse: refuse}
 	w.exporter = New(w.speaker, Options{
 		Stations: []Station{{Address: "station:11019", Post: post}}, Name: "rr1", Description: "vrouterd", Buffer: buffer,
 		Logger: hclog.NewNullLogger(),
 		Dial: func(context.Context, string) (net.Conn, error) {
+			w.dialling.Lock()
+			defer w.dialling.Unlock()
 			if w.refuse {
 				return nil, errors.New("refused")
 			}
@@ -156,7 +166,7 @@ func (w *world) check(what string, post bool) {
 // reports, and is told when we stop.
 func TestStation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, true, 0)
+		w := newWorld(t, true, false, 0)
 		synctest.Wait()
 		w.comeUp()
 		w.tell("10.0.0.1/32", 1)
@@ -188,7 +198,7 @@ func TestStation(t *testing.T) {
 // TestStationWithoutPost hears nothing of policy.
 func TestStationWithoutPost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, false, 0)
+		w := newWorld(t, false, false, 0)
 		synctest.Wait()
 		w.comeUp()
 		w.tell("10.0.0.1/32", 1)
@@ -203,22 +213,24 @@ func TestStationWithoutPost(t *testing.T) {
 // as it stands, with an End-of-RIB behind it.
 func TestStationAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, true, 0)
-		w.refuse = true
+		w := newWorld(t, true, true, 0)
 		synctest.Wait()
 		w.comeUp()
 		for n := range uint32(100) {
 			w.tell("10.0.0.1/32", n)
 		}
-		if n := len(w.exporter.log.entries); n > 3 {
+		w.exporter.mu.Lock()
+		n := len(w.exporter.log.entries)
+		w.exporter.mu.Unlock()
+		if n > 0 {
 			t.Errorf("%d messages are kept for nobody", n)
 		}
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if st := w.exporter.Stations()[0]; st.Connected && st.Connections == 0 {
+		if st := w.exporter.Stations()[0]; st.Connected || st.Connections > 0 || st.LastError == "" {
 			t.Errorf("state: %+v", st)
 		}
-		w.refuse = false
+		w.answer(false, nil)
 		time.Sleep(lastPause)
 		synctest.Wait()
 		w.check("back", false)
@@ -233,13 +245,12 @@ func TestStationAway(t *testing.T) {
 // disconnected, and holds what it should when it reads again.
 func TestSlowStation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, false, 10_000)
-		w.refuse = true
+		w := newWorld(t, false, true, 10_000)
 		synctest.Wait()
 		w.comeUp()
 		w.tell("10.0.0.1/32", 1)
 		hold := make(chan struct{})
-		w.hold, w.refuse = hold, false
+		w.answer(false, hold)
 		time.Sleep(2 * lastPause)
 		synctest.Wait()
 		for n := range uint32(5000) { // returns at once, each time
@@ -255,7 +266,7 @@ func TestSlowStation(t *testing.T) {
 		if st := w.exporter.Stations()[0]; st.LastError == "" {
 			t.Errorf("the station was not disconnected: %+v", st)
 		}
-		w.hold = nil
+		w.answer(false, nil)
 		close(hold)
 		time.Sleep(2 * lastPause)
 		w.check("after", false)

@@ -71,10 +71,10 @@ type dump struct {
 
 // begin begins a record.
 func (d *dump) begin(subtype uint16) {
-	b := binary.BigEndian.AppendUint32(d.buf[:0], uint32(d.options.Time.Unix()))
-	b = binary.BigEndian.AppendUint16(b, typeTableDump2)
-	b = binary.BigEndian.AppendUint16(b, subtype)
-	d.buf = append(b, 0, 0, 0, 0)
+	d.buf = binary.BigEndian.AppendUint32(d.buf[:0], uint32(d.options.Time.Unix()))
+	d.buf = binary.BigEndian.AppendUint16(d.buf, typeTableDump2)
+	d.buf = binary.BigEndian.AppendUint16(d.buf, subtype)
+	d.buf = append(d.buf, 0, 0, 0, 0)
 }
 
 // end writes the record.
