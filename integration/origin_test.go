@@ -158,3 +158,33 @@ func routesOf(t *testing.T, d *fabric.Daemon) ([]*vrouterv1.Route, error) {
 		routes = append(routes, portion.GetRoutes()...)
 	}
 }
+
+// TestDeadHostIsPurged kills the daemon of a host: without the check its routes
+// would be kept for the restart time, two minutes; with it they go when its
+// lease has run out, too.
+func TestDeadHostIsPurged(t *testing.T) {
+	needDaemons(t)
+	s := fabric.NewSegment(t, "ghost", 1)
+	lease := "  leaseTTL: 5s\n"
+	rr := s.Daemon("rr", fabric.Settings{
+		Role: "reflector", Store: lease, Labels: map[string]string{"reflector": ""}, Extra: "reflector: {originCheck: enforce}\n",
+	})
+	h1, h2 := s.Daemon("h1", fabric.Settings{Store: lease}), s.Daemon("h2", fabric.Settings{Store: lease})
+	rr.WaitReady()
+	rr.Apply(fabric.PoolManifest + `
+---
+apiVersion: vrouter/v1
+kind: ReflectorGroup
+metadata: {name: main}
+spec: {memberSelector: has(reflector)}
+`)
+	address, _ := fabric.Address(0, 0)
+	h1.WaitReady()
+	h1.Workload(h2, "w1", address)
+	requireLearned(t, h2.Host, address+" via 10.0.0.3\n")
+	h1.Kill()
+	requireRefused(t, rr, map[string]string{address: "lease and session"})
+	requireLearned(t, h2.Host, "")
+	h1.Start()
+	requireLearned(t, h2.Host, address+" via 10.0.0.3\n")
+}
