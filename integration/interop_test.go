@@ -61,7 +61,13 @@ func newInterop(t *testing.T, name string, reflectors int, makes ...string) *int
 		})
 	}
 	for i, m := range makes {
-		h, v4 := x.Host(m)
+		name := m
+		for j := range i { // of two of a make, the second has a number
+			if makes[j] == m {
+				name = m + "2"
+			}
+		}
+		h, v4 := x.Host(name)
 		x.routers = append(x.routers, &foreign{number: i + 1, host: h, v4: v4, v6: sixOf(v4)})
 	}
 	return x
