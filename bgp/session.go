@@ -182,6 +182,9 @@ func (s Session) connection() Session {
 	s.Name, s.Kind, s.PeerNode, s.Origin, s.Policy = "", 0, "", "", nil
 	s.PeerPort = s.Endpoint().Port()
 	s.Families = s.Carried()
+	if !s.Shutdown {
+		s.ShutdownMessage = "" // nobody is told it
+	}
 	return s
 }
 

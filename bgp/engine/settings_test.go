@@ -88,6 +88,10 @@ func TestShutdown(t *testing.T) {
 	r.announce(wire.Attributes{}, "10.2.0.1/32")
 	wait(t, "path", func() bool { return len(g.paths("10.2.0.1/32")) == 1 })
 
+	g.sessions(g.to(2, func(s *bgp.Session) { s.ShutdownMessage = "later" }), g.to(3))
+	if p := g.peer(2); p.State != bgp.Established || p.Established != 1 {
+		t.Errorf("a text for later reset the session: %s, came up %d times", p.State, p.Established)
+	}
 	g.sessions(g.to(2, func(s *bgp.Session) { s.Shutdown, s.ShutdownMessage = true, "new line cards" }), g.to(3))
 	wait(t, "the end", func() bool { _, gone := r.ended(); return gone })
 	n, _ := r.ended()
