@@ -211,7 +211,7 @@ func (m *member) walkOn(r *rib, b *batch) bool {
 			b.refresh(g.family, wire.RefreshBegin)
 		}
 	}
-	if w.next == 1 { // nothing is told yet
+	if w.next == 1 && w.until < g.log.base { // the log has moved on, and nothing is told yet
 		w.until = g.log.end
 		if w.first() {
 			m.cursor = w.until
