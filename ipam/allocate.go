@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// maxWrites is how many keys a step writes by itself, of the store.MaxOps
-	// of a transaction, and the few of a last block.
-	maxWrites = store.MaxOps - 32
+	// maxKeys is how many keys a step compares or writes by itself, of the
+	// store.MaxOps of a transaction, but for the few of a last block.
+	maxKeys = store.MaxOps - 32
 	// maxWeight is how many bytes, roughly: half of what a request to etcd may
 	// have.
 	maxWeight = 3 << 18
@@ -69,6 +69,7 @@ func (s *Step) allocate(req *Request) (*Result, error) {
 		}
 		result.Allocations = append(result.Allocations, search.got...)
 		result.More = result.More || search.more
+		result.Low = result.Low || search.wantsSpare()
 		if short != nil && (!req.Partial || s.reads.guess) {
 			return nil, short
 		}

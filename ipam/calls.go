@@ -30,7 +30,7 @@ func (c *Client) Allocate(ctx context.Context, req Request) (*Result, error) {
 			short.Got += wanted[short.Family] - short.Wanted
 			short.Wanted = wanted[short.Family]
 		}
-		all.Short = got.Short
+		all.Short, all.Low = got.Short, got.Low
 		if !got.More {
 			return &all, nil
 		}
@@ -43,6 +43,16 @@ func (c *Client) Allocate(ctx context.Context, req Request) (*Result, error) {
 			}
 		}
 	}
+}
+
+// KeepSpare keeps a reserve for a node, see Step.KeepSpare. It is to be called
+// when an allocation was Low, after its caller has been answered.
+func (c *Client) KeepSpare(ctx context.Context, req Request) error {
+	_, err := c.Do(ctx, req.Node, func(_ context.Context, s *Step) error {
+		_, err := s.KeepSpare(req)
+		return err
+	})
+	return err
 }
 
 // undo gives back what a call took before it failed.
@@ -96,7 +106,7 @@ func (c *Client) Release(ctx context.Context, node string, releases []Release) (
 
 // maxReleases is how many addresses one transaction gives back: each may touch
 // a block, its affinity and a handle.
-const maxReleases = maxWrites / 3
+const maxReleases = maxKeys / 3
 
 // ReleaseHandle gives back all addresses of a handle.
 func (c *Client) ReleaseHandle(ctx context.Context, node, id string) ([]netip.Addr, error) {

@@ -62,6 +62,29 @@ func (f *search) keepSpare() (bool, error) {
 	return f.reserve()
 }
 
+// wantsSpare tells whether the node will soon need a block and has no reserve,
+// as far as the search has seen.
+func (f *search) wantsSpare() bool {
+	if f.Env.Config.NoAutoAllocate {
+		return false
+	}
+	var used []*BlockAffinity
+	for _, a := range f.own {
+		now, err := f.affinity(a.Node, a.CIDR)
+		if err != nil || now == nil {
+			continue
+		}
+		if now.Assigned || now.State == Pending {
+			return false
+		}
+		if f.chosen(a.CIDR) != nil {
+			used = append(used, a)
+		}
+	}
+	low, err := f.low(used)
+	return err == nil && low && len(f.own) < f.Env.Config.limit(f.req.MaxBlocks)
+}
+
 // low tells whether a node that uses blocks has less than a quarter of one
 // left.
 func (f *search) low(used []*BlockAffinity) (bool, error) {

@@ -36,6 +36,9 @@ type world struct {
 	disturbs int // how often others came between, or a crash
 	calls    int
 
+	collector Collector
+	leaks     map[string]bool // handles of owners that never were
+
 	held  map[netip.Addr]held
 	past  []Release // of addresses given back
 	freed map[netip.Addr]time.Time
@@ -81,7 +84,7 @@ func (p *process) Txn(ctx context.Context, compares []store.Compare, ops []store
 
 func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{T: t, rand: rand.New(rand.NewPCG(seed, 1)), memory: store.NewMemory(),
-		held: make(map[netip.Addr]held), freed: make(map[netip.Addr]time.Time)}
+		collector: Collector{Grace: time.Minute}, leaks: make(map[string]bool), held: make(map[netip.Addr]held), freed: make(map[netip.Addr]time.Time)}
 	w.settings = &fixed{Env{Now: time.Unix(1_800_000_000, 0), Pools: []Pool{
 		pool("a=10.0.0.0/28/30"), pool("b=10.1.0.0/29/31"), pool("six=fd00::/124/126")}}}
 	for range 4 {
@@ -139,7 +142,9 @@ func (w *world) act(p *process) error {
 		return w.step1(p, node, func(s *Step) error { return s.ReleaseBlock(node, w.block(), ReleaseMode(w.calls%3)) })
 	case n < 90:
 		return w.step1(p, node, func(s *Step) error { return s.AssignBlock(node, w.block()) })
-	case n < 95:
+	case n < 92:
+		return w.collect(p)
+	case n < 96:
 		w.settings.env.Now = w.settings.env.Now.Add(time.Duration(w.rand.IntN(90)) * time.Second)
 	default:
 		w.reconfigure()
@@ -196,6 +201,10 @@ func (w *world) allocate(p *process, node string) error {
 		IPv6: w.rand.IntN(2), Partial: w.rand.IntN(2) == 0}
 	if req.IPv4+req.IPv6 == 0 {
 		req.IPv4 = 1
+	}
+	if w.rand.IntN(3) == 0 {
+		req.Owner = Owner{OwnerEndpoint, "r/" + req.Handle}
+		w.leaks[req.Handle] = true
 	}
 	if w.rand.IntN(4) == 0 {
 		req.Pools = []string{"b", "six"}
@@ -303,6 +312,34 @@ func (w *world) exhausted(env *Env, e *ExhaustedError, got *Result) {
 	if free != 0 {
 		w.Errorf("%v, and %d more are free", e, free)
 	}
+}
+
+// collect runs a round of the collector: host2 has no Node, and no endpoint
+// exists.
+func (w *world) collect(p *process) error {
+	env := w.settings.env
+	g := w.collector.Round(World{
+		Contents: w.contents(),
+		Env:      &env,
+		Node:     func(name string) bool { return name != "host2" },
+		Owner:    func(string, netip.Addr) (int64, bool) { return 0, false },
+	})
+	for _, l := range g.Leaks { // one by one, for the model to follow
+		if !w.leaks[l.ID] {
+			w.Errorf("handle %s is no leak", l.ID)
+		}
+		_, err := p.client.Collect(w.Context(), &Garbage{Leaks: []LeakedHandle{l}})
+		_ = w.crashed(l.ID, 0) // it may be gone, or not
+		if err != nil {
+			return err
+		}
+	}
+	g.Leaks = nil
+	_, err := p.client.Collect(w.Context(), g)
+	if err != nil && !errors.Is(err, errCrash) {
+		w.Errorf("collect: %v", err)
+	}
+	return err
 }
 
 func (w *world) assign(p *process, node string) error {
@@ -454,7 +491,9 @@ func (w *world) verify() {
 	c := w.contents()
 	env := w.settings.env
 	for _, f := range c.Check(&env).Problems {
-		w.Errorf("check: %s", f)
+		if f.Kind != NoEndpoint { // leaks are made, for the collector
+			w.Errorf("check: %s", f)
+		}
 	}
 	n := 0
 	for _, b := range c.Blocks {

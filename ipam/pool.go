@@ -72,12 +72,11 @@ const DefaultMaxBlocks = 20
 
 // Config is the IPAMConfiguration.
 type Config struct {
-	StrictAffinity    bool // a host uses its own blocks only
-	NoAutoAllocate    bool // autoAllocateBlocks is false: blocks are assigned, never claimed
-	MaxBlocksPerHost  int  // of a family; zero: not given
-	Cooldown          time.Duration
-	ReclaimAfter      time.Duration // age at which an empty block of another host may be taken; zero: a minute
-	MaxBlocksPerWrite int           // zero: as many as fit
+	StrictAffinity   bool          // a host uses its own blocks only
+	NoAutoAllocate   bool          // autoAllocateBlocks is false: blocks are assigned, never claimed
+	MaxBlocksPerHost int           // of a family; zero: not given
+	Cooldown         time.Duration // for which a released address is held back
+	ReclaimAfter     time.Duration // age at which an empty block of another host may be taken; zero: a minute
 }
 
 // Problem is something wrong with a setting, by its path in the manifest.

@@ -70,6 +70,8 @@ type Result struct {
 	// Short says, by family, what is missing and why, if the request was
 	// Partial.
 	Short []*ExhaustedError
+	// Low says that a reserve would be of use, see Step.KeepSpare.
+	Low bool
 	// More says that there is more to be had, and no room for it in one
 	// transaction: commit, then ask for the rest with Resume.
 	More bool

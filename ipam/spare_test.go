@@ -25,11 +25,15 @@ func TestSpare(t *testing.T) {
 	if r.keepSpare("host1") {
 		t.Error("a reserve for a node without a block")
 	}
-	r.allocate(ask("host1", "h", 12))
+	if r.allocate(ask("host1", "h", 12)).Low {
+		t.Error("low, with a quarter of a block left")
+	}
 	if r.keepSpare("host1") {
 		t.Error("a reserve for a node with a quarter of a block left")
 	}
-	r.one(ask("host1", "i", 1))
+	if !r.allocate(ask("host1", "i", 1)).Low {
+		t.Error("not low, with less than a quarter of a block left")
+	}
 	if !r.keepSpare("host1") || r.keepSpare("host1") {
 		t.Error("not one reserve, once")
 	}
@@ -37,7 +41,9 @@ func TestSpare(t *testing.T) {
 	if got := r.affinities(); len(got) != 2 {
 		t.Errorf("affinities %q", got)
 	}
-	r.one(ask("host1", "last", 3))
+	if r.allocate(ask("host1", "last", 3)).Low {
+		t.Error("low, with a reserve")
+	}
 	count := &counting{Store: r.memory}
 	r.Client = NewClient(count, r.settings)
 	if a := r.one(ask("host1", "next", 1)); a.Borrowed || count.txns != 1 {

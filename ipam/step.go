@@ -78,13 +78,18 @@ func (s *Step) Txn() ([]store.Compare, []store.Op, error) {
 // full tells whether the step should write no more blocks: it leaves room for
 // those who join it.
 func (s *Step) full() bool {
-	weight := 0
+	keys, weight := len(s.order), 0
+	for key := range s.guards {
+		if _, written := s.staged[key]; !written {
+			keys++
+		}
+	}
 	for _, object := range s.staged {
 		if b, ok := object.(*Block); ok {
 			weight += b.weight()
 		}
 	}
-	return len(s.order) > maxWrites || weight > maxWeight
+	return keys > maxKeys || weight > maxWeight
 }
 
 // attempt runs an operation whole or not at all.
