@@ -219,3 +219,27 @@ func TestPasswordsOfTheLocalCopy(t *testing.T) {
 		}
 	})
 }
+
+// maxPaths bounds learned routes at once, those that stand already as well.
+func TestMaxPathsOfLearnedRoutes(t *testing.T) {
+	most := func(n uint32) *vrouterv1.BGPConfiguration {
+		return configObject("default", func(s *vrouterv1.BGPConfigurationSpec) { s.MaxPaths = &n })
+	}
+	withRig(t, func(t *testing.T, r *rig) {
+		r.node2()
+		r.start()
+		r.peer().originate("10.0.3.3/32")
+		r.third("10.0.3.3/32")
+		wanted := func(route string) {
+			t.Helper()
+			if got := r.routes(); !strings.HasPrefix(got, "10.0.3.3/32 group("+route+") proto 120") {
+				t.Errorf("routes %s, want it to go %s", got, route)
+			}
+		}
+		wanted("via 192.0.2.2 dev up0 + via 192.0.2.3 dev up0")
+		r.put(most(1))
+		wanted("via 192.0.2.2 dev up0")
+		r.put(most(2))
+		wanted("via 192.0.2.2 dev up0 + via 192.0.2.3 dev up0")
+	})
+}
