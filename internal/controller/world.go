@@ -21,6 +21,7 @@ const KindReflector = "Reflector"
 type world struct {
 	groups      map[string]*resource.ReflectorGroup
 	memberships map[string]*resource.ReflectorMembership
+	stored      map[string]proto.Message // memberships as they stand, for what a successor keeps
 	nodes       map[string]*resource.Node
 	live        map[string]string // node → boot id of its daemon, in either role
 	liveKeys    map[string]string // key → node
@@ -31,7 +32,8 @@ type world struct {
 func newWorld() *world {
 	return &world{
 		groups: make(map[string]*resource.ReflectorGroup), memberships: make(map[string]*resource.ReflectorMembership),
-		nodes: make(map[string]*resource.Node), live: make(map[string]string), liveKeys: make(map[string]string),
+		stored: make(map[string]proto.Message),
+		nodes:  make(map[string]*resource.Node), live: make(map[string]string), liveKeys: make(map[string]string),
 		reports: make(map[string]*vrouterv1.ReflectorReport), problems: make(map[string]error),
 	}
 }
@@ -76,6 +78,7 @@ func (w *world) event(e store.Event) error {
 			delete(w.groups, name)
 		case resource.KindReflectorMembership:
 			delete(w.memberships, name)
+			delete(w.stored, name)
 		case resource.KindNode:
 			delete(w.nodes, name)
 		}
@@ -93,7 +96,7 @@ func (w *world) event(e store.Event) error {
 	case *resource.ReflectorGroup:
 		w.groups[name] = o
 	case *resource.ReflectorMembership:
-		w.memberships[name] = o
+		w.memberships[name], w.stored[name] = o, raw
 	case *resource.Node:
 		w.nodes[name] = o
 	}

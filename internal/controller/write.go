@@ -80,7 +80,8 @@ func (c *Controller) writeMembers(ctx context.Context, t *term, w *world, name s
 		names = append(names, m.Node)
 	}
 	resource.Canonicalize(raw)
-	value, err := resource.Encode(resource.Successor(raw, nil))
+	next := resource.Successor(raw, w.stored[name])
+	value, err := resource.Encode(next)
 	if err != nil {
 		return fmt.Errorf("encode the reflectors of %s: %w", name, err)
 	}
@@ -97,6 +98,7 @@ func (c *Controller) writeMembers(ctx context.Context, t *term, w *world, name s
 		Meta:    resource.Meta{ID: resource.ID{Kind: resource.KindReflectorMembership, Name: name}, Revision: revision},
 		Members: members,
 	}
+	w.stored[name] = next
 	return nil
 }
 
@@ -110,6 +112,7 @@ func (c *Controller) dropMembers(ctx context.Context, t *term, w *world, name st
 	revision, err := c.txn(ctx, t, compares, store.Op{Key: key, Delete: true})
 	if err == nil && revision != 0 {
 		delete(w.memberships, name)
+		delete(w.stored, name)
 	}
 	return err
 }
