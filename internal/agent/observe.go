@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -240,7 +241,15 @@ func (a *Agent) Reflector(context.Context) (*vrouterv1.GetReflectorResponse, err
 	}
 	if own := f.Node(a.opts.Identity.Name); own != nil {
 		r.AsNumber, r.RouterId = asNumber(f, own), bgp.RouterID(own.Name, own.IPv4).String()
-		r.ClusterId = addressText(own.RouteReflectorClusterID)
+		grouping := bgp.NewGrouping(f.ReflectorGroups, f.Memberships, f.Nodes)
+		r.ClusterId = addressText(grouping.ClusterID(own))
+		for _, g := range f.ReflectorGroups {
+			members := grouping.Members(g.Name)
+			r.Placements = append(r.Placements, &vrouterv1.ReflectorPlacement{
+				Group: g.Name, Members: members, Hosts: int32(len(grouping.Hosts(g.Name))),
+				Member: slices.Contains(members, own.Name), Host: grouping.HostOf(own.Name) == g.Name,
+			})
+		}
 	}
 	for _, p := range a.opts.Speaker.Peers() {
 		r.Peers++

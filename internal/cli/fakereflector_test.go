@@ -155,6 +155,10 @@ func busyReflector() *vrouterv1.GetReflectorResponse {
 			},
 			{Id: 2, Family: "IPv6", Kind: "external", Members: []*vrouterv1.GroupMember{{Peer: "tor1", Address: "fd00::fe", Group: 2, Family: "IPv6", Waiting: true}}},
 		},
+		Placements: []*vrouterv1.ReflectorPlacement{
+			{Group: "row-a", Members: []string{"rr1", "rr2"}, Hosts: 40, Member: true},
+			{Group: "row-b", Members: []string{"rr3", "rr4"}, Hosts: 38},
+		},
 		Stations: []*vrouterv1.MonitoringStation{
 			{Address: "10.0.8.1:11019", Connected: true, Since: timestamppb.New(now().Add(-time.Hour)), Messages: 201000, Octets: 30 << 20, Connections: 1},
 			{Address: "10.0.8.2:11019", Since: timestamppb.New(now().Add(-time.Minute)), Connections: 4, LastError: "it was too slow"},

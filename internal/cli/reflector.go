@@ -185,8 +185,11 @@ func (a *app) reflectorGroupCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "group",
 		Aliases: []string{"groups"},
-		Short:   "Show the update groups: peers that are sent the same bytes, and how far each has got",
-		Args:    arguments(0),
+		Short:   "Show who reflects for whom, and the update groups",
+		Long: `Show the groups of reflectors (ReflectorGroup) with the nodes that reflect and how
+many hosts were placed in each; then the update groups of the node: peers that
+are sent the same bytes. With -o wide also how far each peer has got.`,
+		Args: arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f, err := parseFormat(output, "table", formatWide, formatYAML, formatJSON)
 			if err != nil {
@@ -197,7 +200,10 @@ func (a *app) reflectorGroupCommand() *cobra.Command {
 				return err
 			}
 			if f == formatYAML || f == formatJSON {
-				return writeList(a, f, m.GetGroups())
+				return a.writeMessage(f, m)
+			}
+			if err := a.writePlacements(m.GetPlacements()); err != nil {
+				return err
 			}
 			return a.writeGroups(m.GetGroups(), f == formatWide)
 		},

@@ -60,6 +60,29 @@ func (a *app) writeReflector(m *vrouterv1.GetReflectorResponse) error {
 	return stations.flush(a.Out)
 }
 
+// writePlacements prints the groups of reflectors, if there are any.
+func (a *app) writePlacements(placements []*vrouterv1.ReflectorPlacement) error {
+	if len(placements) == 0 {
+		return nil
+	}
+	t := a.newTable(false, "REFLECTOR GROUP", flexible+"REFLECTORS", "HOSTS", "THIS NODE")
+	for _, p := range placements {
+		role := ""
+		switch {
+		case p.GetMember():
+			role = "reflects"
+		case p.GetHost():
+			role = "is a host"
+		}
+		t.add(p.GetGroup(), strings.Join(p.GetMembers(), ","), count(p.GetHosts()), role)
+	}
+	if err := t.flush(a.Out); err != nil {
+		return err
+	}
+	a.line("")
+	return nil
+}
+
 // writeGroups prints update groups; wide: with their members.
 func (a *app) writeGroups(groups []*vrouterv1.UpdateGroup, wide bool) error {
 	if len(groups) == 0 {

@@ -1488,10 +1488,13 @@ type GetReflectorResponse struct {
 	Peers       int32  `protobuf:"varint,7,opt,name=peers,proto3" json:"peers,omitempty"`
 	Established int32  `protobuf:"varint,8,opt,name=established,proto3" json:"established,omitempty"`
 	// Clients of the reflector among the peers.
-	Clients       int32                `protobuf:"varint,9,opt,name=clients,proto3" json:"clients,omitempty"`
-	Table         *RouteTable          `protobuf:"bytes,10,opt,name=table,proto3" json:"table,omitempty"`
-	Groups        []*UpdateGroup       `protobuf:"bytes,11,rep,name=groups,proto3" json:"groups,omitempty"`
-	Stations      []*MonitoringStation `protobuf:"bytes,12,rep,name=stations,proto3" json:"stations,omitempty"`
+	Clients  int32                `protobuf:"varint,9,opt,name=clients,proto3" json:"clients,omitempty"`
+	Table    *RouteTable          `protobuf:"bytes,10,opt,name=table,proto3" json:"table,omitempty"`
+	Groups   []*UpdateGroup       `protobuf:"bytes,11,rep,name=groups,proto3" json:"groups,omitempty"`
+	Stations []*MonitoringStation `protobuf:"bytes,12,rep,name=stations,proto3" json:"stations,omitempty"`
+	// Placements in the groups of reflectors, as this node understands what is
+	// stored.
+	Placements    []*ReflectorPlacement `protobuf:"bytes,13,rep,name=placements,proto3" json:"placements,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1610,6 +1613,95 @@ func (x *GetReflectorResponse) GetStations() []*MonitoringStation {
 	return nil
 }
 
+func (x *GetReflectorResponse) GetPlacements() []*ReflectorPlacement {
+	if x != nil {
+		return x.Placements
+	}
+	return nil
+}
+
+// ReflectorPlacement is who reflects in a ReflectorGroup, and for how many.
+type ReflectorPlacement struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Group is the name of the ReflectorGroup.
+	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	// Members are the nodes that reflect.
+	Members []string `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`
+	// Hosts that were placed in the group.
+	Hosts int32 `protobuf:"varint,3,opt,name=hosts,proto3" json:"hosts,omitempty"`
+	// Member: this node reflects in the group.
+	Member bool `protobuf:"varint,4,opt,name=member,proto3" json:"member,omitempty"`
+	// Host: this node is placed in the group.
+	Host          bool `protobuf:"varint,5,opt,name=host,proto3" json:"host,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReflectorPlacement) Reset() {
+	*x = ReflectorPlacement{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReflectorPlacement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReflectorPlacement) ProtoMessage() {}
+
+func (x *ReflectorPlacement) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReflectorPlacement.ProtoReflect.Descriptor instead.
+func (*ReflectorPlacement) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ReflectorPlacement) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *ReflectorPlacement) GetMembers() []string {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *ReflectorPlacement) GetHosts() int32 {
+	if x != nil {
+		return x.Hosts
+	}
+	return 0
+}
+
+func (x *ReflectorPlacement) GetMember() bool {
+	if x != nil {
+		return x.Member
+	}
+	return false
+}
+
+func (x *ReflectorPlacement) GetHost() bool {
+	if x != nil {
+		return x.Host
+	}
+	return false
+}
+
 // RouteTable is the size of the table of BGP.
 type RouteTable struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1625,7 +1717,7 @@ type RouteTable struct {
 
 func (x *RouteTable) Reset() {
 	*x = RouteTable{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[16]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1637,7 +1729,7 @@ func (x *RouteTable) String() string {
 func (*RouteTable) ProtoMessage() {}
 
 func (x *RouteTable) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[16]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1650,7 +1742,7 @@ func (x *RouteTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteTable.ProtoReflect.Descriptor instead.
 func (*RouteTable) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{16}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RouteTable) GetRoutes() int64 {
@@ -1715,7 +1807,7 @@ type UpdateGroup struct {
 
 func (x *UpdateGroup) Reset() {
 	*x = UpdateGroup{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[17]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1727,7 +1819,7 @@ func (x *UpdateGroup) String() string {
 func (*UpdateGroup) ProtoMessage() {}
 
 func (x *UpdateGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[17]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1740,7 +1832,7 @@ func (x *UpdateGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateGroup.ProtoReflect.Descriptor instead.
 func (*UpdateGroup) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{17}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *UpdateGroup) GetId() int32 {
@@ -1861,7 +1953,7 @@ type GroupMember struct {
 
 func (x *GroupMember) Reset() {
 	*x = GroupMember{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[18]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1873,7 +1965,7 @@ func (x *GroupMember) String() string {
 func (*GroupMember) ProtoMessage() {}
 
 func (x *GroupMember) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[18]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1886,7 +1978,7 @@ func (x *GroupMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupMember.ProtoReflect.Descriptor instead.
 func (*GroupMember) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{18}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GroupMember) GetPeer() string {
@@ -1969,7 +2061,7 @@ type MonitoringStation struct {
 
 func (x *MonitoringStation) Reset() {
 	*x = MonitoringStation{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[19]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1981,7 +2073,7 @@ func (x *MonitoringStation) String() string {
 func (*MonitoringStation) ProtoMessage() {}
 
 func (x *MonitoringStation) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[19]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1994,7 +2086,7 @@ func (x *MonitoringStation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitoringStation.ProtoReflect.Descriptor instead.
 func (*MonitoringStation) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{19}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *MonitoringStation) GetAddress() string {
@@ -2055,7 +2147,7 @@ type DumpRoutesRequest struct {
 
 func (x *DumpRoutesRequest) Reset() {
 	*x = DumpRoutesRequest{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[20]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2067,7 +2159,7 @@ func (x *DumpRoutesRequest) String() string {
 func (*DumpRoutesRequest) ProtoMessage() {}
 
 func (x *DumpRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[20]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2080,7 +2172,7 @@ func (x *DumpRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpRoutesRequest.ProtoReflect.Descriptor instead.
 func (*DumpRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{20}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DumpRoutesRequest) GetNode() string {
@@ -2100,7 +2192,7 @@ type DumpRoutesResponse struct {
 
 func (x *DumpRoutesResponse) Reset() {
 	*x = DumpRoutesResponse{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[21]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2112,7 +2204,7 @@ func (x *DumpRoutesResponse) String() string {
 func (*DumpRoutesResponse) ProtoMessage() {}
 
 func (x *DumpRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[21]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2125,7 +2217,7 @@ func (x *DumpRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpRoutesResponse.ProtoReflect.Descriptor instead.
 func (*DumpRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{21}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DumpRoutesResponse) GetData() []byte {
@@ -2149,7 +2241,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[22]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2161,7 +2253,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[22]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2174,7 +2266,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{22}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListRoutesRequest) GetNode() string {
@@ -2207,7 +2299,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[23]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2219,7 +2311,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[23]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2232,7 +2324,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{23}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*Route {
@@ -2270,7 +2362,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[24]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2282,7 +2374,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[24]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2295,7 +2387,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{24}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Route) GetPrefix() string {
@@ -2379,7 +2471,7 @@ type RouteNextHop struct {
 
 func (x *RouteNextHop) Reset() {
 	*x = RouteNextHop{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[25]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2391,7 +2483,7 @@ func (x *RouteNextHop) String() string {
 func (*RouteNextHop) ProtoMessage() {}
 
 func (x *RouteNextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[25]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2404,7 +2496,7 @@ func (x *RouteNextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteNextHop.ProtoReflect.Descriptor instead.
 func (*RouteNextHop) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{25}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RouteNextHop) GetGateway() string {
@@ -2456,7 +2548,7 @@ type BGPPath struct {
 
 func (x *BGPPath) Reset() {
 	*x = BGPPath{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[26]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2468,7 +2560,7 @@ func (x *BGPPath) String() string {
 func (*BGPPath) ProtoMessage() {}
 
 func (x *BGPPath) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[26]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2481,7 +2573,7 @@ func (x *BGPPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPath.ProtoReflect.Descriptor instead.
 func (*BGPPath) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{26}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *BGPPath) GetPeer() string {
@@ -2598,7 +2690,7 @@ type AdoptClusterRequest struct {
 
 func (x *AdoptClusterRequest) Reset() {
 	*x = AdoptClusterRequest{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[27]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2610,7 +2702,7 @@ func (x *AdoptClusterRequest) String() string {
 func (*AdoptClusterRequest) ProtoMessage() {}
 
 func (x *AdoptClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[27]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2623,7 +2715,7 @@ func (x *AdoptClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptClusterRequest.ProtoReflect.Descriptor instead.
 func (*AdoptClusterRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{27}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AdoptClusterRequest) GetNode() string {
@@ -2644,7 +2736,7 @@ type AdoptClusterResponse struct {
 
 func (x *AdoptClusterResponse) Reset() {
 	*x = AdoptClusterResponse{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[28]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2656,7 +2748,7 @@ func (x *AdoptClusterResponse) String() string {
 func (*AdoptClusterResponse) ProtoMessage() {}
 
 func (x *AdoptClusterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[28]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2669,7 +2761,7 @@ func (x *AdoptClusterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptClusterResponse.ProtoReflect.Descriptor instead.
 func (*AdoptClusterResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{28}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AdoptClusterResponse) GetClusterGuid() string {
@@ -2699,7 +2791,7 @@ type SetLogLevelRequest struct {
 
 func (x *SetLogLevelRequest) Reset() {
 	*x = SetLogLevelRequest{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[29]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2711,7 +2803,7 @@ func (x *SetLogLevelRequest) String() string {
 func (*SetLogLevelRequest) ProtoMessage() {}
 
 func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[29]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2724,7 +2816,7 @@ func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelRequest.ProtoReflect.Descriptor instead.
 func (*SetLogLevelRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{29}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SetLogLevelRequest) GetNode() string {
@@ -2756,7 +2848,7 @@ type SetLogLevelResponse struct {
 
 func (x *SetLogLevelResponse) Reset() {
 	*x = SetLogLevelResponse{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[30]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2768,7 +2860,7 @@ func (x *SetLogLevelResponse) String() string {
 func (*SetLogLevelResponse) ProtoMessage() {}
 
 func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[30]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2781,7 +2873,7 @@ func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelResponse.ProtoReflect.Descriptor instead.
 func (*SetLogLevelResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{30}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{31}
 }
 
 type DrainRequest struct {
@@ -2797,7 +2889,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[31]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2809,7 +2901,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[31]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2822,7 +2914,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{31}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DrainRequest) GetNode() string {
@@ -2854,7 +2946,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[32]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2866,7 +2958,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[32]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2879,7 +2971,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{32}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{33}
 }
 
 type UndrainRequest struct {
@@ -2891,7 +2983,7 @@ type UndrainRequest struct {
 
 func (x *UndrainRequest) Reset() {
 	*x = UndrainRequest{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[33]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2903,7 +2995,7 @@ func (x *UndrainRequest) String() string {
 func (*UndrainRequest) ProtoMessage() {}
 
 func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[33]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2916,7 +3008,7 @@ func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainRequest.ProtoReflect.Descriptor instead.
 func (*UndrainRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{33}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *UndrainRequest) GetNode() string {
@@ -2936,7 +3028,7 @@ type UndrainResponse struct {
 
 func (x *UndrainResponse) Reset() {
 	*x = UndrainResponse{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[34]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2948,7 +3040,7 @@ func (x *UndrainResponse) String() string {
 func (*UndrainResponse) ProtoMessage() {}
 
 func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[34]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2961,7 +3053,7 @@ func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainResponse.ProtoReflect.Descriptor instead.
 func (*UndrainResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{34}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *UndrainResponse) GetDrained() bool {
@@ -2980,7 +3072,7 @@ type WatchPeersResponse_Synced struct {
 
 func (x *WatchPeersResponse_Synced) Reset() {
 	*x = WatchPeersResponse_Synced{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[36]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2992,7 +3084,7 @@ func (x *WatchPeersResponse_Synced) String() string {
 func (*WatchPeersResponse_Synced) ProtoMessage() {}
 
 func (x *WatchPeersResponse_Synced) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[36]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3017,7 +3109,7 @@ type WatchRoutesResponse_Synced struct {
 
 func (x *WatchRoutesResponse_Synced) Reset() {
 	*x = WatchRoutesResponse_Synced{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[37]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3029,7 +3121,7 @@ func (x *WatchRoutesResponse_Synced) String() string {
 func (*WatchRoutesResponse_Synced) ProtoMessage() {}
 
 func (x *WatchRoutesResponse_Synced) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[37]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3055,7 +3147,7 @@ type WatchRoutesResponse_Reset struct {
 
 func (x *WatchRoutesResponse_Reset) Reset() {
 	*x = WatchRoutesResponse_Reset{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[38]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3067,7 +3159,7 @@ func (x *WatchRoutesResponse_Reset) String() string {
 func (*WatchRoutesResponse_Reset) ProtoMessage() {}
 
 func (x *WatchRoutesResponse_Reset) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[38]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3231,7 +3323,7 @@ const file_vrouter_v1_node_service_proto_rawDesc = "" +
 	"\x04best\x18\x04 \x01(\bR\x04best\x12\x18\n" +
 	"\arefused\x18\x05 \x01(\bR\arefused\")\n" +
 	"\x13GetReflectorRequest\x12\x12\n" +
-	"\x04node\x18\x01 \x01(\tR\x04node\"\xb9\x03\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\"\xf9\x03\n" +
 	"\x14GetReflectorResponse\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x124\n" +
@@ -3246,7 +3338,16 @@ const file_vrouter_v1_node_service_proto_rawDesc = "" +
 	"\x05table\x18\n" +
 	" \x01(\v2\x16.vrouter.v1.RouteTableR\x05table\x12/\n" +
 	"\x06groups\x18\v \x03(\v2\x17.vrouter.v1.UpdateGroupR\x06groups\x129\n" +
-	"\bstations\x18\f \x03(\v2\x1d.vrouter.v1.MonitoringStationR\bstations\"\x8b\x01\n" +
+	"\bstations\x18\f \x03(\v2\x1d.vrouter.v1.MonitoringStationR\bstations\x12>\n" +
+	"\n" +
+	"placements\x18\r \x03(\v2\x1e.vrouter.v1.ReflectorPlacementR\n" +
+	"placements\"\x86\x01\n" +
+	"\x12ReflectorPlacement\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x18\n" +
+	"\amembers\x18\x02 \x03(\tR\amembers\x12\x14\n" +
+	"\x05hosts\x18\x03 \x01(\x05R\x05hosts\x12\x16\n" +
+	"\x06member\x18\x04 \x01(\bR\x06member\x12\x12\n" +
+	"\x04host\x18\x05 \x01(\bR\x04host\"\x8b\x01\n" +
 	"\n" +
 	"RouteTable\x12\x16\n" +
 	"\x06routes\x18\x01 \x01(\x03R\x06routes\x12\x14\n" +
@@ -3391,7 +3492,7 @@ func file_vrouter_v1_node_service_proto_rawDescGZIP() []byte {
 	return file_vrouter_v1_node_service_proto_rawDescData
 }
 
-var file_vrouter_v1_node_service_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_vrouter_v1_node_service_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_vrouter_v1_node_service_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),           // 0: vrouter.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),          // 1: vrouter.v1.GetStatusResponse
@@ -3409,91 +3510,93 @@ var file_vrouter_v1_node_service_proto_goTypes = []any{
 	(*RouteFilter)(nil),                // 13: vrouter.v1.RouteFilter
 	(*GetReflectorRequest)(nil),        // 14: vrouter.v1.GetReflectorRequest
 	(*GetReflectorResponse)(nil),       // 15: vrouter.v1.GetReflectorResponse
-	(*RouteTable)(nil),                 // 16: vrouter.v1.RouteTable
-	(*UpdateGroup)(nil),                // 17: vrouter.v1.UpdateGroup
-	(*GroupMember)(nil),                // 18: vrouter.v1.GroupMember
-	(*MonitoringStation)(nil),          // 19: vrouter.v1.MonitoringStation
-	(*DumpRoutesRequest)(nil),          // 20: vrouter.v1.DumpRoutesRequest
-	(*DumpRoutesResponse)(nil),         // 21: vrouter.v1.DumpRoutesResponse
-	(*ListRoutesRequest)(nil),          // 22: vrouter.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),         // 23: vrouter.v1.ListRoutesResponse
-	(*Route)(nil),                      // 24: vrouter.v1.Route
-	(*RouteNextHop)(nil),               // 25: vrouter.v1.RouteNextHop
-	(*BGPPath)(nil),                    // 26: vrouter.v1.BGPPath
-	(*AdoptClusterRequest)(nil),        // 27: vrouter.v1.AdoptClusterRequest
-	(*AdoptClusterResponse)(nil),       // 28: vrouter.v1.AdoptClusterResponse
-	(*SetLogLevelRequest)(nil),         // 29: vrouter.v1.SetLogLevelRequest
-	(*SetLogLevelResponse)(nil),        // 30: vrouter.v1.SetLogLevelResponse
-	(*DrainRequest)(nil),               // 31: vrouter.v1.DrainRequest
-	(*DrainResponse)(nil),              // 32: vrouter.v1.DrainResponse
-	(*UndrainRequest)(nil),             // 33: vrouter.v1.UndrainRequest
-	(*UndrainResponse)(nil),            // 34: vrouter.v1.UndrainResponse
-	nil,                                // 35: vrouter.v1.PeerStatistics.RefusedEntry
-	(*WatchPeersResponse_Synced)(nil),  // 36: vrouter.v1.WatchPeersResponse.Synced
-	(*WatchRoutesResponse_Synced)(nil), // 37: vrouter.v1.WatchRoutesResponse.Synced
-	(*WatchRoutesResponse_Reset)(nil),  // 38: vrouter.v1.WatchRoutesResponse.Reset
-	(*timestamppb.Timestamp)(nil),      // 39: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 40: google.protobuf.Duration
+	(*ReflectorPlacement)(nil),         // 16: vrouter.v1.ReflectorPlacement
+	(*RouteTable)(nil),                 // 17: vrouter.v1.RouteTable
+	(*UpdateGroup)(nil),                // 18: vrouter.v1.UpdateGroup
+	(*GroupMember)(nil),                // 19: vrouter.v1.GroupMember
+	(*MonitoringStation)(nil),          // 20: vrouter.v1.MonitoringStation
+	(*DumpRoutesRequest)(nil),          // 21: vrouter.v1.DumpRoutesRequest
+	(*DumpRoutesResponse)(nil),         // 22: vrouter.v1.DumpRoutesResponse
+	(*ListRoutesRequest)(nil),          // 23: vrouter.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),         // 24: vrouter.v1.ListRoutesResponse
+	(*Route)(nil),                      // 25: vrouter.v1.Route
+	(*RouteNextHop)(nil),               // 26: vrouter.v1.RouteNextHop
+	(*BGPPath)(nil),                    // 27: vrouter.v1.BGPPath
+	(*AdoptClusterRequest)(nil),        // 28: vrouter.v1.AdoptClusterRequest
+	(*AdoptClusterResponse)(nil),       // 29: vrouter.v1.AdoptClusterResponse
+	(*SetLogLevelRequest)(nil),         // 30: vrouter.v1.SetLogLevelRequest
+	(*SetLogLevelResponse)(nil),        // 31: vrouter.v1.SetLogLevelResponse
+	(*DrainRequest)(nil),               // 32: vrouter.v1.DrainRequest
+	(*DrainResponse)(nil),              // 33: vrouter.v1.DrainResponse
+	(*UndrainRequest)(nil),             // 34: vrouter.v1.UndrainRequest
+	(*UndrainResponse)(nil),            // 35: vrouter.v1.UndrainResponse
+	nil,                                // 36: vrouter.v1.PeerStatistics.RefusedEntry
+	(*WatchPeersResponse_Synced)(nil),  // 37: vrouter.v1.WatchPeersResponse.Synced
+	(*WatchRoutesResponse_Synced)(nil), // 38: vrouter.v1.WatchRoutesResponse.Synced
+	(*WatchRoutesResponse_Reset)(nil),  // 39: vrouter.v1.WatchRoutesResponse.Reset
+	(*timestamppb.Timestamp)(nil),      // 40: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 41: google.protobuf.Duration
 }
 var file_vrouter_v1_node_service_proto_depIdxs = []int32{
-	39, // 0: vrouter.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	40, // 0: vrouter.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
 	2,  // 1: vrouter.v1.GetStatusResponse.conditions:type_name -> vrouter.v1.Condition
 	3,  // 2: vrouter.v1.GetStatusResponse.peers:type_name -> vrouter.v1.Peer
-	39, // 3: vrouter.v1.Peer.since:type_name -> google.protobuf.Timestamp
-	40, // 4: vrouter.v1.Peer.hold_time:type_name -> google.protobuf.Duration
-	40, // 5: vrouter.v1.Peer.keepalive_time:type_name -> google.protobuf.Duration
+	40, // 3: vrouter.v1.Peer.since:type_name -> google.protobuf.Timestamp
+	41, // 4: vrouter.v1.Peer.hold_time:type_name -> google.protobuf.Duration
+	41, // 5: vrouter.v1.Peer.keepalive_time:type_name -> google.protobuf.Duration
 	4,  // 6: vrouter.v1.Peer.families:type_name -> vrouter.v1.PeerFamily
 	5,  // 7: vrouter.v1.Peer.restart:type_name -> vrouter.v1.PeerRestart
-	39, // 8: vrouter.v1.Peer.last_update:type_name -> google.protobuf.Timestamp
+	40, // 8: vrouter.v1.Peer.last_update:type_name -> google.protobuf.Timestamp
 	6,  // 9: vrouter.v1.Peer.options:type_name -> vrouter.v1.PeerOptions
 	7,  // 10: vrouter.v1.Peer.statistics:type_name -> vrouter.v1.PeerStatistics
-	40, // 11: vrouter.v1.PeerRestart.restart_time:type_name -> google.protobuf.Duration
-	40, // 12: vrouter.v1.PeerOptions.long_lived_time:type_name -> google.protobuf.Duration
+	41, // 11: vrouter.v1.PeerRestart.restart_time:type_name -> google.protobuf.Duration
+	41, // 12: vrouter.v1.PeerOptions.long_lived_time:type_name -> google.protobuf.Duration
 	8,  // 13: vrouter.v1.PeerStatistics.in:type_name -> vrouter.v1.PeerTraffic
 	8,  // 14: vrouter.v1.PeerStatistics.out:type_name -> vrouter.v1.PeerTraffic
-	35, // 15: vrouter.v1.PeerStatistics.refused:type_name -> vrouter.v1.PeerStatistics.RefusedEntry
-	18, // 16: vrouter.v1.PeerStatistics.members:type_name -> vrouter.v1.GroupMember
+	36, // 15: vrouter.v1.PeerStatistics.refused:type_name -> vrouter.v1.PeerStatistics.RefusedEntry
+	19, // 16: vrouter.v1.PeerStatistics.members:type_name -> vrouter.v1.GroupMember
 	3,  // 17: vrouter.v1.WatchPeersResponse.put:type_name -> vrouter.v1.Peer
-	36, // 18: vrouter.v1.WatchPeersResponse.synced:type_name -> vrouter.v1.WatchPeersResponse.Synced
+	37, // 18: vrouter.v1.WatchPeersResponse.synced:type_name -> vrouter.v1.WatchPeersResponse.Synced
 	13, // 19: vrouter.v1.WatchRoutesRequest.filter:type_name -> vrouter.v1.RouteFilter
-	24, // 20: vrouter.v1.WatchRoutesResponse.put:type_name -> vrouter.v1.Route
-	37, // 21: vrouter.v1.WatchRoutesResponse.synced:type_name -> vrouter.v1.WatchRoutesResponse.Synced
-	38, // 22: vrouter.v1.WatchRoutesResponse.reset:type_name -> vrouter.v1.WatchRoutesResponse.Reset
-	39, // 23: vrouter.v1.GetReflectorResponse.started:type_name -> google.protobuf.Timestamp
-	16, // 24: vrouter.v1.GetReflectorResponse.table:type_name -> vrouter.v1.RouteTable
-	17, // 25: vrouter.v1.GetReflectorResponse.groups:type_name -> vrouter.v1.UpdateGroup
-	19, // 26: vrouter.v1.GetReflectorResponse.stations:type_name -> vrouter.v1.MonitoringStation
-	18, // 27: vrouter.v1.UpdateGroup.members:type_name -> vrouter.v1.GroupMember
-	39, // 28: vrouter.v1.MonitoringStation.since:type_name -> google.protobuf.Timestamp
-	13, // 29: vrouter.v1.ListRoutesRequest.filter:type_name -> vrouter.v1.RouteFilter
-	24, // 30: vrouter.v1.ListRoutesResponse.routes:type_name -> vrouter.v1.Route
-	25, // 31: vrouter.v1.Route.next_hops:type_name -> vrouter.v1.RouteNextHop
-	26, // 32: vrouter.v1.Route.paths:type_name -> vrouter.v1.BGPPath
-	0,  // 33: vrouter.v1.NodeService.GetStatus:input_type -> vrouter.v1.GetStatusRequest
-	22, // 34: vrouter.v1.NodeService.ListRoutes:input_type -> vrouter.v1.ListRoutesRequest
-	9,  // 35: vrouter.v1.NodeService.WatchPeers:input_type -> vrouter.v1.WatchPeersRequest
-	11, // 36: vrouter.v1.NodeService.WatchRoutes:input_type -> vrouter.v1.WatchRoutesRequest
-	14, // 37: vrouter.v1.NodeService.GetReflector:input_type -> vrouter.v1.GetReflectorRequest
-	20, // 38: vrouter.v1.NodeService.DumpRoutes:input_type -> vrouter.v1.DumpRoutesRequest
-	27, // 39: vrouter.v1.NodeService.AdoptCluster:input_type -> vrouter.v1.AdoptClusterRequest
-	29, // 40: vrouter.v1.NodeService.SetLogLevel:input_type -> vrouter.v1.SetLogLevelRequest
-	31, // 41: vrouter.v1.NodeService.Drain:input_type -> vrouter.v1.DrainRequest
-	33, // 42: vrouter.v1.NodeService.Undrain:input_type -> vrouter.v1.UndrainRequest
-	1,  // 43: vrouter.v1.NodeService.GetStatus:output_type -> vrouter.v1.GetStatusResponse
-	23, // 44: vrouter.v1.NodeService.ListRoutes:output_type -> vrouter.v1.ListRoutesResponse
-	10, // 45: vrouter.v1.NodeService.WatchPeers:output_type -> vrouter.v1.WatchPeersResponse
-	12, // 46: vrouter.v1.NodeService.WatchRoutes:output_type -> vrouter.v1.WatchRoutesResponse
-	15, // 47: vrouter.v1.NodeService.GetReflector:output_type -> vrouter.v1.GetReflectorResponse
-	21, // 48: vrouter.v1.NodeService.DumpRoutes:output_type -> vrouter.v1.DumpRoutesResponse
-	28, // 49: vrouter.v1.NodeService.AdoptCluster:output_type -> vrouter.v1.AdoptClusterResponse
-	30, // 50: vrouter.v1.NodeService.SetLogLevel:output_type -> vrouter.v1.SetLogLevelResponse
-	32, // 51: vrouter.v1.NodeService.Drain:output_type -> vrouter.v1.DrainResponse
-	34, // 52: vrouter.v1.NodeService.Undrain:output_type -> vrouter.v1.UndrainResponse
-	43, // [43:53] is the sub-list for method output_type
-	33, // [33:43] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	25, // 20: vrouter.v1.WatchRoutesResponse.put:type_name -> vrouter.v1.Route
+	38, // 21: vrouter.v1.WatchRoutesResponse.synced:type_name -> vrouter.v1.WatchRoutesResponse.Synced
+	39, // 22: vrouter.v1.WatchRoutesResponse.reset:type_name -> vrouter.v1.WatchRoutesResponse.Reset
+	40, // 23: vrouter.v1.GetReflectorResponse.started:type_name -> google.protobuf.Timestamp
+	17, // 24: vrouter.v1.GetReflectorResponse.table:type_name -> vrouter.v1.RouteTable
+	18, // 25: vrouter.v1.GetReflectorResponse.groups:type_name -> vrouter.v1.UpdateGroup
+	20, // 26: vrouter.v1.GetReflectorResponse.stations:type_name -> vrouter.v1.MonitoringStation
+	16, // 27: vrouter.v1.GetReflectorResponse.placements:type_name -> vrouter.v1.ReflectorPlacement
+	19, // 28: vrouter.v1.UpdateGroup.members:type_name -> vrouter.v1.GroupMember
+	40, // 29: vrouter.v1.MonitoringStation.since:type_name -> google.protobuf.Timestamp
+	13, // 30: vrouter.v1.ListRoutesRequest.filter:type_name -> vrouter.v1.RouteFilter
+	25, // 31: vrouter.v1.ListRoutesResponse.routes:type_name -> vrouter.v1.Route
+	26, // 32: vrouter.v1.Route.next_hops:type_name -> vrouter.v1.RouteNextHop
+	27, // 33: vrouter.v1.Route.paths:type_name -> vrouter.v1.BGPPath
+	0,  // 34: vrouter.v1.NodeService.GetStatus:input_type -> vrouter.v1.GetStatusRequest
+	23, // 35: vrouter.v1.NodeService.ListRoutes:input_type -> vrouter.v1.ListRoutesRequest
+	9,  // 36: vrouter.v1.NodeService.WatchPeers:input_type -> vrouter.v1.WatchPeersRequest
+	11, // 37: vrouter.v1.NodeService.WatchRoutes:input_type -> vrouter.v1.WatchRoutesRequest
+	14, // 38: vrouter.v1.NodeService.GetReflector:input_type -> vrouter.v1.GetReflectorRequest
+	21, // 39: vrouter.v1.NodeService.DumpRoutes:input_type -> vrouter.v1.DumpRoutesRequest
+	28, // 40: vrouter.v1.NodeService.AdoptCluster:input_type -> vrouter.v1.AdoptClusterRequest
+	30, // 41: vrouter.v1.NodeService.SetLogLevel:input_type -> vrouter.v1.SetLogLevelRequest
+	32, // 42: vrouter.v1.NodeService.Drain:input_type -> vrouter.v1.DrainRequest
+	34, // 43: vrouter.v1.NodeService.Undrain:input_type -> vrouter.v1.UndrainRequest
+	1,  // 44: vrouter.v1.NodeService.GetStatus:output_type -> vrouter.v1.GetStatusResponse
+	24, // 45: vrouter.v1.NodeService.ListRoutes:output_type -> vrouter.v1.ListRoutesResponse
+	10, // 46: vrouter.v1.NodeService.WatchPeers:output_type -> vrouter.v1.WatchPeersResponse
+	12, // 47: vrouter.v1.NodeService.WatchRoutes:output_type -> vrouter.v1.WatchRoutesResponse
+	15, // 48: vrouter.v1.NodeService.GetReflector:output_type -> vrouter.v1.GetReflectorResponse
+	22, // 49: vrouter.v1.NodeService.DumpRoutes:output_type -> vrouter.v1.DumpRoutesResponse
+	29, // 50: vrouter.v1.NodeService.AdoptCluster:output_type -> vrouter.v1.AdoptClusterResponse
+	31, // 51: vrouter.v1.NodeService.SetLogLevel:output_type -> vrouter.v1.SetLogLevelResponse
+	33, // 52: vrouter.v1.NodeService.Drain:output_type -> vrouter.v1.DrainResponse
+	35, // 53: vrouter.v1.NodeService.Undrain:output_type -> vrouter.v1.UndrainResponse
+	44, // [44:54] is the sub-list for method output_type
+	34, // [34:44] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_vrouter_v1_node_service_proto_init() }
@@ -3518,7 +3621,7 @@ func file_vrouter_v1_node_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_vrouter_v1_node_service_proto_rawDesc), len(file_vrouter_v1_node_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   39,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
