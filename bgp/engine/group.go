@@ -34,7 +34,7 @@ type group struct {
 	several bool        // paths of a route, each with an identifier (RFC 7911)
 	example bgp.Session // one of its kind, for filters
 	members []*member
-	state   slab[held, routeID]
+	state   sparse[held, routeID]
 	more    map[routeID][]sent // instead, if several
 	log     log
 	buckets buckets

@@ -245,7 +245,8 @@ func (m *member) step(r *rib, b *batch) {
 	end := routeID(max(int(w.next), min(int(w.next)+r.limits.step, g.end(r))))
 	for i := w.next; i < end; i++ {
 		if !g.several {
-			m.look(r, i, 0, g.state.at(i))
+			h := g.state.at(i)
+			m.look(r, i, 0, &h)
 			continue
 		}
 		list := g.more[i]

@@ -1,6 +1,10 @@
 package engine
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+
+	"github.com/projectvrouter/vrouter/bgp"
+)
 
 // routeID and pathID are places in the table; zero is none.
 type (
@@ -66,7 +70,10 @@ type routeTable struct {
 	seed    [2]uint64
 	slots   []slot               // a power of two of them
 	records slab[route, routeID] // the first is none
-	free    []routeID
+	n       int                  // how many
+	// free is places by family: those of a chunk are of one, so that what is
+	// kept for a family has none for the others.
+	free [bgp.IPv6Unicast + 1][]routeID
 }
 
 // slot has some of the hash, so that a search seldom looks at a wrong record
@@ -83,7 +90,7 @@ func newRouteTable() routeTable {
 }
 
 // len is how many routes there are.
-func (t *routeTable) len() int { return t.records.len() - 1 - len(t.free) }
+func (t *routeTable) len() int { return t.n }
 
 func (t *routeTable) hash(k prefixKey) uint32 { return uint32(k.hash(t.seed)) }
 
@@ -111,14 +118,26 @@ func (t *routeTable) add(k prefixKey) (i routeID, made bool) {
 		t.grow()
 		at = t.search(k, hash)
 	}
-	if n := len(t.free); n > 0 {
-		i, t.free = t.free[n-1], t.free[:n-1]
-	} else {
-		i = t.records.add()
-	}
+	i = t.place(k.family)
+	t.n++
 	t.records.at(i).key = k
 	t.slots[at] = slot{hash, i}
 	return i, true
+}
+
+// place is a free place for a route of f.
+func (t *routeTable) place(f bgp.Family) routeID {
+	if len(t.free[f]) == 0 {
+		from := t.records.len()
+		t.records.grow(from/chunkSize*chunkSize + chunkSize)
+		for i := t.records.len() - 1; i >= from; i-- {
+			t.free[f] = append(t.free[f], routeID(i))
+		}
+	}
+	last := len(t.free[f]) - 1
+	i := t.free[f][last]
+	t.free[f] = t.free[f][:last]
+	return i
 }
 
 func (t *routeTable) grow() {
@@ -154,7 +173,8 @@ func (t *routeTable) remove(i routeID) {
 	}
 	t.slots[gap] = slot{}
 	*t.records.at(i) = route{}
-	t.free = append(t.free, i)
+	t.free[k.family] = append(t.free[k.family], i)
+	t.n--
 }
 
 // pathSlab holds paths.

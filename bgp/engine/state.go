@@ -10,8 +10,7 @@ import "slices"
 // until the next call.
 func (g *group) place(i routeID, id uint32) *held {
 	if !g.several {
-		g.state.grow(int(i) + 1)
-		return g.state.at(i)
+		return g.state.place(i)
 	}
 	list := g.more[i]
 	n := slices.IndexFunc(list, func(s sent) bool { return s.id == id })
@@ -26,10 +25,7 @@ func (g *group) place(i routeID, id uint32) *held {
 // holds is the state of a path of route i.
 func (g *group) holds(i routeID, id uint32) held {
 	if !g.several {
-		if int(i) < g.state.len() {
-			return *g.state.at(i)
-		}
-		return held{}
+		return g.state.at(i)
 	}
 	for _, s := range g.more[i] {
 		if s.id == id {
@@ -51,7 +47,7 @@ func (g *group) knows(i routeID, id uint32) bool {
 func (g *group) each(i routeID, f func(id uint32, h held)) {
 	if !g.several {
 		if int(i) < g.state.len() {
-			f(0, *g.state.at(i))
+			f(0, g.state.at(i))
 		}
 		return
 	}
