@@ -21,6 +21,7 @@ type interop struct {
 	t          *testing.T
 	reflectors []*reflector
 	routers    []*foreign
+	settings   string // of the reflectors' sessions: ", field: value"
 }
 
 // reflector is a vrouterd reflector with a store of its own.
@@ -123,7 +124,7 @@ func (x *interop) startReflector(i int, more string) {
 	for _, f := range x.routers {
 		for family, a := range f.addresses() {
 			manifest += fmt.Sprintf("---\napiVersion: projectcalico.org/v3\nkind: BGPPeer\nmetadata: {name: %s-%d}\n"+
-				"spec: {peerIP: %q, asNumber: %d}\n", f.host.Name(), family, a, resource.DefaultASNumber)
+				"spec: {peerIP: %q, asNumber: %d%s}\n", f.host.Name(), family, a, resource.DefaultASNumber, x.settings)
 		}
 	}
 	r.Apply(manifest + more)

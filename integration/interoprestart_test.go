@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/projectvrouter/vrouter/integration/fabric"
-	"github.com/projectvrouter/vrouter/internal/resource"
 )
 
 // Times that a reflector and routers of other makes keep each other's routes.
@@ -23,14 +22,8 @@ func TestInteropRestart(t *testing.T) {
 	t.Parallel()
 	x := newInterop(t, "gr", 1, "bird", "frr", "gobgp")
 	r := x.reflectors[0]
+	x.settings = fmt.Sprintf(", maxRestartTime: %s, longLivedRestartTime: %s", interopRestart, interopLongLived)
 	x.startReflector(0, "")
-	for _, f := range x.routers {
-		for family, a := range f.addresses() {
-			r.Apply(fmt.Sprintf("---\napiVersion: projectcalico.org/v3\nkind: BGPPeer\nmetadata: {name: %s-%d}\n"+
-				"spec: {peerIP: %q, asNumber: %d, maxRestartTime: %s, longLivedRestartTime: %s}\n",
-				f.host.Name(), family, a, resource.DefaultASNumber, interopRestart, interopLongLived))
-		}
-	}
 	x.startRouters(2, func(_ *foreign, s *fabric.RouterSpec) {
 		for i := range s.Peers {
 			s.Peers[i].Restart, s.Peers[i].LongLived = interopRestart, interopLongLived

@@ -215,7 +215,13 @@ func (c *Capture) Messages(ctx context.Context, kind int, from, to netip.Addr) (
 // Withdrawals counts the UPDATEs in the stopped capture by which one address
 // withdraws routes from another.
 func (c *Capture) Withdrawals(ctx context.Context, from, to netip.Addr) (int, error) {
-	filter := fmt.Sprintf("%s && %s && (bgp.withdrawn_prefix || bgp.mp_unreach_nlri_ipv6_prefix)", source(from), destination(to))
+	return c.Packets(ctx, from, to, "(bgp.withdrawn_prefix || bgp.mp_unreach_nlri_ipv6_prefix)")
+}
+
+// Packets counts what matches a display filter of tshark in the stopped
+// capture, from one address to another.
+func (c *Capture) Packets(ctx context.Context, from, to netip.Addr, filter string) (int, error) {
+	filter = fmt.Sprintf("%s && %s && %s", source(from), destination(to), filter)
 	out, err := c.tshark(ctx, "-Y", filter, "-T", "fields", "-e", "frame.number")
 	return len(strings.Fields(out)), err
 }

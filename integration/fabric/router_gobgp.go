@@ -72,7 +72,7 @@ func (r *gobgpRouter) add(own []Own) {
 			}
 		}
 		out, err := r.command(r.t.Context(), "global", "rib", "add", "-a", familyOf(o.Prefix.Addr()), o.Prefix.String(),
-			"nexthop", nextHop, "local-pref", fmt.Sprint(o.LocalPref), "community", o.Community)
+			"origin", "igp", "nexthop", nextHop, "local-pref", fmt.Sprint(o.LocalPref), "community", o.Community)
 		if err != nil {
 			r.t.Fatalf("host %s: announce %s: %v\n%s", r.host.Name(), o.Prefix, err, out)
 		}
