@@ -52,7 +52,7 @@ func TestSeeReflector(t *testing.T) {
 		lab.Eventually(t, fabric.Limit, fmt.Sprintf("%s shows %s", args, what), func() error {
 			out, err := rr.Ctl(args...)
 			if err != nil || !pattern.MatchString(out) {
-				return fmt.Errorf("%v\n%s", err, out)
+				return fmt.Errorf("%w\n%s", err, out)
 			}
 			t.Logf("vrouterctl %s\n%s", strings.Join(args, " "), out)
 			return nil
