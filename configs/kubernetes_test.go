@@ -133,3 +133,33 @@ func checkReflectorConfig(t *testing.T, objects map[string]object) {
 		}
 	}
 }
+
+// TestControllerPods checks those of the controller: no right at all, apart
+// from each other, and a configuration that it can run with.
+func TestControllerPods(t *testing.T) {
+	objects := kubernetes(t, "kubernetes/controller.yaml")
+	d := objects["Deployment"]
+	const pod, container = "spec/template/spec/", "spec/template/spec/containers/0/"
+	for at, want := range map[string]any{
+		"spec/replicas":                                        2,
+		pod + "securityContext/runAsNonRoot":                   true,
+		container + "command/1":                                "controller",
+		container + "securityContext/allowPrivilegeEscalation": false,
+		container + "securityContext/capabilities/drop/0":      "ALL",
+		container + "securityContext/capabilities/add":         nil,
+		container + "readinessProbe/httpGet/path":              "/readyz",
+		pod + "affinity/podAntiAffinity/requiredDuringSchedulingIgnoredDuringExecution/0/topologyKey": "kubernetes.io/hostname",
+	} {
+		if got := d.at(at); got != want {
+			t.Errorf("%s is %v, want %v", at, got, want)
+		}
+	}
+	text, _ := objects["ConfigMap"].at("data/vrouterd.yaml").(string)
+	cfg, err := config.Parse("vrouterd.yaml", []byte(text+"node: {name: n1}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Store.Mode != config.Etcd {
+		t.Errorf("store: %+v", cfg.Store)
+	}
+}
