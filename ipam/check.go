@@ -80,7 +80,7 @@ func (c *Contents) Check(env *Env) *Report {
 	k := &checking{
 		Contents: c,
 		env:      env,
-		report:   &Report{Revision: c.Revision, Problems: slices.Clone(c.Unreadable)},
+		report:   &Report{Revision: c.Revision, Problems: append([]Finding{}, c.Unreadable...), Leaks: []Leak{}},
 		counts:   make(map[string]map[netip.Prefix]int),
 		held:     make(map[netip.Addr]string),
 		blocks:   make(map[netip.Prefix]*Block),

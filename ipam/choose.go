@@ -58,12 +58,14 @@ func (e *Env) requested(req *Request, family Family) ([]*Pool, error) {
 	use := cmp.Or(req.Use, UseWorkload)
 	var pools []*Pool
 	none := &NoPoolError{Family: family, Node: req.Node}
+	var others []PoolReason // of the other family
 	for _, name := range req.Pools {
 		i := slices.IndexFunc(e.Pools, func(p Pool) bool { return p.Name == name || p.CIDR.String() == name })
 		switch {
 		case i < 0:
 			return nil, &NoPoolError{Family: family, Node: req.Node, Pools: []PoolReason{{name, "there is no such pool"}}}
 		case FamilyOf(e.Pools[i].CIDR.Addr()) != family:
+			others = append(others, PoolReason{name, "it is not of " + family.String()})
 		case e.Pools[i].Disabled:
 			none.Pools = append(none.Pools, PoolReason{name, "disabled"})
 		case !e.Pools[i].allows(use):
@@ -72,7 +74,10 @@ func (e *Env) requested(req *Request, family Family) ([]*Pool, error) {
 			pools = append(pools, &e.Pools[i])
 		}
 	}
-	if len(pools) == 0 || len(none.Pools) > 0 {
+	if len(pools) == 0 && len(none.Pools) == 0 {
+		none.Pools = others
+	}
+	if len(none.Pools) > 0 {
 		return nil, none
 	}
 	return pools, nil

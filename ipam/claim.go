@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/projectvrouter/vrouter/internal/store"
 )
@@ -62,7 +61,9 @@ func (f *search) survey() error {
 	f.tried = make(map[*Pool]uint64)
 	for _, a := range all {
 		f.taken[a.CIDR] = true
-		if a.Node != f.req.Node && !a.Assigned && a.State != PendingDeletion && f.chosen(a.CIDR) != nil {
+		// Hosts and what is no host keep to their own: routes do not mix.
+		virtual := AffinityOf(a.Node).Virtual() || AffinityOf(f.req.Node).Virtual()
+		if a.Node != f.req.Node && !virtual && !a.Assigned && a.State != PendingDeletion && f.chosen(a.CIDR) != nil {
 			f.others = append(f.others, a)
 		}
 	}
@@ -141,25 +142,29 @@ func (f *search) unclaimed() (*Block, error) {
 	return nil, nil
 }
 
+// maxReserved is how many reserved blocks of a pool a search passes by before it
+// takes the pool for reserved: a fraction of a second. All of a /8 is less.
+const maxReserved = 1 << 20
+
 // candidates returns up to n blocks of a pool that no affinity names, in the
 // node's order.
 func (f *search) candidates(pool *Pool, n int) []netip.Prefix {
 	var out []netip.Prefix
 	w := newWalk(pool, f.req.Node)
-	i := f.tried[pool]
-	for ; i < w.count && len(out) < n; i++ {
+	reserved := 0
+	for i := f.tried[pool]; i < w.count && len(out) < n && reserved < maxReserved; i++ {
 		cidr := w.at(pool, i)
-		if f.taken[cidr] {
-			if len(out) == 0 {
-				f.tried[pool] = i + 1
-			}
+		switch {
+		case f.taken[cidr]:
+		case len(f.Env.Reservations) > 0 && f.Env.reserved(cidr):
+			reserved++
+		default:
+			out = append(out, cidr)
 			continue
 		}
-		if len(f.Env.Reservations) > 0 && f.Env.reserved(cidr) {
-			f.taken[cidr] = true
-			continue
+		if len(out) == 0 { // it need not be looked at again
+			f.tried[pool] = i + 1
 		}
-		out = append(out, cidr)
 	}
 	return out
 }
@@ -269,7 +274,7 @@ func (f *search) borrow() error {
 			}
 			continue
 		}
-		if b != nil && !strings.HasPrefix(string(b.Affinity), virtualType) && b.Affinity == AffinityOf(a.Node) {
+		if b != nil && b.Affinity == AffinityOf(a.Node) {
 			f.fill(b, nil)
 		}
 	}

@@ -171,7 +171,7 @@ func (c *Client) leave(node string, l *lane) {
 		return
 	}
 	for other, o := range c.lanes { // any will do
-		if o.users == 0 && (other != node || len(c.lanes) > maxRemembered) {
+		if o.users == 0 {
 			delete(c.lanes, other)
 			return
 		}

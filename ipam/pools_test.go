@@ -67,6 +67,47 @@ func TestNoPoolSaysWhy(t *testing.T) {
 	}
 }
 
+func TestRequestedPoolOfTheOtherFamily(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/24/26"), pool("six=fd00::/64/122"))
+	req := ask("host1", "h", 1)
+	req.Pools = []string{"six"}
+	_, err := r.Allocate(t.Context(), req)
+	var none *NoPoolError
+	if !errors.As(err, &none) || len(none.Pools) != 1 || none.Pools[0].Reason != "it is not of IPv4" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Load balancers and hosts neither borrow from each other nor take each other's
+// blocks over.
+func TestVirtualBlocksAreApart(t *testing.T) {
+	a := pool("a=10.0.0.0/31/32")
+	a.Uses = []Use{UseWorkload, UseLoadBalancer}
+	r := newRig(t, a)
+	r.one(ask("virtual:load-balancer", "lb", 1))
+	if _, err := r.ReleaseHandle(t.Context(), "", "lb"); err != nil {
+		t.Fatal(err)
+	}
+	r.pass(time.Hour)
+	wantShort(t, r.allocate(ask("host1", "h", 2)), 1, ErrPoolsExhausted)
+	wantShort(t, r.allocate(ask("virtual:load-balancer", "lb", 2)), 1, ErrPoolsExhausted)
+	r.consistent()
+}
+
+// A pool of which nearly all is reserved gives the rest.
+func TestMostlyReserved(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/16/26"))
+	for p := netip.MustParsePrefix("10.0.0.0/16"); p.Bits() < 26; {
+		h := halves(p)
+		r.settings.env.Reservations = append(r.settings.env.Reservations, h[0])
+		p = h[1]
+	}
+	if a := r.one(ask("host1", "h", 1)); a.Block.String() != "10.0.255.192/26" {
+		t.Errorf("got %+v", a)
+	}
+	wantShort(t, r.allocate(ask("host2", "i", 64)), 63, ErrPoolsExhausted)
+}
+
 func TestDualStackInOneTransaction(t *testing.T) {
 	r := newRig(t, pool("a=10.0.0.0/24/26"), pool("b=fd00::/64/122"))
 	count := &counting{Store: r.memory}

@@ -1,0 +1,59 @@
+package ipam
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/projectvrouter/vrouter/internal/store"
+)
+
+// What others left half done, such as an imported state, is finished or undone
+// by whoever meets it; the block decides.
+func TestHalfDoneClaims(t *testing.T) {
+	first := netip.MustParsePrefix("10.0.0.0/30")
+	affinity := func(node string, state State) *BlockAffinity {
+		return &BlockAffinity{Node: node, CIDR: first, State: state}
+	}
+	owned := func(node string) *Block {
+		b := newBlock(first, 1)
+		if node != "" {
+			b.Affinity = AffinityOf(node)
+		}
+		return b
+	}
+	for _, c := range []struct {
+		name     string
+		block    *Block
+		affinity *BlockAffinity
+		node     string // that asks
+		want     string // the affinity that is left
+	}{
+		{"own claim without its block", nil, affinity("host1", Pending), "host1", "host1 10.0.0.0/30 confirmed"},
+		{"own confirmed without its block", nil, affinity("host1", Confirmed), "host1", "host1 10.0.0.0/30 confirmed"},
+		{"another's claim without its block", nil, affinity("host2", Pending), "host1", "host1 10.0.0.0/30 confirmed"},
+		{"own claim to another's block", owned("host2"), affinity("host1", Pending), "host2", "host2 10.0.0.0/30 confirmed"},
+		{"own claim with the block", owned("host1"), affinity("host1", Pending), "host1", "host1 10.0.0.0/30 confirmed"},
+		{"own claim to nobody's block", owned(""), affinity("host1", Confirmed), "host1", "host1 10.0.0.0/30 confirmed"},
+		{"own block without its affinity", owned("host1"), nil, "host1", "host1 10.0.0.0/30 confirmed"},
+		{"nobody's block", owned(""), nil, "host1", "host1 10.0.0.0/30 confirmed"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, pool("a=10.0.0.0/30/30"))
+			if c.block != nil {
+				r.write(store.BlockKey(first), c.block)
+			}
+			if c.affinity != nil {
+				r.write(store.HostBlockKey(c.affinity.Node, first), c.affinity)
+			}
+			if c.name == "own claim to another's block" { // who has no right finds out first
+				r.allocate(ask("host1", "in vain", 1))
+			}
+			r.allocate(ask(c.node, "h", 1))
+			if got := r.affinities(); !slices.Equal(got, []string{c.want}) {
+				t.Errorf("affinities %q", got)
+			}
+			r.consistent()
+		})
+	}
+}
