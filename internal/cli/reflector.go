@@ -144,7 +144,7 @@ With PREFIX (an address counts as the prefix of itself) only what is inside it.`
 			if watch {
 				return a.watchRoutes(cmd.Context(), c, &vrouterv1.WatchRoutesRequest{Node: node, Filter: filter}, f)
 			}
-			return a.reflectorRoutes(cmd.Context(), c, &vrouterv1.ListRoutesRequest{Node: node, Filter: filter}, f)
+			return a.showRoutes(cmd.Context(), c, &vrouterv1.ListRoutesRequest{Node: node, Filter: filter}, f, ribColumns, ribRows)
 		},
 	}
 	a.bindNode(c, &node)
@@ -156,28 +156,6 @@ With PREFIX (an address counts as the prefix of itself) only what is inside it.`
 	_ = c.RegisterFlagCompletionFunc("family", cobra.FixedCompletions([]string{"IPv4", "IPv6"}, cobra.ShellCompDirectiveNoFileComp))
 	bindOutput(c, &output, "table", formatWide, formatYAML, formatJSON)
 	return c
-}
-
-func (a *app) reflectorRoutes(ctx context.Context, c *client, request *vrouterv1.ListRoutesRequest, f format) error {
-	routes, err := a.readRoutes(ctx, c, request)
-	a.progress.clear()
-	if err != nil {
-		return err
-	}
-	if f == formatYAML || f == formatJSON {
-		return writeList(a, f, routes)
-	}
-	if len(routes) == 0 {
-		fmt.Fprintln(a.Err, "No routes found")
-		return nil
-	}
-	t := a.newTable(f == formatWide, ribColumns(f == formatWide)...)
-	for _, r := range routes {
-		for _, row := range ribRows(r, f == formatWide) {
-			t.addCells(row...)
-		}
-	}
-	return t.flush(a.Out)
 }
 
 func (a *app) reflectorGroupCommand() *cobra.Command {

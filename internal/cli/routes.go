@@ -68,6 +68,12 @@ func (a *app) routes(ctx context.Context, request *vrouterv1.ListRoutesRequest, 
 	if err != nil {
 		return err
 	}
+	return a.showRoutes(ctx, c, request, f, routeColumns, routeRows)
+}
+
+// showRoutes shows routes in one of the ways to look at them.
+func (a *app) showRoutes(ctx context.Context, c *client, request *vrouterv1.ListRoutesRequest, f format,
+	columns func(wide bool) []string, rows func(r *vrouterv1.Route, wide bool) [][]cell) error {
 	routes, err := a.readRoutes(ctx, c, request)
 	a.progress.clear()
 	if err != nil {
@@ -80,9 +86,12 @@ func (a *app) routes(ctx context.Context, request *vrouterv1.ListRoutesRequest, 
 		fmt.Fprintln(a.Err, "No routes found")
 		return nil
 	}
-	t := a.newTable(f == formatWide, routeColumns(f == formatWide)...)
+	wide := f == formatWide
+	t := a.newTable(wide, columns(wide)...)
 	for _, r := range routes {
-		addRoute(t, r, f == formatWide)
+		for _, row := range rows(r, wide) {
+			t.addCells(row...)
+		}
 	}
 	return t.flush(a.Out)
 }
@@ -133,11 +142,12 @@ func routeColumns(wide bool) []string {
 	return append(names, flexible+"WHY")
 }
 
-// addRoute adds a row for each next hop and path of a route, side by side.
-func addRoute(t *table, r *vrouterv1.Route, wide bool) {
+// routeRows is a row for each next hop and path of a route, side by side.
+func routeRows(r *vrouterv1.Route, wide bool) [][]cell {
+	var rows [][]cell
 	hops, paths := r.GetNextHops(), r.GetPaths()
 	for i := range max(len(hops), len(paths), 1) {
-		row := make([]cell, 5, len(t.columns))
+		row := make([]cell, 5)
 		if i == 0 {
 			row[0], row[1] = cell{text: r.GetPrefix()}, cell{text: or(r.GetSource(), "-")}
 			row[3], row[4] = routeState(r), cell{text: yesNo(r.GetAdvertised())}
@@ -157,8 +167,9 @@ func addRoute(t *table, r *vrouterv1.Route, wide bool) {
 				why = cell{r.GetProblem(), bad}
 			}
 		}
-		t.addCells(append(row, why)...)
+		rows = append(rows, append(row, why))
 	}
+	return rows
 }
 
 // routeState tells whether the kernel holds the route; one with a problem
