@@ -158,6 +158,7 @@ type search struct {
 	more   bool                  // no room for what was found
 	held   int                   // addresses of own blocks that are reserved or cooling
 	others []*BlockAffinity      // of other nodes, in these pools, shuffled; see foreign
+	asked  bool                  // others were looked for
 	taken  map[netip.Prefix]bool // blocks with an affinity, or of no use; see claim
 	tried  map[*Pool]uint64      // how far each pool's walk has come
 }

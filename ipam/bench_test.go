@@ -125,3 +125,32 @@ func BenchmarkThousandHosts(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkAmongMany takes addresses while 100,000 are in use by 1,600 hosts:
+// the first one of a new host, which claims a block, and further ones.
+func BenchmarkAmongMany(b *testing.B) {
+	s := openEtcd(b, etcdtest.Start(b, nil).Endpoint())
+	c := NewClient(s, benchSettings())
+	for i := range 1600 {
+		if _, err := c.Allocate(b.Context(), ask(fmt.Sprint("host", i), fmt.Sprint("h", i), 63)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	n := 0
+	b.Run("first", func(b *testing.B) {
+		for b.Loop() {
+			n++
+			if _, err := c.Allocate(b.Context(), ask(fmt.Sprint("new", n), fmt.Sprint("n", n), 1)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("further", func(b *testing.B) {
+		for b.Loop() {
+			n++
+			if _, err := c.Allocate(b.Context(), ask("new1", fmt.Sprint("n", n), 1)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -1,9 +1,11 @@
 package ipam
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/projectvrouter/vrouter/internal/store"
 )
@@ -48,39 +50,58 @@ func (f *search) ownBlocks() ([]*BlockAffinity, error) {
 	return slices.DeleteFunc(all, func(a *BlockAffinity) bool { return FamilyOf(a.CIDR.Addr()) != f.family }), nil
 }
 
-// survey reads who has which block.
+// survey reads which blocks have an affinity. At many hosts it is the costly
+// part of a claim, so that no more than the keys is looked at.
 func (f *search) survey() error {
 	if f.taken != nil {
 		return nil
+	}
+	if err := f.need(nil, []string{store.HostsPrefix}); err != nil {
+		return err
+	}
+	f.taken = make(map[netip.Prefix]bool)
+	f.tried = make(map[*Pool]uint64)
+	for key, found := range f.reads.keys {
+		if found.kv.ModRevision == 0 || !strings.HasPrefix(key, store.HostsPrefix) {
+			continue
+		}
+		if _, cidr, err := store.ParseHostBlockKey(key); err == nil {
+			f.taken[cidr] = true
+		}
+	}
+	for _, a := range f.own {
+		f.taken[a.CIDR] = true
+	}
+	return nil
+}
+
+// foreign finds the blocks of others in the chosen pools, every node in an order
+// of its own, reserves first. Hosts and what is no host keep to their own.
+func (f *search) foreign() error {
+	if f.asked {
+		return nil
+	}
+	if err := f.survey(); err != nil {
+		return err
 	}
 	all, err := f.affinities(store.HostsPrefix)
 	if err != nil {
 		return err
 	}
-	f.taken = make(map[netip.Prefix]bool, len(all))
-	f.tried = make(map[*Pool]uint64)
+	f.asked = true
+	rank := make(map[netip.Prefix]uint64)
 	for _, a := range all {
-		f.taken[a.CIDR] = true
-		// Hosts and what is no host keep to their own: routes do not mix.
 		virtual := AffinityOf(a.Node).Virtual() || AffinityOf(f.req.Node).Virtual()
-		if a.Node != f.req.Node && !virtual && !a.Assigned && a.State != PendingDeletion && f.chosen(a.CIDR) != nil {
-			f.others = append(f.others, a)
+		if a.Node == f.req.Node || virtual || a.Assigned || a.State == PendingDeletion || f.chosen(a.CIDR) == nil {
+			continue
 		}
-	}
-	// Every node in an order of its own, reserves first.
-	rank := make(map[netip.Prefix]uint64, len(f.others))
-	for _, a := range f.others {
+		f.others = append(f.others, a)
 		rank[a.CIDR] = hashOf(f.req.Node, a.CIDR.String()) >> 1
 		if a.State != Pending {
 			rank[a.CIDR] |= 1 << 63
 		}
 	}
-	slices.SortFunc(f.others, func(a, b *BlockAffinity) int {
-		if rank[a.CIDR] < rank[b.CIDR] {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(f.others, func(a, b *BlockAffinity) int { return cmp.Compare(rank[a.CIDR], rank[b.CIDR]) })
 	return nil
 }
 
@@ -198,6 +219,9 @@ const (
 // reclaim takes over a block of another node that nothing is used of, once it
 // has had it for a while; a reserve at once. It tells whether there was one.
 func (f *search) reclaim() (bool, error) {
+	if err := f.foreign(); err != nil {
+		return false, err
+	}
 	for i := 0; i < len(f.others); i++ {
 		a := f.others[i]
 		if !f.Env.Config.StrictAffinity && i >= maxLooked && a.State != Pending {
@@ -260,6 +284,9 @@ func (f *search) spoils(a *BlockAffinity, b *Block) (*Block, error) {
 
 // borrow takes single addresses out of others' blocks.
 func (f *search) borrow() error {
+	if err := f.foreign(); err != nil {
+		return err
+	}
 	for i := 0; i < len(f.others) && !f.done(); i++ {
 		if i%chunk == 0 {
 			if err := f.needOthers(i); err != nil {

@@ -68,7 +68,7 @@ func (c *Client) Do(ctx context.Context, node string, work func(context.Context,
 	if err != nil {
 		return 0, err
 	}
-	defer c.leave(node, l)
+	defer c.leave(l)
 	reads := l.reads
 	if reads == nil {
 		reads = NewReads(true)
@@ -163,7 +163,7 @@ func (c *Client) enter(ctx context.Context, node string) (*lane, error) {
 	}
 }
 
-func (c *Client) leave(node string, l *lane) {
+func (c *Client) leave(l *lane) {
 	l.turn <- struct{}{}
 	c.mu.Lock()
 	defer c.mu.Unlock()
