@@ -215,6 +215,9 @@ func (r *rib) assign(rec *route, at pathID, told setID, v verdict) bool {
 // keepOriginal keeps what the peer told of path at, if that is not what is used.
 func (r *rib) keepOriginal(at pathID, told setID) {
 	p := r.paths.records.at(at)
+	if p.set == told && p.flags&altered == 0 {
+		return
+	}
 	before := r.originals[at]
 	if p.flags &^= altered; p.set != told {
 		p.flags |= altered
