@@ -202,7 +202,7 @@ func (r *rib) assign(rec *route, at pathID, told setID, v verdict) bool {
 	was := *p
 	r.count(rec, p, -1)
 	old := p.set
-	p.refusal, p.set, p.flags = v.refusal, v.set, p.flags&(stale|longLived)|v.flags
+	p.refusal, p.set, p.flags = v.refusal, v.set, p.flags&(stale|longLived|altered)|v.flags
 	r.keepOriginal(at, told)
 	r.sets.release(old)
 	r.count(rec, p, +1)
