@@ -6,8 +6,9 @@
 // What it keeps true: every client's table is checked, not just counted. Each
 // route must come with its owner's next hop, ORIGINATOR_ID, the target's
 // CLUSTER_LIST, and the other attributes as they were sent; at the end of a
-// scenario a client holds exactly what it should. A target that does not
-// finish within the limit is reported as such, and holds up no other.
+// scenario a client holds exactly what it should, and nothing of a faulty one. A
+// target that does not finish within the limit is reported as such, and holds up
+// no other.
 //
 // What it does not do: the load generator is not a BGP speaker. It has no
 // RIB and no timers but keepalives, knows one family in a run, and is written

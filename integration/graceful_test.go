@@ -11,7 +11,7 @@ import (
 // Times that a reflector and routers of other makes keep each other's routes.
 const (
 	interopRestart   = 6 * time.Second
-	interopLongLived = 12 * time.Second
+	interopLongLived = 15 * time.Second
 )
 
 // TestInteropRestart kills BIRD, FRR and GoBGP in turn. One that returns in
