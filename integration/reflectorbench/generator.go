@@ -94,7 +94,23 @@ func (g *generator) comeBack(ctx context.Context, number, window int) (time.Dura
 	if err := c.send(g.plan.appendEndOfRIB(g.plan.announcement(number, noMED))); err != nil {
 		return 0, err
 	}
-	last, err := w.last(ctx)
+	waiting, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		select {
+		case <-c.done: // nobody will have its routes
+			stop()
+		case <-waiting.Done():
+		}
+	}()
+	last, err := w.last(waiting)
+	if err != nil && ctx.Err() == nil {
+		select {
+		case <-c.done:
+			err = c.failure()
+		default:
+		}
+	}
 	return last.Sub(start), err
 }
 
