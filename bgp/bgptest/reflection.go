@@ -47,6 +47,27 @@ func reflection(l *lab) {
 	l.wait("the end of a client", func() bool { return a.has("10.1.0.3/32") && late.has("10.1.0.3/32") })
 }
 
+// becomesReflector: a host becomes a reflector of the others and a host again,
+// on the sessions that it has.
+func becomesReflector(l *lab) {
+	rr, a, b := l.start(1, as), l.start(2, as), l.start(3, as)
+	rr.sessions(rr.to(a, bgp.IPv4Unicast), rr.to(b, bgp.IPv4Unicast))
+	for i, h := range []*host{a, b} {
+		h.originate([]string{"10.1.0.2/32", "10.1.0.3/32"}[i], bgp.Attributes{})
+		h.sessions(h.to(rr, bgp.IPv4Unicast))
+	}
+	l.wait("paths", func() bool { return rr.has("10.1.0.2/32", a) && rr.has("10.1.0.3/32", b) })
+	rr.sessions(rr.to(a, bgp.IPv4Unicast, client), rr.to(b, bgp.IPv4Unicast, nonClient))
+	l.wait("reflected paths", func() bool { return b.has("10.1.0.2/32", a) && a.has("10.1.0.3/32", b) })
+	rr.sessions(rr.to(a, bgp.IPv4Unicast), rr.to(b, bgp.IPv4Unicast))
+	l.wait("them to go", func() bool { return b.has("10.1.0.2/32") && a.has("10.1.0.3/32") })
+	for _, h := range []*host{a, b} {
+		if p := h.peer(rr, bgp.IPv4Unicast); p.Established != 1 || p.State != bgp.Established {
+			l.Errorf("session of host %d is %s, came up %d times", h.n, p.State, p.Established)
+		}
+	}
+}
+
 // reflectionNonClients: what a non-client told goes to clients only.
 func reflectionNonClients(l *lab) {
 	rr, a, x, y := l.start(1, as), l.start(2, as), l.start(3, as), l.start(4, as)

@@ -38,6 +38,7 @@ func Run(t *testing.T, newSpeaker func(testing.TB) bgp.Speaker, known map[string
 		{"anycast behind a reflector", anycast},
 		{"two reflectors", twoReflectors},
 		{"restart of a reflector", reflectorRestart},
+		{"a host becomes a reflector", becomesReflector},
 		{"graceful restart", gracefulRestart},
 		{"restart of both ends", restartOfBoth},
 		{"restart time runs out", restartTimeRunsOut},

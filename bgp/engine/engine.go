@@ -37,8 +37,8 @@ type Engine struct {
 	mu      sync.Mutex // guards the rest; never held across I/O
 	stopped bool
 	rib     *rib
-	treat   map[*member]treatment // other than before, while sessions are set
-	costs   bgp.Costs             // nil: no next hop costs anything
+	retreat retreat   // while sessions are set
+	costs   bgp.Costs // nil: no next hop costs anything
 	own     map[netip.Prefix]bgp.Attributes
 	peers   map[netip.AddrPort]*peer // by endpoint
 	byAddr  map[netip.Addr][]*peer   // in order of port
@@ -62,7 +62,7 @@ func New(log hclog.Logger) *Engine {
 		done:         make(chan struct{}),
 		rib:          newRIB(),
 		own:          make(map[netip.Prefix]bgp.Attributes),
-		treat:        make(map[*member]treatment),
+		retreat:      newRetreat(),
 		peers:        make(map[netip.AddrPort]*peer),
 		byAddr:       make(map[netip.Addr][]*peer),
 		met:          make(map[netip.Addr]time.Time),

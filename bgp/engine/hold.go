@@ -74,24 +74,12 @@ func (p *peer) status() session.Status {
 	return s
 }
 
-// adoptLocked takes w, which is SameAs before: labels and policy.
+// adoptLocked takes w, which is SameAs before: labels, policy and role.
 func (e *Engine) adoptLocked(p *peer, w bgp.Session) {
 	old := p.want.Policied().MaxPrefix
-	again := !p.want.Policy.Equal(w.Policy)
 	p.want = w
 	for _, c := range p.channels {
-		as := c.source.want.PeerAS
-		c.source.want = w
-		c.source.want.PeerAS = as // an AS that was learned
-		if again {
-			c.source.filters = importRules(w.Policy)
-			e.rib.judgeSource(c.source)
-			if m := c.member; m != nil && m.group != nil {
-				t := m.group.treatment
-				t.policy = e.rib.exportOf(w.Policy)
-				e.treat[m] = t
-			}
-		}
+		c.adoptLocked(w)
 	}
 	limit := w.Policied().MaxPrefix
 	switch {
@@ -103,6 +91,34 @@ func (e *Engine) adoptLocked(p *peer, w bgp.Session) {
 			c.warned = false
 			c.boundLocked()
 		}
+	}
+}
+
+// adoptLocked takes w, as far as the family goes: what policy makes of what the
+// peer has told, and what the peer is to be sent.
+func (c *channel) adoptLocked(w bgp.Session) {
+	e, s := c.peer.engine, c.source
+	was := s.want
+	s.want = w
+	s.want.PeerAS = was.PeerAS // an AS that was learned
+	policed := !was.Policy.Equal(w.Policy)
+	if !policed && was.ClusterID == w.ClusterID && was.ReflectorClient == w.ReflectorClient {
+		return
+	}
+	if role := roleOf(w); role != s.role {
+		e.retreat.roles[s] = role
+		if c.peer.conn != nil && !c.endOfRIB {
+			c.complete = c.retention.complete(role)
+		}
+	}
+	if policed || was.ClusterID != w.ClusterID {
+		s.filters = importRules(w.Policy)
+		e.retreat.judged = append(e.retreat.judged, s)
+	}
+	if m := c.member; m != nil && m.group != nil {
+		t := m.group.treatment
+		t.role, t.cluster, t.policy = roleOf(w), w.ClusterID, e.rib.exportOf(w.Policy)
+		e.retreat.members[m] = t
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // TestModel announces, withdraws, joins, leaves, refreshes, changes policies and
-// reads at random, with limits so small that peers fall off the log all the
+// roles and reads at random, with limits so small that peers fall off the log all the
 // time. At quiet points what each peer holds by its stream of bytes is what a
 // naive reference says, and so is what Drain told.
 func TestModel(t *testing.T) {
@@ -195,7 +195,9 @@ func (m *model) step() {
 		m.setPools(m.rand.IntN(len(modelPools)))
 	case n < 69:
 		m.setPolicies()
-	case n < 70 && m.reached != nil:
+	case n < 70:
+		m.setRoles()
+	case n < 71 && m.reached != nil:
 		m.ask(true)
 	case n < 78:
 		m.rib.pack()
@@ -238,21 +240,48 @@ func (m *model) Cost(a netip.Addr) (uint32, bool) {
 // setPolicies gives some sessions, or all, another policy.
 func (m *model) setPolicies() {
 	policy := m.policies[m.rand.IntN(len(m.policies))]
-	wanted := make(map[*member]treatment)
+	to := newRetreat()
 	every := 1 + m.rand.IntN(3)
 	for n, p := range m.peers {
 		if n%every != 0 && every != 1 {
 			continue
 		}
 		p.source.want.Policy, p.source.filters = policy, importRules(policy)
-		m.rib.judgeSource(p.source)
+		to.judged = append(to.judged, p.source)
 		if p.member != nil {
 			t := p.member.group.treatment
 			t.policy = m.rib.exportOf(policy)
-			wanted[p.member] = t
+			to.members[p.member] = t
 		}
 	}
-	m.rib.retreat(wanted)
+	m.rib.retreat(to)
+}
+
+// setRoles makes us a reflector to some sessions, or to none, and their peers
+// clients or not.
+func (m *model) setRoles() {
+	to := newRetreat()
+	reflects := m.rand.IntN(4) > 0
+	for _, p := range m.peers {
+		s := p.source
+		w := &s.want
+		if m.rand.IntN(3) == 0 {
+			continue
+		}
+		if w.ClusterID, w.ReflectorClient = (netip.Addr{}), false; reflects && m.rand.IntN(5) > 0 {
+			w.ClusterID, w.ReflectorClient = modelCluster, w.Internal() && m.rand.IntN(2) == 0
+		}
+		if role := roleOf(*w); role != s.role {
+			to.roles[s] = role
+		}
+		to.judged = append(to.judged, s)
+		if p.member != nil {
+			t := p.member.group.treatment
+			t.role, t.cluster = roleOf(*w), w.ClusterID
+			to.members[p.member] = t
+		}
+	}
+	m.rib.retreat(to)
 }
 
 // announce tells a path of p, which may be one to refuse.

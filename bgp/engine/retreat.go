@@ -5,30 +5,104 @@ import (
 	"slices"
 )
 
-// retreat gives members other treatments. Each is sent what it has not, or has
-// otherwise, and is told to forget what it is not to have; nothing else is sent.
-func (r *rib) retreat(wanted map[*member]treatment) {
+// retreat is what becomes of living sessions whose policy or role changes.
+type retreat struct {
+	members map[*member]treatment // that they are to have
+	roles   map[*source]role      // that are others
+	judged  []*source             // whose paths are to be judged again
+}
+
+func newRetreat() retreat {
+	return retreat{members: make(map[*member]treatment), roles: make(map[*source]role)}
+}
+
+func (t retreat) empty() bool { return len(t.members)+len(t.roles)+len(t.judged) == 0 }
+
+// retreat gives members other treatments, and sources other roles, and judges
+// their paths again. Each member is sent what it has not, or has otherwise, and
+// is told to forget what it is not to have; nothing else is sent, not even for a
+// moment.
+func (r *rib) retreat(to retreat) {
 	r.pack()
 	r.sets.forgetChanges()
 	// Where all members of a group are treated alike again it stays, and they
 	// share what is sent; else members move, each by itself.
+	whole := r.whole(to.members)
+	before := make(map[*group]*group)
+	for _, g := range r.groups {
+		if _, stays := whole[g]; !stays && slices.ContainsFunc(g.members, to.moves) {
+			before[g] = r.freeze(g)
+		}
+	}
+	for s, role := range to.roles {
+		s.role = role
+		r.markSource(s)
+	}
+	for _, s := range to.judged {
+		r.judgeSource(s)
+	}
+	for _, g := range r.groups {
+		if t, ok := whole[g]; ok {
+			r.retarget(g, t)
+		}
+	}
+	// Groups to which members come know all that is new before anybody moves.
+	// What those who move are to have no more from their old ones is not read.
+	r.pack()
 	for _, g := range slices.Clone(r.groups) {
+		frozen := before[g]
+		if frozen == nil {
+			continue
+		}
+		for _, m := range slices.Clone(g.members) {
+			if to.moves(m) {
+				r.move(m, frozen, to.members[m])
+			}
+		}
+		frozen.releaseAll(r)
+	}
+	r.forgetExports()
+}
+
+// moves reports whether m is to have another treatment than that of its group.
+func (t retreat) moves(m *member) bool {
+	wanted, ok := t.members[m]
+	return ok && wanted != m.group.treatment
+}
+
+// whole is the groups of which all members get the same treatment, one that no
+// other group has or gets.
+func (r *rib) whole(wanted map[*member]treatment) map[*group]treatment {
+	taken := make(map[treatment]bool)
+	for _, g := range r.groups {
+		taken[g.treatment] = true
+	}
+	list := make(map[*group]treatment)
+	for _, g := range r.groups {
 		if len(g.members) == 0 {
 			continue
 		}
 		t := wanted[g.members[0]]
 		alike := !slices.ContainsFunc(g.members, func(m *member) bool { u, ok := wanted[m]; return !ok || u != t })
-		if alike && t != g.treatment && !slices.ContainsFunc(r.groups, func(o *group) bool { return o.treatment == t }) {
-			r.retarget(g, t)
-			continue
-		}
-		for _, m := range slices.Clone(g.members) {
-			if t, ok := wanted[m]; ok && t != g.treatment {
-				r.move(m, t)
-			}
+		if alike && !taken[t] {
+			list[g], taken[t] = t, true
 		}
 	}
-	r.forgetExports()
+	return list
+}
+
+// freeze is g as it is now, without members.
+func (r *rib) freeze(g *group) *group {
+	frozen := newGroup(g.treatment)
+	for i := range routeID(r.routes.records.len()) {
+		g.each(i, func(id uint32, h held) {
+			if h != (held{}) {
+				*frozen.place(i, id) = h
+				r.sets.retain(h.set)
+			}
+		})
+	}
+	return frozen
 }
 
 // retarget gives all members of g another treatment, through its log.
@@ -47,7 +121,7 @@ func (r *rib) retarget(g *group, t treatment) {
 
 // differently says of a choice whether a and b have other attributes for it.
 func (r *rib) differently(a, b *group) func(choice) bool {
-	if a.hopMode() == b.hopMode() {
+	if a.hopMode() == b.hopMode() && a.cluster == b.cluster {
 		return nil
 	}
 	known := make(map[choice]bool)
@@ -61,10 +135,10 @@ func (r *rib) differently(a, b *group) func(choice) bool {
 	}
 }
 
-// move makes m a member of the group of t, and notes what it is to be told for
-// that.
-func (r *rib) move(m *member, t treatment) {
-	from, walk := m.group, m.walk
+// move makes m, whose group was as from is, a member of the group of t, and
+// notes what it is to be told for that.
+func (r *rib) move(m *member, from *group, t treatment) {
+	walk := m.walk
 	to := r.groupOf(t)
 	var pending []unit
 	if !m.waiting {
@@ -88,7 +162,7 @@ type unit struct {
 	id  uint32
 }
 
-// difference is what m, of the group from, is to be told to have what the group
+// difference is what m, whose group was as from is, is to be told to have what the group
 // to has. While it walks it is to be told only what it has to forget.
 func (r *rib) difference(m *member, from, to *group) []unit {
 	other := r.differently(from, to)

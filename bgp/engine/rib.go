@@ -402,6 +402,18 @@ func (r *rib) mark(i routeID) {
 	}
 }
 
+// markSource says that every route to which s gives a path may be another now.
+func (r *rib) markSource(s *source) {
+	for _, i := range s.routes {
+		for at := r.routes.records.at(i).first; at != 0; at = r.paths.records.at(at).next {
+			if r.paths.records.at(at).peer == s.id {
+				r.mark(i)
+				break
+			}
+		}
+	}
+}
+
 // markAll says that every route may be another now.
 func (r *rib) markAll() {
 	for i := range routeID(r.routes.records.len()) {

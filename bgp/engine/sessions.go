@@ -43,9 +43,9 @@ func (e *Engine) SetSessions(list []bgp.Session) error {
 	if changed {
 		e.setPolicyLocked()
 	}
-	if len(e.treat) > 0 {
-		e.rib.retreat(e.treat)
-		clear(e.treat)
+	if !e.retreat.empty() {
+		e.rib.retreat(e.retreat)
+		e.retreat = newRetreat()
 	}
 	e.beginDeferralLocked()
 	e.touched()

@@ -114,9 +114,14 @@ func (c *channel) returnedLocked(n session.Negotiated) {
 		}
 		c.afterLocked(wait, c.expireLocked)
 	}
-	// One that restarts itself, and reflects, waits as we do; one that cannot
-	// restart gracefully sends no End-of-RIB.
-	c.complete = !c.retention.restarts || c.retention.restarting && c.source.role != client
+	c.complete = c.retention.complete(c.source.role)
+}
+
+// complete reports whether there is no End-of-RIB of a peer in role to be waited
+// for: one that restarts itself, and reflects, waits as we do; one that cannot
+// restart gracefully sends none.
+func (r retention) complete(role role) bool {
+	return !r.restarts || r.restarting && role != client
 }
 
 // endOfRIBLocked drops what the peer has not told again.
