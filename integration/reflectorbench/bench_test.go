@@ -78,12 +78,6 @@ func TestGoBGP(t *testing.T) {
 	requireAll(t, small(t, "gobgp"))
 }
 
-func TestOpenBGPD(t *testing.T) {
-	testenv.Need(t, "root", "program:ip", "program:bgpctl")
-	t.Parallel()
-	requireAll(t, small(t, "openbgpd"))
-}
-
 func TestVrouter(t *testing.T) {
 	testenv.Need(t, "root", "program:ip")
 	t.Parallel()
