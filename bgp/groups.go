@@ -22,6 +22,7 @@ type Grouping struct {
 	members map[string][]string // group → its reflectors, sorted
 	in      map[string][]string // reflector → its groups, sorted
 	host    map[string]string   // host → its group
+	above   map[string]string   // reflector → the group whose client it is, as a host of it
 	plain   map[string]bool     // nodes that declare no cluster id: hosts, elected or not
 }
 
@@ -30,7 +31,8 @@ type Grouping struct {
 func NewGrouping(groups []*resource.ReflectorGroup, elected []*resource.ReflectorMembership, nodes []*resource.Node) *Grouping {
 	g := &Grouping{
 		groups: make(map[string]*resource.ReflectorGroup), members: make(map[string][]string),
-		in: make(map[string][]string), host: make(map[string]string), plain: make(map[string]bool),
+		in: make(map[string][]string), host: make(map[string]string), above: make(map[string]string),
+		plain: make(map[string]bool),
 	}
 	for _, group := range groups {
 		g.groups[group.Name] = group
@@ -51,7 +53,37 @@ func NewGrouping(groups []*resource.ReflectorGroup, elected []*resource.Reflecto
 			g.host[n.Name] = name
 		}
 	}
+	g.stack(nodes)
 	return g
+}
+
+// stack finds the dedicated reflectors that are clients of others (RFC 4456
+// §7): hosts of a group, and not of one that they reflect for. Groups that are
+// above each other have nobody at their top: they are side by side.
+func (g *Grouping) stack(nodes []*resource.Node) {
+	for _, n := range nodes {
+		up := g.host[n.Name]
+		own := slices.ContainsFunc(g.in[n.Name], func(name string) bool { return hosts(g.groups[name], n) })
+		if up != "" && len(g.in[n.Name]) > 0 && !own && !g.plain[n.Name] {
+			g.above[n.Name] = up
+		}
+	}
+	circular := make(map[string]bool)
+	for r, up := range g.above {
+		circular[r] = slices.ContainsFunc(g.in[r], func(name string) bool { return g.reaches(up, name, make(map[string]bool)) })
+	}
+	maps.DeleteFunc(g.above, func(r, _ string) bool { return circular[r] })
+}
+
+// reaches reports whether a group is another one, or below it.
+func (g *Grouping) reaches(group, top string, seen map[string]bool) bool {
+	if group == top || seen[group] {
+		return group == top
+	}
+	seen[group] = true
+	return slices.ContainsFunc(g.members[group], func(r string) bool {
+		return g.above[r] != "" && g.reaches(g.above[r], top, seen)
+	})
 }
 
 // reflects reports whether n is a member of the group.
@@ -136,21 +168,27 @@ type relation uint8
 
 const (
 	unrelated relation = iota
-	nonClient          // both reflect, for different groups
+	nonClient          // both reflect, for different groups, and neither is below another
 	client             // we reflect for the other
 	reflector          // the other reflects for us
 )
 
 // between is what other is to self, and the group behind it. Members of one
 // group have nothing from each other that they do not have from their clients;
-// but those that are hosts, too, have routes of their own, which each needs.
+// but those that are hosts, too, have routes of their own, which each needs. A
+// reflector below a group has from it all that other reflectors know.
 func (g *Grouping) between(self, other string) (relation, *resource.ReflectorGroup) {
 	ours, theirs := g.in[self], g.in[other]
 	switch {
+	case slices.Contains(ours, g.above[other]):
+		return client, g.groups[g.above[other]]
+	case slices.Contains(theirs, g.above[self]):
+		return reflector, g.groups[g.above[self]]
 	case len(ours) > 0 && len(theirs) > 0:
 		shared := slices.ContainsFunc(ours, func(name string) bool { return slices.Contains(theirs, name) })
 		hosts := g.plain[self] && g.plain[other] || slices.Contains(theirs, g.host[self]) || slices.Contains(ours, g.host[other])
-		if shared && !hosts {
+		below := g.above[self] != "" || g.above[other] != ""
+		if shared && !hosts || !shared && below {
 			return unrelated, nil
 		}
 		return nonClient, g.groups[ours[0]]

@@ -46,6 +46,9 @@ func TestGroupSessions(t *testing.T) {
 		g.Election = &resource.ReflectorElection{Count: 2, Candidates: sel(t, "all()")}
 	})
 	h3 := node(t, "h3", "10.0.0.3", "")
+	top := reflectorGroup(t, "top", "rr == 'top'", func(g *resource.ReflectorGroup) { g.NodeSelector = sel(t, "rr in {'one', 'two'}") })
+	r4 := node(t, "r4", "10.0.1.4", "", "cluster=10.0.1.4", "rr=top")
+	tiers := []*resource.ReflectorGroup{one, two, top}
 
 	for _, c := range []struct {
 		name     string
@@ -96,6 +99,27 @@ func TestGroupSessions(t *testing.T) {
 				"group/plain/h2/ipv4 group 10.0.0.1-10.0.0.2:179 as 64512-64512 passive cluster 10.0.0.1 node h2",
 				"group/plain/h3/ipv4 group 10.0.0.1-10.0.0.3:179 as 64512-64512 passive client cluster 10.0.0.1 node h3",
 			},
+		}, {
+			name: "reflectors that are hosts of a group are its clients, and peer with no other",
+			in:   Input{Node: "r4", Nodes: append(all[:len(all):len(all)], r4), Groups: tiers},
+			want: []string{
+				"group/top/r1/ipv4 group 10.0.1.4-10.0.1.1:179 as 64512-64512 client cluster 10.0.1.4 node r1",
+				"group/top/r2/ipv4 group 10.0.1.4-10.0.1.2:179 as 64512-64512 client cluster 10.0.1.4 node r2",
+				"group/top/r3/ipv4 group 10.0.1.4-10.0.1.3:179 as 64512-64512 client cluster 10.0.1.4 node r3",
+			},
+		}, {
+			name: "those of the group are no clients of them",
+			in:   Input{Node: "r3", Nodes: append(all[:len(all):len(all)], r4), Groups: tiers},
+			want: []string{
+				"group/top/r4/ipv4 group 10.0.1.3-10.0.1.4:179 as 64512-64512 passive cluster 10.0.1.3 node r4",
+				"group/two/h2/ipv4 group 10.0.1.3-10.0.0.2:179 as 64512-64512 client cluster 10.0.1.3 node h2",
+			},
+		}, {
+			name: "groups that are hosts of each other are side by side",
+			in: Input{Node: "r3", Nodes: []*resource.Node{r3, r4}, Groups: []*resource.ReflectorGroup{
+				top, reflectorGroup(t, "two", "rr == 'two'", func(g *resource.ReflectorGroup) { g.NodeSelector = sel(t, "rr == 'top'") }),
+			}},
+			want: []string{"group/two/r4/ipv4 group 10.0.1.3-10.0.1.4:179 as 64512-64512 passive cluster 10.0.1.3 node r4"},
 		}, {
 			name: "a BGPPeer wins over a group",
 			in: Input{
@@ -183,7 +207,7 @@ func TestAnotherGroupMovesItsShare(t *testing.T) {
 // session must agree on it, and every host must learn every other's routes.
 func TestGroupsReachEverybody(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	for round := range 300 {
+	for round := range 1000 {
 		in := randomGroups(t, random)
 		if problem := unreached(in); problem != "" {
 			t.Fatalf("round %d: %s", round, problem)
@@ -206,8 +230,11 @@ func randomGroups(t *testing.T, random *rand.Rand) Input {
 	}
 	for i := range 1 + random.IntN(3) {
 		g := reflectorGroup(t, fmt.Sprintf("g%d", i), fmt.Sprintf("rr == '%d'", i))
-		if random.IntN(2) == 0 {
+		switch random.IntN(3) {
+		case 0:
 			g.NodeSelector = sel(t, fmt.Sprintf("rack in {'%d', '%d'}", random.IntN(3), random.IntN(3)))
+		case 1: // and reflectors below
+			g.NodeSelector = sel(t, fmt.Sprintf("rack == '%d' || rr == '%d'", random.IntN(3), random.IntN(3)))
 		}
 		in.Groups = append(in.Groups, g)
 	}
