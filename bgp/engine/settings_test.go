@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -136,4 +137,52 @@ func TestRoles(t *testing.T) {
 		t.Error("a strict session came up without a role")
 	}
 	wait(t, "the reason", func() bool { return strings.Contains(g.peer(4).LastError, "Role Mismatch") })
+}
+
+// TestLocalAS: a session with another AS of ours shows the peer that one only,
+// as an external one or as an internal one, and takes a path with either AS in
+// its AS_PATH for a loop.
+func TestLocalAS(t *testing.T) {
+	t.Parallel()
+	const legacy, provider = 65100, 65001
+	g := newGround(t, 20)
+	change := func(s *bgp.Session) { s.LocalAS = legacy }
+	as := func(n uint32) func(*bgp.Session) { return func(s *bgp.Session) { s.PeerAS = n } }
+	reflector := func(s *bgp.Session) { s.ClusterID = modelCluster }
+	g.originate("10.1.0.1/32")
+	g.sessions(g.to(2, change, as(provider), reflector), g.to(3, change, as(legacy), reflector), g.to(4, reflected))
+	external, internal, usual := g.dial(2, provider), g.dial(3, legacy), g.dial(4, modelAS)
+	for _, r := range []*far{external, internal} {
+		if r.open.AS != legacy {
+			t.Errorf("%s was told AS %d in OPEN", r.conn.LocalAddr(), r.open.AS)
+		}
+	}
+	if usual.open.AS != modelAS {
+		t.Errorf("the usual session has AS %d in OPEN", usual.open.AS)
+	}
+	path := func(list ...uint32) wire.ASPath { return wire.ASPath{{Type: wire.ASSequence, AS: list}} }
+	external.announce(wire.Attributes{ASPath: path(provider, 65002)}, "10.2.0.1/32")
+	external.announce(wire.Attributes{ASPath: path(provider, legacy)}, "10.2.0.2/32")
+	external.announce(wire.Attributes{ASPath: path(provider, modelAS)}, "10.2.0.3/32")
+	usual.announce(wire.Attributes{}, "10.4.0.1/32")
+	for _, c := range []struct {
+		to     *far
+		prefix string
+		want   []uint32
+	}{
+		{external, "10.1.0.1/32", []uint32{legacy}},
+		{external, "10.4.0.1/32", []uint32{legacy}},
+		{internal, "10.1.0.1/32", nil},
+		{internal, "10.2.0.1/32", []uint32{provider, 65002}},
+		{usual, "10.1.0.1/32", nil},
+		{usual, "10.2.0.1/32", []uint32{provider, 65002}},
+	} {
+		wait(t, c.prefix, func() bool { _, ok := c.to.held(c.prefix); return ok })
+		if a, _ := c.to.held(c.prefix); !slices.Equal(a.ASPath.Flat(), c.want) || a.HasLocalPref != (c.to != external) {
+			t.Errorf("%s has %s by %+v, not over %v", c.to.conn.LocalAddr(), c.prefix, a, c.want)
+		}
+	}
+	for _, prefix := range []string{"10.2.0.2/32", "10.2.0.3/32"} {
+		wait(t, prefix, func() bool { e := g.paths(prefix); return len(e) == 1 && e[0].Refused == bgp.OwnAS })
+	}
 }
