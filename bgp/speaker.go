@@ -25,9 +25,11 @@ type Speaker interface {
 	SetPools([]Pool)
 
 	// SetSessions states all sessions that are wanted. A session that is
-	// SameAs before is left alone; another one with the same Endpoint is
-	// closed and opened anew; one that is not listed is closed, and its paths
-	// go with it. The error joins what is wrong with single sessions, and does
+	// SameAs before is left alone, but for what its policy and role change;
+	// another one with the same Endpoint is closed and opened anew, as in a
+	// restart if both ends had agreed on graceful restart and are of the same
+	// ASes and addresses as before: paths are kept until they are told again.
+	// One that is shut down or not listed is closed, and its paths go with it. The error joins what is wrong with single sessions, and does
 	// not hold up the others.
 	SetSessions([]Session) error
 

@@ -104,7 +104,12 @@ func (f *Fake) SetSessions(list []bgp.Session) error {
 		}
 	}
 	for end, s := range f.sessions {
-		if w, ok := want[end]; !ok || !w.SameAs(s.want) {
+		w, ok := want[end]
+		if ok && !w.SameAs(s.want) && s.reopens(w) {
+			s.close("closed by us", true)
+			continue
+		}
+		if !ok || !w.SameAs(s.want) {
 			s.close("cease: peer deconfigured", false)
 			s.forget()
 			delete(f.sessions, end)

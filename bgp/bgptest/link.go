@@ -180,6 +180,13 @@ func (s *session) stopTimer() {
 	}
 }
 
+// reopens reports whether w takes over what s has.
+func (s *session) reopens(w bgp.Session) bool {
+	before := s.want
+	return !before.Shutdown && !w.Shutdown && w.LocalAS == before.LocalAS && w.PeerAS == before.PeerAS &&
+		w.Local == before.Local && w.Carried() == before.Carried()
+}
+
 func (s *session) hear(p bgp.Path) {
 	s.heard[p.Prefix] = true
 	delete(s.stale, p.Prefix)

@@ -119,23 +119,78 @@ func sameSessions(l *lab) {
 	}
 }
 
+// changedSession: a session is opened anew without a word, so that no path goes,
+// and no other session moves.
 func changedSession(l *lab) {
 	a, b, c := l.start(1, as), l.start(2, as), l.start(3, as)
+	a.originate("10.1.0.1/32", bgp.Attributes{})
+	b.originate("10.1.0.2/32", bgp.Attributes{})
 	a.sessions(a.to(b, bgp.IPv4Unicast), a.to(c, bgp.IPv4Unicast))
 	b.sessions(b.to(a, bgp.IPv4Unicast))
 	c.sessions(c.to(a, bgp.IPv4Unicast))
 	a.up(b, c)
+	l.wait("paths", func() bool { return a.has("10.1.0.2/32", b) && b.has("10.1.0.1/32", a) })
+	told := [2]int{len(a.told), len(b.told)}
 	a.sessions(a.to(b, bgp.IPv4Unicast, func(s *bgp.Session) { s.Hold = 30 * time.Second }), a.to(c, bgp.IPv4Unicast))
 	l.wait("session with the new hold time", func() bool {
 		p := b.peer(a, bgp.IPv4Unicast)
 		return p.State == bgp.Established && p.Hold == 30*time.Second
 	})
-	if p := b.peer(a, bgp.IPv4Unicast); p.Established != 2 || p.LastError == "" {
-		l.Errorf("the changed session came up %d times, last error %q", p.Established, p.LastError)
+	a.synced(bgp.IPv4Unicast, b)
+	if p := b.peer(a, bgp.IPv4Unicast); p.Established != 2 || p.LastError == "" || p.GracefulRestart.Restarting {
+		l.Errorf("the changed session came up %d times, last error %q, %+v", p.Established, p.LastError, p.GracefulRestart)
 	}
 	if p := c.peer(a, bgp.IPv4Unicast); p.Established != 1 || p.State != bgp.Established {
 		l.Errorf("the other session is %s, came up %d times", p.State, p.Established)
 	}
+	for i, h := range []*host{a, b} {
+		if h.drain(); len(h.told) > told[i] {
+			l.Errorf("paths flapped at host %d: %+v", h.n, h.told[told[i]:])
+		}
+	}
+}
+
+// changedAtBothEnds: both ends open their session anew at once, time and again,
+// while paths come and go. What stays never goes, what went is no ghost.
+func changedAtBothEnds(l *lab) {
+	a, b := l.pair()
+	a.originate("10.1.0.1/32", bgp.Attributes{})
+	b.originate("10.1.0.2/32", bgp.Attributes{})
+	l.wait("paths", func() bool { return a.has("10.1.0.2/32", b) && b.has("10.1.0.1/32", a) })
+	told := [2]int{len(a.told), len(b.told)}
+	for _, change := range []func(*bgp.Session){
+		func(s *bgp.Session) { s.Hold = 30 * time.Second },
+		func(s *bgp.Session) { s.Hold, s.Password = 30*time.Second, "one" },
+		func(s *bgp.Session) { s.Hold, s.Password, s.LongLived = 30*time.Second, "two", time.Hour },
+		func(s *bgp.Session) { s.Hold, s.Password = 60*time.Second, "two" },
+	} {
+		b.originate("10.1.0.9/32", bgp.Attributes{})
+		l.wait("another path", func() bool { return a.has("10.1.0.9/32", b) })
+		a.sessions(a.to(b, bgp.IPv4Unicast, change))
+		b.sessions(b.to(a, bgp.IPv4Unicast, change))
+		b.withdraw("10.1.0.9/32")
+		l.wait("it to go", func() bool { return a.has("10.1.0.9/32") })
+		a.synced(bgp.IPv4Unicast, b)
+	}
+	for i, h := range []*host{a, b} {
+		h.drain()
+		for _, set := range h.told[told[i]:] {
+			if set.Prefix != netip.MustParsePrefix("10.1.0.9/32") {
+				l.Errorf("a path flapped at host %d: %+v", h.n, set)
+			}
+		}
+	}
+}
+
+// changedToNothing: who shuts a session down, or is of another AS, takes the
+// paths along.
+func changedToNothing(l *lab) {
+	a, b := l.pair()
+	a.originate("10.1.0.1/32", bgp.Attributes{})
+	b.originate("10.1.0.2/32", bgp.Attributes{})
+	l.wait("paths", func() bool { return a.has("10.1.0.2/32", b) && b.has("10.1.0.1/32", a) })
+	a.sessions(a.to(b, bgp.IPv4Unicast, func(s *bgp.Session) { s.PeerAS = as + 1 }))
+	l.wait("paths to go at both ends", func() bool { return a.has("10.1.0.2/32") && b.has("10.1.0.1/32") })
 }
 
 func removedSession(l *lab) {

@@ -20,6 +20,8 @@ func Run(t *testing.T, newSpeaker func(testing.TB) bgp.Speaker, known map[string
 		{"wrong as stays down", wrongAS},
 		{"same sessions reset nothing", sameSessions},
 		{"changed session resets itself", changedSession},
+		{"session changed at both ends", changedAtBothEnds},
+		{"session of another as", changedToNothing},
 		{"removed session", removedSession},
 		{"refused sessions", refusedSessions},
 		{"originate before sessions", originateBefore},

@@ -101,8 +101,8 @@ func (c *channel) adoptLocked(w bgp.Session) {
 	was := s.want
 	s.want = w
 	s.want.PeerAS = was.PeerAS // an AS that was learned
-	policed := !was.Policy.Equal(w.Policy)
-	if !policed && was.ClusterID == w.ClusterID && was.ReflectorClient == w.ReflectorClient {
+	judged := !was.Policy.Equal(w.Policy) || was.ClusterID != w.ClusterID || was.Role != w.Role
+	if !judged && was.ReflectorClient == w.ReflectorClient {
 		return
 	}
 	if role := roleOf(w); role != s.role {
@@ -111,7 +111,7 @@ func (c *channel) adoptLocked(w bgp.Session) {
 			c.complete = c.retention.complete(role)
 		}
 	}
-	if policed || was.ClusterID != w.ClusterID {
+	if judged {
 		s.filters = importRules(w.Policy)
 		e.retreat.judged = append(e.retreat.judged, s)
 	}

@@ -31,8 +31,11 @@ func (e *Engine) SetSessions(list []bgp.Session) error {
 			e.adoptLocked(p, s)
 			continue
 		}
+		if changed = true; ok && p.reopens(s) {
+			errs = append(errs, e.reopenLocked(p, s))
+			continue
+		}
 		e.removeLocked(p, farewell(s, ok))
-		changed = true
 	}
 	for _, end := range w.order {
 		if e.peers[end] == nil {

@@ -22,6 +22,7 @@ type Peer struct {
 	ctx      context.Context // ends when the loop does
 	cancel   context.CancelFunc
 	begin    sync.Once
+	begun    chan struct{}  // closed by Start
 	done     chan struct{}  // closed when no goroutine is left
 	running  sync.WaitGroup // connections, dials
 
@@ -72,8 +73,8 @@ func (t *Transport) New(c Config, h Handler) (*Peer, error) {
 	p := &Peer{
 		transport: t, config: c, handler: h,
 		log:      t.log.With("peer", c.Peer.String(), "session", c.Name),
-		requests: make(chan request),
-		ctx:      ctx, cancel: cancel, done: make(chan struct{}),
+		requests: make(chan request), begun: make(chan struct{}),
+		ctx: ctx, cancel: cancel, done: make(chan struct{}),
 		machine: machine{passive: c.Passive, localID: idNumber(c.RouterID.As4()), localAS: c.LocalAS},
 	}
 	p.status.Since = time.Now()
@@ -86,7 +87,19 @@ func (p *Peer) Config() Config { return p.config }
 
 // Start lets the session begin. It does not wait.
 func (p *Peer) Start() {
-	p.begin.Do(func() { go p.run() })
+	p.begin.Do(func() {
+		close(p.begun)
+		go p.run()
+	})
+}
+
+// Follow is Start when before, which was told to stop, has ended: what the peer
+// makes of one connection must not depend on the other. It does not wait.
+func (p *Peer) Follow(before *Peer) {
+	go func() {
+		<-before.Done()
+		p.Start()
+	}()
 }
 
 // Stop ends the session for good, telling the peer n: a Cease, best made with
@@ -111,10 +124,22 @@ func (p *Peer) Reset(n *wire.Notification) {
 func (p *Peer) Done() <-chan struct{} { return p.done }
 
 // Accept takes a connection that the peer has made, and closes it if the
-// session is not to have it.
+// session is not to have it. One that comes before the session begins waits for
+// that, and the caller does not.
 func (p *Peer) Accept(sock net.Conn) {
-	if !p.post(request{event: event{kind: incoming}, sock: sock}) {
-		sock.Close()
+	accept := func() {
+		if !p.post(request{event: event{kind: incoming}, sock: sock}) {
+			sock.Close()
+		}
+	}
+	select {
+	case <-p.begun:
+		accept()
+	default:
+		go func() {
+			<-p.begun
+			accept()
+		}()
 	}
 }
 
