@@ -17,7 +17,7 @@ const patience = 2 * time.Second
 func (a *app) completeObjects(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) == 0 {
 		var kinds []string
-		for _, kind := range resource.Kinds() {
+		for _, kind := range append(resource.Kinds(), resource.IPAMKinds()...) {
 			kinds = append(kinds, strings.ToLower(string(kind)))
 		}
 		return kinds, cobra.ShellCompDirectiveNoFileComp

@@ -69,7 +69,7 @@ func parseKinds(text string) ([]resource.Kind, error) {
 
 func kindList() string {
 	var names []string
-	for _, kind := range resource.Kinds() {
+	for _, kind := range append(resource.Kinds(), resource.IPAMKinds()...) {
 		names = append(names, string(kind))
 	}
 	return strings.Join(names, ", ")

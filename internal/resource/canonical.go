@@ -50,6 +50,10 @@ func Canonicalize(msg proto.Message) {
 		canonicalizeSettings(spec)
 	case *vrouterv1.BGPFilterSpec:
 		canonicalizeFilter(spec)
+	case *vrouterv1.IPReservationSpec:
+		canonicalizeRanges(spec.ReservedCidrs)
+	case *vrouterv1.IPAMConfigurationSpec:
+		canonicalizeRanges(spec.ForeignCidrs)
 	case *vrouterv1.SecretSpec:
 		canonicalizeSecret(spec)
 	case *vrouterv1.WorkloadEndpointSpec:
@@ -89,7 +93,7 @@ func canonicalizePool(spec *vrouterv1.IPPoolSpec) {
 		spec.NodeSelector = proto.String("all()")
 	}
 	if len(spec.AllowedUses) == 0 {
-		spec.AllowedUses = []string{useWorkload, useTunnel}
+		spec.AllowedUses = []string{string(UseWorkload), string(UseTunnel)}
 	}
 	if spec.AssignmentMode == nil {
 		spec.AssignmentMode = proto.String(assignAutomatic)

@@ -18,8 +18,8 @@ import (
 // The object need not be canonical: what Canonicalize fills in, Check assumes.
 // Unknown fields are no problem here; see CheckUnknown.
 func Check(msg proto.Message) (Object, error) {
-	if KindOf(msg) == "" {
-		return nil, fmt.Errorf("check %s: not an object", msg.ProtoReflect().Descriptor().FullName())
+	if kind := KindOf(msg); kind == "" || slices.Contains(IPAMKinds(), kind) {
+		return nil, fmt.Errorf("check %s: not an object of the API", msg.ProtoReflect().Descriptor().FullName())
 	}
 	var p problems
 	meta := p.meta(msg)
@@ -45,6 +45,12 @@ func Check(msg proto.Message) (Object, error) {
 		object = p.reflectorGroup(meta, m.GetSpec())
 	case *vrouterv1.ReflectorMembership:
 		object = p.membership(meta, m.GetSpec())
+	case *vrouterv1.Namespace:
+		object = &Namespace{Meta: meta}
+	case *vrouterv1.IPReservation:
+		object = p.reservation(meta, m.GetSpec())
+	case *vrouterv1.IPAMConfiguration:
+		object = p.addressManagement(meta, m.GetSpec())
 	case *vrouterv1.ClusterInformation:
 		object = p.cluster(meta, m.GetSpec())
 	}

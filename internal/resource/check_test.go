@@ -2,6 +2,7 @@ package resource
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -116,6 +117,45 @@ func TestBadNode(t *testing.T) {
 	})
 }
 
+func TestBadAddressManagement(t *testing.T) {
+	testBad(t, KindIPReservation, []badSpec{
+		{"", "reservedCIDRs: [10.0.0.1/24, x]", `
+			spec.reservedCIDRs[0]: 10.0.0.1/24 has bits set beyond its prefix length; the range is 10.0.0.0/24
+			spec.reservedCIDRs[1]: `},
+	})
+	testBad(t, KindIPAMConfiguration, []badSpec{
+		{"", "strictAffinity: true", `metadata.name: "x", but there is one IPAMConfiguration, named "default"`},
+		{"default", "foreignCIDRs: [fd00::1/64]", "spec.foreignCIDRs[0]: fd00::1/64 has bits set"},
+	})
+}
+
+// TestIPAMNames: what address management makes is found by its name.
+func TestIPAMNames(t *testing.T) {
+	for _, cidr := range []string{"10.0.0.0/26", "fd00::/122", "2001:db8:1:2:3:4:5:0/116", "::ff00:0/104"} {
+		want := netip.MustParsePrefix(cidr)
+		for _, name := range []string{BlockName(want), cidr} {
+			if got, err := ParseBlockName(name); err != nil || got != want {
+				t.Errorf("%s is read as %s, %v", name, got, err)
+			}
+		}
+		for _, node := range []string{"host1", "host-1.rack-2.example", "virtual:load-balancer"} {
+			for _, name := range []string{AffinityName(node, want), node + "/" + cidr} {
+				if n, got, err := ParseAffinityName(name); err != nil || got != want || n != node {
+					t.Errorf("%s is read as %s %s, %v", name, n, got, err)
+				}
+			}
+		}
+	}
+	for _, bad := range []string{"", "10-0-0-0", "x", "10-0-0-1-26", ".10-0-0-0-26"} {
+		if cidr, err := ParseBlockName(bad); err == nil {
+			t.Errorf("%q is read as block %s", bad, cidr)
+		}
+		if node, cidr, err := ParseAffinityName(bad); err == nil {
+			t.Errorf("%q is read as affinity %s %s", bad, node, cidr)
+		}
+	}
+}
+
 func TestBadIPPool(t *testing.T) {
 	const pool = "cidr: 10.65.0.0/16\n"
 	testBad(t, KindIPPool, []badSpec{
@@ -147,17 +187,14 @@ func TestBadIPPool(t *testing.T) {
 			spec.ipipMode: not supported yet, only Never is (unsupported)
 			spec.ipipMode: IP-in-IP does not carry IPv6`},
 		{"", pool + "natOutgoing: true", "spec.natOutgoing: not supported yet, only false is (unsupported)"},
-		{"", pool + "allowedUses: [Workload]", "spec.allowedUses: not supported yet, only [Workload, Tunnel] is (unsupported)"},
-		{"", pool + "allowedUses: [Workload, LoadBalancer]", "spec.allowedUses: not supported yet"},
 		{"", pool + "allowedUses: [Workload, Workload]", `spec.allowedUses[1]: "Workload" is listed twice`},
 		{"", pool + "allowedUses: [Tunnel, work]", `spec.allowedUses[1]: "work" is none of Workload, Tunnel, LoadBalancer`},
 		{"", pool + "allowedUses: [a, b, c, d]", `spec.allowedUses: 4 uses`},
-		{"", pool + "assignmentMode: Manual", "spec.assignmentMode: not supported yet, only Automatic is (unsupported)"},
 		{"", pool + "assignmentMode: manual", `spec.assignmentMode: "manual" is none of Automatic, Manual`},
 		{"", pool + "nodeSelector: global()", "spec.nodeSelector: global() has no meaning here"},
 		{"", pool + "nodeSelector: rack ==", "spec.nodeSelector: column 8:"},
 		{"", pool + "nodeSelector: '" + strings.Repeat("a", 1025) + "'", "spec.nodeSelector: 1025 characters long"},
-		{"", pool + "namespaceSelector: has(a)", "spec.namespaceSelector: not supported yet, only all() is (unsupported)"},
+		{"", pool + "namespaceSelector: global()", "spec.namespaceSelector: global() has no meaning here"},
 	})
 }
 

@@ -12,9 +12,6 @@ import (
 
 // Values of IPPool's fields.
 const (
-	useWorkload     = "Workload"
-	useTunnel       = "Tunnel"
-	useLoadBalancer = "LoadBalancer"
 	assignAutomatic = "Automatic"
 	assignManual    = "Manual"
 )
@@ -48,12 +45,10 @@ func (p *problems) pool(meta Meta, spec *vrouterv1.IPPoolSpec) *IPPool {
 		p.addf("spec.ipipMode", "IP-in-IP does not carry IPv6")
 	}
 	p.unsupported(spec.GetNatOutgoing(), "spec.natOutgoing", "false")
-	p.allowedUses(spec.GetAllowedUses())
-	p.oneOf("spec.assignmentMode", spec.AssignmentMode, assignAutomatic, assignManual)
+	pool.Uses = p.allowedUses(spec.GetAllowedUses())
+	pool.Manual = p.assignmentMode(spec.GetAssignmentMode())
 	pool.NodeSelector = p.poolSelector("spec.nodeSelector", spec.NodeSelector)
 	pool.NamespaceSelector = p.poolSelector("spec.namespaceSelector", spec.NamespaceSelector)
-	all := pool.NamespaceSelector.String() == selector.All().String()
-	p.unsupported(!all, "spec.namespaceSelector", "all()")
 	return pool
 }
 
@@ -133,29 +128,40 @@ func (p *problems) encap(path, text string) EncapMode {
 	return EncapNever
 }
 
-func (p *problems) allowedUses(uses []string) {
-	if len(uses) == 0 {
-		return
+// assignmentMode tells whether the pool gives addresses only to who names it.
+func (p *problems) assignmentMode(text string) bool {
+	switch text {
+	case "", assignAutomatic, assignManual:
+	default:
+		p.addf("spec.assignmentMode", "%q is none of %s, %s", text, assignAutomatic, assignManual)
+	}
+	return text == assignManual
+}
+
+// allowedUses reads what the pool is for: workloads and tunnels, if nothing is
+// said.
+func (p *problems) allowedUses(texts []string) []Use {
+	if len(texts) == 0 {
+		return []Use{UseWorkload, UseTunnel}
 	}
 	const path = "spec.allowedUses"
-	if len(uses) > 3 {
-		p.addf(path, "%d uses, there are but three", len(uses))
-		return
+	known := []Use{UseWorkload, UseTunnel, UseLoadBalancer}
+	if len(texts) > len(known) {
+		p.addf(path, "%d uses, there are but three", len(texts))
+		return nil
 	}
-	known := []string{useWorkload, useTunnel, useLoadBalancer}
-	bad := false
-	for i, use := range uses {
-		switch {
+	var uses []Use
+	for i, text := range texts {
+		switch use := Use(text); {
 		case !slices.Contains(known, use):
-			p.addf(index(path, i), "%q is none of %s, %s, %s", use, useWorkload, useTunnel, useLoadBalancer)
-			bad = true
-		case slices.Contains(uses[:i], use):
-			p.addf(index(path, i), "%q is listed twice", use)
-			bad = true
+			p.addf(index(path, i), "%q is none of %s, %s, %s", text, UseWorkload, UseTunnel, UseLoadBalancer)
+		case slices.Contains(uses, use):
+			p.addf(index(path, i), "%q is listed twice", text)
+		default:
+			uses = append(uses, use)
 		}
 	}
-	isDefault := len(uses) == 2 && !slices.Contains(uses, useLoadBalancer)
-	p.unsupported(!bad && !isDefault, path, fmt.Sprintf("[%s, %s]", useWorkload, useTunnel))
+	return uses
 }
 
 // poolSelector reads a selector that matches everything when absent, or when

@@ -2,6 +2,7 @@ package resource
 
 import (
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 )
@@ -27,8 +28,12 @@ func Encode(msg proto.Message) ([]byte, error) {
 
 // Decode reads what Encode wrote, or a newer version of it: unknown fields are
 // kept, so that a rewritten object loses none. The revision becomes the
-// resource version; zero gives none. It checks nothing beyond the encoding.
+// resource version; zero gives none. What address management stored becomes an
+// object with the name that its spec makes. It checks nothing beyond the encoding.
 func Decode(kind Kind, data []byte, revision int64) (proto.Message, error) {
+	if slices.Contains(IPAMKinds(), kind) {
+		return decodeIPAM(kind, data, revision)
+	}
 	msg, ok := New(kind)
 	if !ok {
 		return nil, fmt.Errorf("decode %s: not a kind of this version", kind)

@@ -47,6 +47,16 @@ func Columns(kind Kind, wide bool) []string {
 		return []string{"NAME", "HOSTS", "REFLECTORS", "STATUS"}
 	case KindReflectorMembership:
 		return []string{"NAME", "REFLECTORS"}
+	case KindIPReservation:
+		return []string{"NAME", "CIDRS"}
+	case KindIPAMConfiguration:
+		return []string{"NAME", "STRICTAFFINITY", "AUTOALLOCATEBLOCKS", "MAXBLOCKSPERHOST", "COOLDOWN"}
+	case KindIPAMBlock:
+		return []string{"CIDR", "AFFINITY", "INUSE", "FREE"}
+	case KindBlockAffinity:
+		return []string{"NODE", "CIDR", "STATE", "ASSIGNED"}
+	case KindIPAMHandle:
+		return []string{"HANDLE", "OWNERKIND", "BLOCKS"}
 	case KindClusterInformation:
 		if wide {
 			return []string{"NAME", "CLUSTERGUID", "CLUSTERTYPE", "DATASTOREREADY"}
@@ -96,6 +106,9 @@ func Row(msg proto.Message, wide bool) []string {
 			members = append(members, e.GetNode())
 		}
 		return []string{name, strings.Join(members, ",")}
+	case *vrouterv1.IPReservation, *vrouterv1.IPAMConfiguration, *vrouterv1.IPAMBlock,
+		*vrouterv1.BlockAffinity, *vrouterv1.IPAMHandle:
+		return addressRow(name, m)
 	case *vrouterv1.ClusterInformation:
 		if s := m.GetSpec(); wide {
 			ready := s == nil || s.DatastoreReady == nil || *s.DatastoreReady

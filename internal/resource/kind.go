@@ -10,12 +10,12 @@ import (
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
-// Kinds returns every kind, in the order in which a set of manifests is best
-// applied: what others refer to comes first.
+// Kinds returns every kind that is written through the API, in the order in which a set of manifests is best
+// applied: what others refer to comes first. IPAMKinds are beside them.
 func Kinds() []Kind {
 	return []Kind{
-		KindClusterInformation, KindIPPool, KindSecret, KindBGPFilter, KindBGPConfiguration, KindNode,
-		KindBGPPeerGroup, KindBGPPeer, KindReflectorGroup, KindReflectorMembership, KindWorkloadEndpoint,
+		KindClusterInformation, KindNamespace, KindIPAMConfiguration, KindIPReservation, KindIPPool, KindSecret,
+		KindBGPFilter, KindBGPConfiguration, KindNode, KindBGPPeerGroup, KindBGPPeer, KindReflectorGroup, KindReflectorMembership, KindWorkloadEndpoint,
 	}
 }
 
@@ -67,6 +67,18 @@ func ParseKind(s string) (Kind, bool) {
 		return KindReflectorGroup, true
 	case "reflectormembership", "reflectormemberships":
 		return KindReflectorMembership, true
+	case "namespace", "namespaces", "ns":
+		return KindNamespace, true
+	case "ipreservation", "ipreservations", "reservation", "reservations":
+		return KindIPReservation, true
+	case "ipamconfiguration", "ipamconfigurations", "ipamconfig", "ipamconfigs":
+		return KindIPAMConfiguration, true
+	case "ipamblock", "ipamblocks", "block", "blocks":
+		return KindIPAMBlock, true
+	case "blockaffinity", "blockaffinities", "affinity", "affinities":
+		return KindBlockAffinity, true
+	case "ipamhandle", "ipamhandles", "handle", "handles":
+		return KindIPAMHandle, true
 	case "clusterinformation", "clusterinformations", "clusterinfo", "clusterinfos":
 		return KindClusterInformation, true
 	}

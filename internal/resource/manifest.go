@@ -201,7 +201,9 @@ func (r *reader) kindOf(t *tree, outer typeOf, m *Manifest) (Kind, *Problem) {
 		return Kind(name), nil
 	}
 	p := &Problem{Path: "kind", Line: line("kind"), Reason: fmt.Sprintf("%q is not a kind", name)}
-	if slices.Contains(unbuiltKinds(), name) {
+	if slices.Contains(IPAMKinds(), Kind(name)) {
+		p.Reason = fmt.Sprintf("%s is read-only: address management makes it", name)
+	} else if slices.Contains(unbuiltKinds(), name) {
 		p.Reason, p.Unsupported = fmt.Sprintf("%s is not supported yet", name), true
 	} else if like, ok := ParseKind(name); ok {
 		p.Reason += fmt.Sprintf("; did you mean %s?", like)
@@ -212,8 +214,8 @@ func (r *reader) kindOf(t *tree, outer typeOf, m *Manifest) (Kind, *Problem) {
 // unbuiltKinds returns the kinds that Calico has and this program does not yet.
 func unbuiltKinds() []string {
 	return []string{
-		"BlockAffinity", "CalicoNodeStatus", "FelixConfiguration", "GlobalNetworkPolicy",
-		"GlobalNetworkSet", "HostEndpoint", "IPAMConfiguration", "IPReservation",
+		"CalicoNodeStatus", "FelixConfiguration", "GlobalNetworkPolicy",
+		"GlobalNetworkSet", "HostEndpoint",
 		"KubeControllersConfiguration", "NetworkPolicy", "NetworkSet", "Profile",
 		"StagedGlobalNetworkPolicy", "StagedKubernetesNetworkPolicy", "StagedNetworkPolicy", "Tier",
 	}

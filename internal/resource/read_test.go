@@ -173,7 +173,7 @@ func TestWarnings(t *testing.T) {
 }
 
 func TestUnsupported(t *testing.T) {
-	_, err := FromJSON([]byte("apiVersion: vrouter/v1\nkind: IPReservation\n"))
+	_, err := FromJSON([]byte("apiVersion: vrouter/v1\nkind: HostEndpoint\n"))
 	var invalid *Invalid
 	if !errors.As(err, &invalid) || !invalid.Unsupported() {
 		t.Errorf("%v is not unsupported", err)

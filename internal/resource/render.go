@@ -83,7 +83,7 @@ func renderField(f protoreflect.FieldDescriptor, v protoreflect.Value) *tree {
 	case f.IsMap():
 		object := &tree{shape: shapeObject}
 		v.Map().Range(func(key protoreflect.MapKey, value protoreflect.Value) bool {
-			object.set(key.String(), &tree{shape: shapeText, text: value.String()})
+			object.set(key.String(), renderSingle(f.MapValue(), value))
 			return true
 		})
 		slices.SortFunc(object.fields, func(a, b *field) int { return strings.Compare(a.key, b.key) })

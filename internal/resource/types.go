@@ -125,15 +125,19 @@ const (
 // IPPool is a range that workload addresses come from.
 type IPPool struct {
 	Meta
-	CIDR              netip.Prefix
-	BlockSize         int
-	IPIPMode          EncapMode
-	VXLANMode         EncapMode
-	NATOutgoing       bool
-	Disabled          bool // no new addresses; routes go on
-	DisableBGPExport  bool
+	CIDR             netip.Prefix
+	BlockSize        int
+	IPIPMode         EncapMode
+	VXLANMode        EncapMode
+	NATOutgoing      bool
+	Disabled         bool // no new addresses; routes go on
+	DisableBGPExport bool
+	// NodeSelector and NamespaceSelector choose who gets addresses of the pool
+	// without naming it.
 	NodeSelector      *selector.Selector
 	NamespaceSelector *selector.Selector
+	Uses              []Use
+	Manual            bool // addresses go to who names the pool
 }
 
 // BGPConfiguration holds the BGP settings of the cluster (name "default") or

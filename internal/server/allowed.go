@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
@@ -23,8 +24,12 @@ func (c *change) allowed(old stored) error {
 	return nil
 }
 
-// writable refuses what is the controller's alone to write.
+// writable refuses what is the controller's alone to write, and what is address
+// management's.
 func writable(id resource.ID) error {
+	if slices.Contains(resource.IPAMKinds(), id.Kind) {
+		return &stateError{"READ_ONLY", id.String(), "address management alone writes it: allocate or release addresses instead"}
+	}
 	if id.Kind == resource.KindReflectorMembership {
 		return &stateError{"READ_ONLY", id.String(),
 			"the controller alone writes it: change the election of the ReflectorGroup of that name"}

@@ -109,7 +109,7 @@ func (w *writer) reservePool(ctx context.Context, t *txn, old stored, next *reso
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return fmt.Errorf("read %s: %w", poolGuard, err)
 	}
-	if err := w.disjoint(ctx, old.id, next.CIDR); err != nil {
+	if err := w.disjoint(ctx, t, old.id, next.CIDR); err != nil {
 		return err
 	}
 	t.compare(poolGuard, guard.ModRevision)
@@ -117,25 +117,48 @@ func (w *writer) reservePool(ctx context.Context, t *txn, old stored, next *reso
 	return nil
 }
 
-// disjoint refuses a range that overlaps that of a stored pool other than id.
-// A pool that does not convert has a range all the same.
-func (w *writer) disjoint(ctx context.Context, id resource.ID, cidr netip.Prefix) error {
+// disjoint refuses a range that overlaps that of a stored pool other than id, or
+// a foreign one, and makes the transaction depend on what is foreign.
+func (w *writer) disjoint(ctx context.Context, t *txn, id resource.ID, cidr netip.Prefix) error {
+	config, revision, err := ipamSettings{w.store}.configuration(ctx)
+	if err != nil {
+		return err
+	}
+	t.compare(resourceKey(ipamConfigurationID()), revision)
+	for _, foreign := range config.Foreign {
+		if foreign.Overlaps(cidr) {
+			return invalid("spec.cidr", "%s overlaps %s, which the IPAMConfiguration says is foreign", cidr, foreign)
+		}
+	}
 	var overlap error
+	err = w.ranges(ctx, func(key string, pool *vrouterv1.IPPool, other netip.Prefix) {
+		if key != resourceKey(id) && other.Overlaps(cidr) {
+			overlap = invalid("spec.cidr", "%s overlaps %s of IPPool %s", cidr, other, pool.GetMetadata().GetName())
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return overlap
+}
+
+// ranges calls back with each stored pool and its range. A pool that does not
+// convert has a range all the same.
+func (w *writer) ranges(ctx context.Context, each func(key string, pool *vrouterv1.IPPool, cidr netip.Prefix)) error {
 	err := scan(ctx, w.store, store.KindPrefix(string(resource.KindIPPool)), func(kv store.KV) {
 		msg, err := resource.Decode(resource.KindIPPool, kv.Value, kv.ModRevision)
 		if err != nil {
 			return
 		}
 		pool := msg.(*vrouterv1.IPPool)
-		other, err := netip.ParsePrefix(pool.GetSpec().GetCidr())
-		if err == nil && kv.Key != resourceKey(id) && other.Overlaps(cidr) {
-			overlap = invalid("spec.cidr", "%s overlaps %s of IPPool %s", cidr, other, pool.GetMetadata().GetName())
+		if cidr, err := netip.ParsePrefix(pool.GetSpec().GetCidr()); err == nil {
+			each(kv.Key, pool, cidr)
 		}
 	})
 	if err != nil {
 		return fmt.Errorf("read pools: %w", err)
 	}
-	return overlap
+	return nil
 }
 
 // checkedPool returns the stored pool, nil if there is none that converts.

@@ -35,6 +35,18 @@ type reader struct {
 
 // resourceKey is where an object is stored.
 func resourceKey(id resource.ID) string {
+	switch id.Kind {
+	case resource.KindIPAMBlock:
+		if cidr, err := resource.ParseBlockName(id.Name); err == nil {
+			return store.BlockKey(cidr)
+		}
+	case resource.KindBlockAffinity:
+		if node, cidr, err := resource.ParseAffinityName(id.Name); err == nil {
+			return store.HostBlockKey(node, cidr)
+		}
+	case resource.KindIPAMHandle:
+		return store.HandleKey(id.Name)
+	}
 	return store.ResourceKey(string(id.Kind), id.Namespace, id.Name)
 }
 
@@ -45,6 +57,17 @@ func statusKey(id resource.ID) string {
 
 // parseID reads the identity out of the key of an object or of its status.
 func parseID(key string) (resource.ID, error) {
+	switch {
+	case strings.HasPrefix(key, store.BlockPrefix):
+		cidr, err := store.ParseBlockKey(key)
+		return resource.ID{Kind: resource.KindIPAMBlock, Name: resource.BlockName(cidr)}, err
+	case strings.HasPrefix(key, store.HostsPrefix):
+		node, cidr, err := store.ParseHostBlockKey(key)
+		return resource.ID{Kind: resource.KindBlockAffinity, Name: resource.AffinityName(node, cidr)}, err
+	case strings.HasPrefix(key, store.HandlePrefix):
+		id, err := store.ParseHandleKey(key)
+		return resource.ID{Kind: resource.KindIPAMHandle, Name: id}, err
+	}
 	kind, namespace, name, err := store.ParseResourceKey(key)
 	return resource.ID{Kind: resource.Kind(kind), Namespace: namespace, Name: name}, err
 }
@@ -121,6 +144,14 @@ type query struct {
 func (q *query) prefix() string { return rangeOf(q.kind, q.namespace) }
 
 func rangeOf(kind resource.Kind, namespace string) string {
+	switch kind {
+	case resource.KindIPAMBlock:
+		return store.BlockPrefix
+	case resource.KindBlockAffinity:
+		return store.HostsPrefix
+	case resource.KindIPAMHandle:
+		return store.HandlePrefix
+	}
 	if namespace == "" {
 		return store.KindPrefix(string(kind))
 	}

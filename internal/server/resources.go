@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -24,6 +25,9 @@ func (s *resources) Put(ctx context.Context, req *vrouterv1.PutRequest) (*vroute
 	_, msg, err := resource.Unwrap(req.GetResource())
 	if err != nil {
 		return nil, err
+	}
+	if id := resource.IDOf(msg); slices.Contains(resource.IPAMKinds(), id.Kind) {
+		return nil, writable(id)
 	}
 	given := proto.Clone(resource.MetadataOf(msg)).(*vrouterv1.Metadata)
 	var warnings []string
@@ -183,7 +187,7 @@ func parseKind(path, kind, namespace string) (resource.Kind, error) {
 	k, ok := resource.ParseKind(kind)
 	if !ok {
 		var known []string
-		for _, k := range resource.Kinds() {
+		for _, k := range append(resource.Kinds(), resource.IPAMKinds()...) {
 			known = append(known, string(k))
 		}
 		return "", invalid(path, "%q is none of %s", kind, strings.Join(known, ", "))

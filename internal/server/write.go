@@ -127,6 +127,8 @@ func (w *writer) tryPut(ctx context.Context, c change, again bool) (outcome, err
 		err = w.claim(ctx, &t, old, checked, again)
 	case *resource.IPPool:
 		err = w.reservePool(ctx, &t, old, checked)
+	case *resource.IPAMConfiguration:
+		err = w.configure(ctx, &t, checked)
 	}
 	if err != nil {
 		return outcome{}, err

@@ -89,6 +89,12 @@ type Resource struct {
 	//	*Resource_Secret
 	//	*Resource_ReflectorGroup
 	//	*Resource_ReflectorMembership
+	//	*Resource_Namespace
+	//	*Resource_IpReservation
+	//	*Resource_IpamConfiguration
+	//	*Resource_IpamBlock
+	//	*Resource_BlockAffinity
+	//	*Resource_IpamHandle
 	Resource      isResource_Resource `protobuf_oneof:"resource"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -230,6 +236,60 @@ func (x *Resource) GetReflectorMembership() *ReflectorMembership {
 	return nil
 }
 
+func (x *Resource) GetNamespace() *Namespace {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_Namespace); ok {
+			return x.Namespace
+		}
+	}
+	return nil
+}
+
+func (x *Resource) GetIpReservation() *IPReservation {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_IpReservation); ok {
+			return x.IpReservation
+		}
+	}
+	return nil
+}
+
+func (x *Resource) GetIpamConfiguration() *IPAMConfiguration {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_IpamConfiguration); ok {
+			return x.IpamConfiguration
+		}
+	}
+	return nil
+}
+
+func (x *Resource) GetIpamBlock() *IPAMBlock {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_IpamBlock); ok {
+			return x.IpamBlock
+		}
+	}
+	return nil
+}
+
+func (x *Resource) GetBlockAffinity() *BlockAffinity {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_BlockAffinity); ok {
+			return x.BlockAffinity
+		}
+	}
+	return nil
+}
+
+func (x *Resource) GetIpamHandle() *IPAMHandle {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_IpamHandle); ok {
+			return x.IpamHandle
+		}
+	}
+	return nil
+}
+
 type isResource_Resource interface {
 	isResource_Resource()
 }
@@ -278,6 +338,31 @@ type Resource_ReflectorMembership struct {
 	ReflectorMembership *ReflectorMembership `protobuf:"bytes,11,opt,name=reflector_membership,json=reflectorMembership,proto3,oneof"`
 }
 
+type Resource_Namespace struct {
+	Namespace *Namespace `protobuf:"bytes,12,opt,name=namespace,proto3,oneof"`
+}
+
+type Resource_IpReservation struct {
+	IpReservation *IPReservation `protobuf:"bytes,13,opt,name=ip_reservation,json=ipReservation,proto3,oneof"`
+}
+
+type Resource_IpamConfiguration struct {
+	IpamConfiguration *IPAMConfiguration `protobuf:"bytes,14,opt,name=ipam_configuration,json=ipamConfiguration,proto3,oneof"`
+}
+
+type Resource_IpamBlock struct {
+	// Read-only: address management makes them.
+	IpamBlock *IPAMBlock `protobuf:"bytes,15,opt,name=ipam_block,json=ipamBlock,proto3,oneof"`
+}
+
+type Resource_BlockAffinity struct {
+	BlockAffinity *BlockAffinity `protobuf:"bytes,16,opt,name=block_affinity,json=blockAffinity,proto3,oneof"`
+}
+
+type Resource_IpamHandle struct {
+	IpamHandle *IPAMHandle `protobuf:"bytes,17,opt,name=ipam_handle,json=ipamHandle,proto3,oneof"`
+}
+
 func (*Resource_Node) isResource_Resource() {}
 
 func (*Resource_WorkloadEndpoint) isResource_Resource() {}
@@ -299,6 +384,18 @@ func (*Resource_Secret) isResource_Resource() {}
 func (*Resource_ReflectorGroup) isResource_Resource() {}
 
 func (*Resource_ReflectorMembership) isResource_Resource() {}
+
+func (*Resource_Namespace) isResource_Resource() {}
+
+func (*Resource_IpReservation) isResource_Resource() {}
+
+func (*Resource_IpamConfiguration) isResource_Resource() {}
+
+func (*Resource_IpamBlock) isResource_Resource() {}
+
+func (*Resource_BlockAffinity) isResource_Resource() {}
+
+func (*Resource_IpamHandle) isResource_Resource() {}
 
 type PutRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -793,7 +890,7 @@ func (x *DeleteResponse) GetResource() *Resource {
 
 type WatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Kinds to watch; empty watches all.
+	// Kinds to watch; empty watches all but those that address management makes.
 	Kinds []string `protobuf:"bytes,1,rep,name=kinds,proto3" json:"kinds,omitempty"`
 	// Namespace to watch; empty watches all.
 	Namespace string `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
@@ -1133,7 +1230,7 @@ var File_vrouter_v1_resource_service_proto protoreflect.FileDescriptor
 const file_vrouter_v1_resource_service_proto_rawDesc = "" +
 	"\n" +
 	"!vrouter/v1/resource_service.proto\x12\n" +
-	"vrouter.v1\x1a\x14vrouter/v1/bgp.proto\x1a\x19vrouter/v1/endpoint.proto\x1a\x17vrouter/v1/ippool.proto\x1a\x15vrouter/v1/node.proto\x1a\x1avrouter/v1/reflector.proto\x1a\x17vrouter/v1/secret.proto\"\xd1\x05\n" +
+	"vrouter.v1\x1a\x14vrouter/v1/bgp.proto\x1a\x19vrouter/v1/endpoint.proto\x1a\x15vrouter/v1/ipam.proto\x1a\x1dvrouter/v1/ipamsettings.proto\x1a\x17vrouter/v1/ippool.proto\x1a\x15vrouter/v1/node.proto\x1a\x1avrouter/v1/reflector.proto\x1a\x17vrouter/v1/secret.proto\"\xd3\b\n" +
 	"\bResource\x12&\n" +
 	"\x04node\x18\x01 \x01(\v2\x10.vrouter.v1.NodeH\x00R\x04node\x12K\n" +
 	"\x11workload_endpoint\x18\x02 \x01(\v2\x1c.vrouter.v1.WorkloadEndpointH\x00R\x10workloadEndpoint\x12-\n" +
@@ -1147,7 +1244,15 @@ const file_vrouter_v1_resource_service_proto_rawDesc = "" +
 	"\x06secret\x18\t \x01(\v2\x12.vrouter.v1.SecretH\x00R\x06secret\x12E\n" +
 	"\x0freflector_group\x18\n" +
 	" \x01(\v2\x1a.vrouter.v1.ReflectorGroupH\x00R\x0ereflectorGroup\x12T\n" +
-	"\x14reflector_membership\x18\v \x01(\v2\x1f.vrouter.v1.ReflectorMembershipH\x00R\x13reflectorMembershipB\n" +
+	"\x14reflector_membership\x18\v \x01(\v2\x1f.vrouter.v1.ReflectorMembershipH\x00R\x13reflectorMembership\x125\n" +
+	"\tnamespace\x18\f \x01(\v2\x15.vrouter.v1.NamespaceH\x00R\tnamespace\x12B\n" +
+	"\x0eip_reservation\x18\r \x01(\v2\x19.vrouter.v1.IPReservationH\x00R\ripReservation\x12N\n" +
+	"\x12ipam_configuration\x18\x0e \x01(\v2\x1d.vrouter.v1.IPAMConfigurationH\x00R\x11ipamConfiguration\x126\n" +
+	"\n" +
+	"ipam_block\x18\x0f \x01(\v2\x15.vrouter.v1.IPAMBlockH\x00R\tipamBlock\x12B\n" +
+	"\x0eblock_affinity\x18\x10 \x01(\v2\x19.vrouter.v1.BlockAffinityH\x00R\rblockAffinity\x129\n" +
+	"\vipam_handle\x18\x11 \x01(\v2\x16.vrouter.v1.IPAMHandleH\x00R\n" +
+	"ipamHandleB\n" +
 	"\n" +
 	"\bresource\"\x80\x01\n" +
 	"\n" +
@@ -1257,6 +1362,12 @@ var file_vrouter_v1_resource_service_proto_goTypes = []any{
 	(*Secret)(nil),                 // 23: vrouter.v1.Secret
 	(*ReflectorGroup)(nil),         // 24: vrouter.v1.ReflectorGroup
 	(*ReflectorMembership)(nil),    // 25: vrouter.v1.ReflectorMembership
+	(*Namespace)(nil),              // 26: vrouter.v1.Namespace
+	(*IPReservation)(nil),          // 27: vrouter.v1.IPReservation
+	(*IPAMConfiguration)(nil),      // 28: vrouter.v1.IPAMConfiguration
+	(*IPAMBlock)(nil),              // 29: vrouter.v1.IPAMBlock
+	(*BlockAffinity)(nil),          // 30: vrouter.v1.BlockAffinity
+	(*IPAMHandle)(nil),             // 31: vrouter.v1.IPAMHandle
 }
 var file_vrouter_v1_resource_service_proto_depIdxs = []int32{
 	15, // 0: vrouter.v1.Resource.node:type_name -> vrouter.v1.Node
@@ -1270,31 +1381,37 @@ var file_vrouter_v1_resource_service_proto_depIdxs = []int32{
 	23, // 8: vrouter.v1.Resource.secret:type_name -> vrouter.v1.Secret
 	24, // 9: vrouter.v1.Resource.reflector_group:type_name -> vrouter.v1.ReflectorGroup
 	25, // 10: vrouter.v1.Resource.reflector_membership:type_name -> vrouter.v1.ReflectorMembership
-	1,  // 11: vrouter.v1.PutRequest.resource:type_name -> vrouter.v1.Resource
-	0,  // 12: vrouter.v1.PutRequest.mode:type_name -> vrouter.v1.PutMode
-	1,  // 13: vrouter.v1.PutResponse.resource:type_name -> vrouter.v1.Resource
-	1,  // 14: vrouter.v1.GetResponse.resource:type_name -> vrouter.v1.Resource
-	1,  // 15: vrouter.v1.ListResponse.resources:type_name -> vrouter.v1.Resource
-	1,  // 16: vrouter.v1.DeleteResponse.resource:type_name -> vrouter.v1.Resource
-	1,  // 17: vrouter.v1.WatchResponse.put:type_name -> vrouter.v1.Resource
-	12, // 18: vrouter.v1.WatchResponse.delete:type_name -> vrouter.v1.WatchResponse.Deleted
-	13, // 19: vrouter.v1.WatchResponse.synced:type_name -> vrouter.v1.WatchResponse.Synced
-	14, // 20: vrouter.v1.WatchResponse.progress:type_name -> vrouter.v1.WatchResponse.Progress
-	2,  // 21: vrouter.v1.ResourceService.Put:input_type -> vrouter.v1.PutRequest
-	4,  // 22: vrouter.v1.ResourceService.Get:input_type -> vrouter.v1.GetRequest
-	6,  // 23: vrouter.v1.ResourceService.List:input_type -> vrouter.v1.ListRequest
-	8,  // 24: vrouter.v1.ResourceService.Delete:input_type -> vrouter.v1.DeleteRequest
-	10, // 25: vrouter.v1.ResourceService.Watch:input_type -> vrouter.v1.WatchRequest
-	3,  // 26: vrouter.v1.ResourceService.Put:output_type -> vrouter.v1.PutResponse
-	5,  // 27: vrouter.v1.ResourceService.Get:output_type -> vrouter.v1.GetResponse
-	7,  // 28: vrouter.v1.ResourceService.List:output_type -> vrouter.v1.ListResponse
-	9,  // 29: vrouter.v1.ResourceService.Delete:output_type -> vrouter.v1.DeleteResponse
-	11, // 30: vrouter.v1.ResourceService.Watch:output_type -> vrouter.v1.WatchResponse
-	26, // [26:31] is the sub-list for method output_type
-	21, // [21:26] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	26, // 11: vrouter.v1.Resource.namespace:type_name -> vrouter.v1.Namespace
+	27, // 12: vrouter.v1.Resource.ip_reservation:type_name -> vrouter.v1.IPReservation
+	28, // 13: vrouter.v1.Resource.ipam_configuration:type_name -> vrouter.v1.IPAMConfiguration
+	29, // 14: vrouter.v1.Resource.ipam_block:type_name -> vrouter.v1.IPAMBlock
+	30, // 15: vrouter.v1.Resource.block_affinity:type_name -> vrouter.v1.BlockAffinity
+	31, // 16: vrouter.v1.Resource.ipam_handle:type_name -> vrouter.v1.IPAMHandle
+	1,  // 17: vrouter.v1.PutRequest.resource:type_name -> vrouter.v1.Resource
+	0,  // 18: vrouter.v1.PutRequest.mode:type_name -> vrouter.v1.PutMode
+	1,  // 19: vrouter.v1.PutResponse.resource:type_name -> vrouter.v1.Resource
+	1,  // 20: vrouter.v1.GetResponse.resource:type_name -> vrouter.v1.Resource
+	1,  // 21: vrouter.v1.ListResponse.resources:type_name -> vrouter.v1.Resource
+	1,  // 22: vrouter.v1.DeleteResponse.resource:type_name -> vrouter.v1.Resource
+	1,  // 23: vrouter.v1.WatchResponse.put:type_name -> vrouter.v1.Resource
+	12, // 24: vrouter.v1.WatchResponse.delete:type_name -> vrouter.v1.WatchResponse.Deleted
+	13, // 25: vrouter.v1.WatchResponse.synced:type_name -> vrouter.v1.WatchResponse.Synced
+	14, // 26: vrouter.v1.WatchResponse.progress:type_name -> vrouter.v1.WatchResponse.Progress
+	2,  // 27: vrouter.v1.ResourceService.Put:input_type -> vrouter.v1.PutRequest
+	4,  // 28: vrouter.v1.ResourceService.Get:input_type -> vrouter.v1.GetRequest
+	6,  // 29: vrouter.v1.ResourceService.List:input_type -> vrouter.v1.ListRequest
+	8,  // 30: vrouter.v1.ResourceService.Delete:input_type -> vrouter.v1.DeleteRequest
+	10, // 31: vrouter.v1.ResourceService.Watch:input_type -> vrouter.v1.WatchRequest
+	3,  // 32: vrouter.v1.ResourceService.Put:output_type -> vrouter.v1.PutResponse
+	5,  // 33: vrouter.v1.ResourceService.Get:output_type -> vrouter.v1.GetResponse
+	7,  // 34: vrouter.v1.ResourceService.List:output_type -> vrouter.v1.ListResponse
+	9,  // 35: vrouter.v1.ResourceService.Delete:output_type -> vrouter.v1.DeleteResponse
+	11, // 36: vrouter.v1.ResourceService.Watch:output_type -> vrouter.v1.WatchResponse
+	32, // [32:37] is the sub-list for method output_type
+	27, // [27:32] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_vrouter_v1_resource_service_proto_init() }
@@ -1304,6 +1421,8 @@ func file_vrouter_v1_resource_service_proto_init() {
 	}
 	file_vrouter_v1_bgp_proto_init()
 	file_vrouter_v1_endpoint_proto_init()
+	file_vrouter_v1_ipam_proto_init()
+	file_vrouter_v1_ipamsettings_proto_init()
 	file_vrouter_v1_ippool_proto_init()
 	file_vrouter_v1_node_proto_init()
 	file_vrouter_v1_reflector_proto_init()
@@ -1320,6 +1439,12 @@ func file_vrouter_v1_resource_service_proto_init() {
 		(*Resource_Secret)(nil),
 		(*Resource_ReflectorGroup)(nil),
 		(*Resource_ReflectorMembership)(nil),
+		(*Resource_Namespace)(nil),
+		(*Resource_IpReservation)(nil),
+		(*Resource_IpamConfiguration)(nil),
+		(*Resource_IpamBlock)(nil),
+		(*Resource_BlockAffinity)(nil),
+		(*Resource_IpamHandle)(nil),
 	}
 	file_vrouter_v1_resource_service_proto_msgTypes[10].OneofWrappers = []any{
 		(*WatchResponse_Put)(nil),
