@@ -140,7 +140,7 @@ func (l *Listener) take(sock net.Conn, quiet *limiter) {
 		sock.Close()
 		l.refused.Add(1)
 		if n := quiet.allow(); n > 0 {
-			l.log.Warn("connection from an unknown peer refused", "peer", remote.String(), "count", n)
+			l.log.Warn("connection refused: no session with this peer, or it is shut down", "peer", remote.String(), "count", n)
 		}
 		return
 	}

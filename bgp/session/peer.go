@@ -37,9 +37,10 @@ type Peer struct {
 	upSince     time.Time          // of conns[current]
 	predecessor *Conn              // the last one established
 
-	mu     sync.Mutex // guards the rest; never held across a call
-	status Status
-	md5    md5Errors // of the host, when the session began or ended; with a password only
+	mu      sync.Mutex // guards the rest; never held across a call
+	status  Status
+	notice  string // the last NOTIFICATION in words, since the session was up
+	dropped drops  // by the host until the session began or ended
 }
 
 // request is an event on its way to the loop.
@@ -78,7 +79,7 @@ func (t *Transport) New(c Config, h Handler) (*Peer, error) {
 		machine: machine{passive: c.Passive, localID: idNumber(c.RouterID.As4()), localAS: c.LocalAS},
 	}
 	p.status.Since = time.Now()
-	p.countMD5()
+	p.countDrops()
 	return p, nil
 }
 

@@ -55,7 +55,7 @@ func (p *Peer) take(r request) {
 		r.sock.Close()
 	}
 	if r.event.kind == dialFailed && !late {
-		p.failed(p.dialWords(r.err))
+		p.unreached(p.dialWords(r.err))
 	}
 	p.publish()
 	reply(r, a)
@@ -169,32 +169,45 @@ func (p *Peer) shut(a action, r request) {
 	case r.event.kind == stop, r.event.kind == reset:
 		why.words = "closed by us"
 	}
+	words := why.String()
 	if a.slot == current {
 		p.upSince = time.Time{}
-		p.countMD5()
+		p.countDrops()
+	} else if r.event.kind == holdExpired {
+		words = p.withHint(words) // it was silent, perhaps for us only
 	}
 	c.shut(why)
 	if a.why == byCollision {
-		p.log.Debug("connection closed", "reason", why.String())
+		p.log.Debug("connection closed", "reason", words)
 		return
 	}
-	p.failed(why.String())
-	p.report(a.slot, why)
+	p.report(a.slot, why, words)
 }
 
-func (p *Peer) report(s slot, why Reason) {
+// report records and logs why a connection ended, in words.
+func (p *Peer) report(s slot, why Reason, words string) {
+	switch {
+	case why.Received == nil && why.Sent == nil:
+		p.unreached(words)
+	default:
+		p.noticed(words, s != current)
+	}
 	if s == current {
-		p.log.Info("session closed", "reason", why.String())
+		p.log.Info("session closed", "reason", words)
 		return
 	}
-	p.log.Debug("connection closed", "reason", why.String())
+	p.log.Debug("connection closed", "reason", words)
 }
 
 // dialWords explains a failed dial.
 func (p *Peer) dialWords(err error) string {
-	words := fmt.Sprintf("connect to %s: %s", p.config.Peer, transportWords(err))
-	if hint := p.MD5Hint(); hint != "" {
-		words += "; " + hint
+	return p.withHint(fmt.Sprintf("connect to %s: %s", p.config.Peer, transportWords(err)))
+}
+
+// withHint adds what the kernel has dropped, which may be why.
+func (p *Peer) withHint(why string) string {
+	if hint := p.DropHint(); hint != "" {
+		why += "; " + hint
 	}
-	return words
+	return why
 }

@@ -104,7 +104,8 @@ func (c *Conn) verdict(err error) {
 	}
 	n := &wire.Notification{Code: wire.Cease}
 	r := request{event: event{kind: malformed}}
-	if !errors.As(err, &n) {
+	var why *refusal
+	if !errors.As(err, &n) || errors.As(err, &why) {
 		r.err = err
 	}
 	r.event.notice = n

@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,12 +31,20 @@ func TestOpenRefused(t *testing.T) {
 		config func(*Config)
 		open   func(*wire.Open)
 		want   wire.Notification
+		words  string // that follow
 	}{
-		"wrong AS":      {open: func(o *wire.Open) { o.AS = 65000 }, want: wire.Notification{Code: wire.OpenError, Subcode: wire.BadPeerAS}},
-		"our AS of any": {config: func(c *Config) { c.PeerAS = 0 }, want: wire.Notification{Code: wire.OpenError, Subcode: wire.BadPeerAS}},
+		"wrong AS": {
+			open: func(o *wire.Open) { o.AS = 65000 }, want: wire.Notification{Code: wire.OpenError, Subcode: wire.BadPeerAS},
+			words: "(the peer says that its AS is 65000, not 64512)",
+		},
+		"our AS of any": {
+			config: func(c *Config) { c.PeerAS = 0 }, want: wire.Notification{Code: wire.OpenError, Subcode: wire.BadPeerAS},
+			words: "(the peer is in our own AS 64512)",
+		},
 		"our own id": {
 			open: func(o *wire.Open) { o.RouterID = netip.MustParseAddr("127.0.0.1") },
-			want: wire.Notification{Code: wire.OpenError, Subcode: wire.BadBGPIdentifier},
+			want:  wire.Notification{Code: wire.OpenError, Subcode: wire.BadBGPIdentifier},
+			words: "(the peer has our own router ID 127.0.0.1)",
 		},
 		"hold time": {
 			config: func(c *Config) { c.MinHold = 9 * time.Second }, open: func(o *wire.Open) { o.HoldTime = 6 * time.Second },
@@ -75,7 +84,7 @@ func TestOpenRefused(t *testing.T) {
 				t.Errorf("%s %x, want %s %x", got, got.Data, &c.want, c.want.Data)
 			}
 			r.gone()
-			if p.Status().LastError != "sent notification "+c.want.Error() || e.up() {
+			if last := p.Status().LastError; !strings.HasPrefix(last, "sent notification "+c.want.Error()) || !strings.HasSuffix(last, c.words) || e.up() {
 				t.Errorf("%q, up %t", p.Status().LastError, e.up())
 			}
 		})

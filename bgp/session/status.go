@@ -15,7 +15,8 @@ type Status struct {
 	// Established counts how often the session came up.
 	Established int
 	// LastError says why the session went down, or could not come up, last;
-	// empty: neither happened. It stays when the session comes up.
+	// empty: neither happened. It stays when the session comes up. While one end
+	// refuses connections, it begins with what the last NOTIFICATION said.
 	LastError   string
 	LastErrorAt time.Time
 	// Negotiated is of the present or the last connection; nil: none yet.
@@ -94,9 +95,36 @@ func (p *Peer) failed(why string) {
 	}
 }
 
+// unreached records why a connection could not be made, or ended without a
+// word. The NOTIFICATION before it says more: a peer that is shut down, say,
+// tells why once, and then takes no connection.
+func (p *Peer) unreached(why string) {
+	p.mu.Lock()
+	notice := p.notice
+	p.mu.Unlock()
+	if notice != "" {
+		why = notice + "; then " + why
+	}
+	p.failed(why)
+}
+
+// noticed records a NOTIFICATION, sent or received, that ended a connection. The
+// log is told of one that is new.
+func (p *Peer) noticed(why string, log bool) {
+	p.mu.Lock()
+	same := p.notice == why
+	p.notice = why
+	p.mu.Unlock()
+	if log && !same {
+		p.log.Info("session does not come up", "reason", why)
+	}
+	p.failed(why)
+}
+
 // came records that the session has come up.
 func (p *Peer) came(n *Negotiated) {
 	p.mu.Lock()
+	p.notice = ""
 	p.status.Established++
 	p.status.Negotiated = n
 	p.mu.Unlock()

@@ -135,6 +135,31 @@ func TestTTLSecurityOfOneEnd(t *testing.T) {
 	if ea.up() || eb.up() {
 		t.Error("the session is up")
 	}
+	if hint := a.DropHint(); !strings.Contains(hint, "with a TTL too low for TTL security: check TTL security at both ends") {
+		t.Errorf("hint %q", hint)
+	}
+}
+
+// TestDropHint: only what the session asks the kernel to drop is told of it.
+func TestDropHint(t *testing.T) {
+	for _, tt := range []struct {
+		now  drops
+		want string
+	}{
+		{drops{}, ""},
+		{drops{wrong: 2, missing: 1}, "this host has dropped 2 segments with a wrong TCP MD5 signature, " +
+			"1 segments without the TCP MD5 signature that was expected: check the password at both ends"},
+		{drops{unexpected: 1, far: 3}, "this host has dropped 1 segments with a TCP MD5 signature that was not expected, " +
+			"3 segments with a TTL too low for TTL security: check the password and TTL security at both ends"},
+	} {
+		if got := (drops{}).since(tt.now); got != tt.want {
+			t.Errorf("%+v: %q, want %q", tt.now, got, tt.want)
+		}
+	}
+	na, nb := newNode(t, "127.0.0.1", 0), newNode(t, "127.0.0.2", 0)
+	if hint := na.peer(na.config(nb), newEngine(t)).DropHint(); hint != "" {
+		t.Errorf("hint of a session without password and TTL security: %q", hint)
+	}
 }
 
 // dropped counts packets with too low a TTL, in the whole network namespace.

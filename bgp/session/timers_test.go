@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -315,4 +316,49 @@ func TestRetry(t *testing.T) {
 	if n := len(away); n < 20 || n > 40 {
 		t.Errorf("%d dials in ten minutes to a peer that sends us away", n)
 	}
+}
+
+// TestLastWord: what a peer says when it shuts down is not hidden by its
+// refusing connections afterwards, and forgotten when the session is up.
+func TestLastWord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Config{
+			Peer: netip.MustParseAddrPort("192.0.2.2:179"), LocalAS: 64512, PeerAS: 64512,
+			RouterID: netip.MustParseAddr("192.0.2.1"),
+		}
+		bye, err := wire.NewShutdown(wire.AdministrativeShutdown, "back at noon")
+		if err != nil {
+			t.Fatal(err)
+		}
+		dials := 0
+		tr := NewTransport(testLog(), func(context.Context, Config) (net.Conn, error) {
+			if dials++; dials > 1 {
+				return nil, syscall.ECONNREFUSED
+			}
+			ours, theirs := net.Pipe()
+			go func() {
+				_, _ = wire.NewReader(theirs, 0).Next()
+				_, _ = theirs.Write(wire.AppendNotification(nil, bye))
+				theirs.Close()
+			}()
+			return ours, nil
+		})
+		p, err := tr.New(c, newEngine(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Start()
+		time.Sleep(10 * time.Minute)
+		const want = `received notification Cease: Administrative Shutdown: "back at noon"; then connect to 192.0.2.2:179: connection refused`
+		if last := p.Status().LastError; last != want || dials < 10 {
+			t.Errorf("%q after %d dials, want %q", last, dials, want)
+		}
+		p.came(nil)
+		p.unreached("connection refused")
+		if last := p.Status().LastError; last != "connection refused" {
+			t.Errorf("after the session was up: %q", last)
+		}
+		p.Stop(nil)
+		<-p.Done()
+	})
 }
