@@ -46,9 +46,9 @@ const DefaultPort = 179
 // comparable.
 //
 // Peer and PeerPort, or Range, tell sessions apart. Name, Kind, PeerNode and
-// Origin are labels; Policy, ClusterID and ReflectorClient are nothing that the
-// peer's OPEN or ours speaks of, and are applied to the living session: one that
-// keeps the rest is the same session, and is not reset when they change.
+// Origin are labels; Policy, ClusterID, ReflectorClient and Passive are nothing
+// that an OPEN speaks of, and are applied to the living session: one that keeps
+// the rest is the same session, and is not reset when they change.
 type Session struct {
 	Name     string // for status and logs: "mesh/host2/ipv4", "peer/tor1/10.0.0.1", "group/g/rr1/ipv4"
 	Kind     Kind
@@ -171,8 +171,9 @@ func (s *Session) options() Options {
 	return s.Policy.Options
 }
 
-// SameAs reports whether s and o differ in labels, policy and the role of a
-// reflector at most, so that going from one to the other resets nothing.
+// SameAs reports whether s and o differ in labels, policy, the role of a
+// reflector and who dials at most, so that going from one to the other resets
+// nothing.
 func (s Session) SameAs(o Session) bool {
 	return s.connection() == o.connection()
 }
@@ -181,7 +182,7 @@ func (s Session) SameAs(o Session) bool {
 // defaults.
 func (s Session) connection() Session {
 	s.Name, s.Kind, s.PeerNode, s.Origin, s.Policy = "", 0, "", "", nil
-	s.ClusterID, s.ReflectorClient = netip.Addr{}, false
+	s.ClusterID, s.ReflectorClient, s.Passive = netip.Addr{}, false, false
 	s.PeerPort = s.Endpoint().Port()
 	s.Families = s.Carried()
 	if !s.Shutdown {

@@ -53,6 +53,7 @@ router bgp 4200000001
  no bgp ebgp-requires-policy
  no bgp network import-check
  bgp graceful-restart
+ bgp graceful-restart preserve-fw-state
  neighbor SPEAKER remote-as 64512
  neighbor SPEAKER ebgp-multihop
  neighbor SPEAKER update-source ROUTER
@@ -85,8 +86,8 @@ var products = []product{
 	},
 }
 
-// RunInterop has a Speaker exchange paths with BIRD and with FRR, and restarts
-// the Speaker without the router losing any. It can run beside Run. find returns
+// RunInterop has a Speaker exchange paths with BIRD and with FRR, opens the
+// session anew and restarts the Speaker without the router losing any. It can run beside Run. find returns
 // the path of a program that needs root, or ends the test where there is none.
 func RunInterop(t *testing.T, newSpeaker func(testing.TB) bgp.Speaker, find func(testing.TB, string) string) {
 	for _, r := range products {
@@ -121,6 +122,7 @@ func (r product) test(t *testing.T, newSpeaker func(testing.TB) bgp.Speaker) {
 		return ""
 	})
 
+	r.reopen(t, dir, s)
 	Stop(t, s, true)
 	s = r.speaker(t, newSpeaker(t), map[bgp.Family]bool{bgp.IPv4Unicast: true})
 	Await(t, "the session again", func() string {
@@ -139,6 +141,30 @@ func (r product) test(t *testing.T, newSpeaker func(testing.TB) bgp.Speaker) {
 	Await(t, "our path to go", func() string {
 		if out := r.routes(dir); strings.Contains(out, "10.1.0.1/32") {
 			return out
+		}
+		return ""
+	})
+}
+
+// reopen gives the session another hold time: it is opened anew, and neither end
+// drops the other's path.
+func (r product) reopen(t *testing.T, dir string, s bgp.Speaker) {
+	t.Helper()
+	w := s.Peers()[0].Session
+	w.Hold = 30 * time.Second
+	if err := s.SetSessions([]bgp.Session{w}); err != nil {
+		t.Fatal(err)
+	}
+	Await(t, "the session with another hold time", func() string {
+		out := r.routes(dir) // looked at all the while
+		if !strings.Contains(out, "10.1.0.1/32") {
+			t.Fatalf("the router dropped our path:\n%s", out)
+		}
+		if sets := s.Drain(); len(sets) > 0 {
+			t.Fatalf("the router's path moved: %+v", sets)
+		}
+		if p := s.Peers()[0]; p.State != bgp.Established || p.EndOfRIB == 0 || p.Hold != w.Hold || p.GracefulRestart.Stale > 0 {
+			return fmt.Sprintf("%+v", p)
 		}
 		return ""
 	})

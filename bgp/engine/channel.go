@@ -20,6 +20,7 @@ type channel struct {
 	complete  bool // nothing more is to be waited for after a restart
 	warned    bool // of its limit of prefixes, since it is up
 	retention retention
+	reopened  bool        // we closed the last connection, to open this session anew
 	until     time.Time   // when long-lived stale paths go; zero: there are none
 	timer     *time.Timer // of stale paths
 	epoch     int         // tells timers that come late

@@ -74,9 +74,12 @@ func (p *peer) status() session.Status {
 	return s
 }
 
-// adoptLocked takes w, which is SameAs before: labels, policy and role.
+// adoptLocked takes w, which is SameAs before: labels, policy, role and who dials.
 func (e *Engine) adoptLocked(p *peer, w bgp.Session) {
 	old := p.want.Policied().MaxPrefix
+	if p.session != nil && p.want.Passive != w.Passive {
+		p.session.SetPassive(w.Passive)
+	}
 	p.want = w
 	for _, c := range p.channels {
 		c.adoptLocked(w)

@@ -75,6 +75,7 @@ func (c *channel) succeedLocked(s bgp.Session, wasUp bool) {
 	case wasUp:
 		c.stopTimer()
 		c.lostLocked(true)
+		c.reopened = true
 	case !c.until.IsZero():
 		if most := time.Now().Add(c.retention.longLived); most.Before(c.until) {
 			c.until = most

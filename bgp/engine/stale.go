@@ -42,7 +42,7 @@ func retentionOf(w bgp.Session, f bgp.Family, n session.Negotiated) (r retention
 // RFC 9494 §4.2).
 func (c *channel) lostLocked(retain bool) {
 	e, r := c.peer.engine, c.retention
-	c.endOfRIB = false
+	c.endOfRIB, c.reopened = false, false
 	if !retain || !r.restarts && r.longLived == 0 {
 		c.until = time.Time{}
 		e.rib.drop(c.source.id, false)
@@ -100,9 +100,13 @@ func (c *channel) returnedLocked(n session.Negotiated) {
 		e.rib.renumber(c.source, n.RouterID)
 	}
 	kept := c.retention.forwarding
+	if c.reopened && c.retention.restarts && !c.retention.restarting {
+		kept = true // it is we who went: many set the flag only if they restart
+	}
 	if !c.until.IsZero() {
 		kept = c.retention.longForwarding
 	}
+	c.reopened = false
 	switch {
 	case !same || !kept:
 		c.until = time.Time{}

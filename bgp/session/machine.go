@@ -55,6 +55,7 @@ const (
 	start           kind = iota // 1, 3, 4, 5
 	stop                        // 2, 8; with a notification or, for a graceful stop, without
 	reset                       // close the connections and begin anew
+	turned                      // who dials has changed
 	retryExpired                // 9
 	connected                   // 16: our dial succeeded
 	dialFailed                  // 18 in Connect
@@ -76,6 +77,8 @@ type event struct {
 	slot   slot               // of the events of a connection
 	notice *wire.Notification // to send (stop, reset, malformed) or received (notified)
 	open   openFacts          // openOK
+	// passive: do not dial; of turned.
+	passive bool
 	// stable: the session was up for long enough to forgive strikes; fresh: for
 	// so short that a new connection may be what is left of a collision.
 	stable, fresh bool
@@ -144,6 +147,12 @@ func (m machine) step(e event) (machine, []action) {
 		return m.start()
 	case stop, reset:
 		return m.stop(e)
+	case turned:
+		m.passive = e.passive
+		if !m.started {
+			return m, nil
+		}
+		return m.dial()
 	case retryExpired:
 		if !m.started {
 			return m, nil

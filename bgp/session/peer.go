@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -27,6 +28,7 @@ type Peer struct {
 	running  sync.WaitGroup // connections, dials
 
 	in, out counters
+	passive atomic.Bool // what SetPassive said last
 
 	// Owned by the loop.
 	machine     machine
@@ -78,6 +80,7 @@ func (t *Transport) New(c Config, h Handler) (*Peer, error) {
 		ctx: ctx, cancel: cancel, done: make(chan struct{}),
 		machine: machine{passive: c.Passive, localID: idNumber(c.RouterID.As4()), localAS: c.LocalAS},
 	}
+	p.passive.Store(c.Passive)
 	p.status.Since = time.Now()
 	p.countDrops()
 	return p, nil
@@ -118,6 +121,13 @@ func (p *Peer) Stop(n *wire.Notification) {
 // session begin anew.
 func (p *Peer) Reset(n *wire.Notification) {
 	go p.post(request{event: event{kind: reset, notice: n}})
+}
+
+// SetPassive says whether to wait for the peer's connection from now on, or to
+// dial. A connection that there is stays. It does not wait.
+func (p *Peer) SetPassive(passive bool) {
+	p.passive.Store(passive)
+	go p.post(request{event: event{kind: turned}})
 }
 
 // Done is closed when the session was stopped, its Handler has heard the last,

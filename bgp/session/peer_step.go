@@ -30,6 +30,7 @@ func (p *Peer) take(r request) {
 		up := time.Since(p.upSince)
 		r.event.stable, r.event.fresh = up >= stableAfter, up < collisionTime
 	}
+	r.event.passive = p.passive.Load()
 	late := (r.event.kind == connected || r.event.kind == dialFailed) && r.dial != p.dials
 	var actions []action
 	if !late {
