@@ -78,7 +78,7 @@ func (e *Engine) releaseLocked() {
 	}
 	for _, p := range e.peers {
 		for _, c := range p.channels {
-			if m := c.member; m != nil && m.waiting && !(e.deferral.families.Has(c.family) && m.group.reflects()) {
+			if m := c.member; m != nil && m.waiting && (!e.deferral.families.Has(c.family) || !m.group.reflects()) {
 				e.rib.pack()
 				m.start()
 			}
