@@ -20,6 +20,20 @@
 // its paths and its place in a group; one goroutine writes them all. Sessions of
 // a range come to be when a router connects, and go when nothing is left of it.
 //
+// Where things are:
+//
+//	engine, sessions, wanted, reopen, hold   which sessions there are, opened, held, reopened
+//	dynamic                                  those of ranges
+//	peer, channel                            what a session brings, and its families
+//	restart, stale                           graceful restart, of ourselves and of peers
+//	rib, routes, attributes, prefix, slab    the table; within finds what lies in a prefix
+//	judge, change, roles                     whether a path may be used, and how it is changed
+//	best, decide, costs                      the order of paths, and next hops
+//	export, group, state, pack, log          what a group is sent, and remembers of it
+//	member, evict, retreat                   a peer's place in it; slow peers; another policy
+//	drain                                    which best paths changed, for Speaker.Drain
+//	view, stats, watch, observe              what is shown
+//
 // It does not resolve next hops and knows no kernel route. RFC 4271, 4456,
-// 4486, 4724, 5082, 7313, 7606, 8538, 8950, 9003, 9234, 9494.
+// 4486, 4724, 5082, 7313, 7606, 7911, 8538, 8950, 9003, 9234, 9494.
 package engine

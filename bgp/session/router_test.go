@@ -42,7 +42,7 @@ func TestOpenRefused(t *testing.T) {
 			words: "(the peer is in our own AS 64512)",
 		},
 		"our own id": {
-			open: func(o *wire.Open) { o.RouterID = netip.MustParseAddr("127.0.0.1") },
+			open:  func(o *wire.Open) { o.RouterID = netip.MustParseAddr("127.0.0.1") },
 			want:  wire.Notification{Code: wire.OpenError, Subcode: wire.BadBGPIdentifier},
 			words: "(the peer has our own router ID 127.0.0.1)",
 		},

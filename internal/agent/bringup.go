@@ -106,7 +106,8 @@ func (a *Agent) startSpeaker(ctx context.Context) error {
 			bgp.IPv6Unicast: adopted[fib.BGP][fib.IPv6] || adopted[fib.Workload][fib.IPv6],
 		}
 	}
-	a.log.Info("starting BGP", "asn", settings.ASN, "router_id", settings.RouterID, "restarting", settings.Restarting)
+	a.log.Info("starting BGP", "asn", settings.ASN, "router_id", settings.RouterID,
+		"restarting_ipv4", settings.Restarting[bgp.IPv4Unicast], "restarting_ipv6", settings.Restarting[bgp.IPv6Unicast])
 	if err := a.opts.Speaker.Start(ctx, settings); err != nil {
 		return fmt.Errorf("start BGP: %w", err)
 	}

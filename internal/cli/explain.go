@@ -129,7 +129,11 @@ func detailLines(detail any) []string {
 		}
 	case *errdetails.PreconditionFailure:
 		for _, v := range d.GetViolations() {
-			lines = append(lines, violation(v.GetSubject(), v.GetDescription()))
+			subject := v.GetSubject()
+			if strings.HasPrefix(v.GetDescription(), subject) {
+				subject = "" // "node a is not alive" names it
+			}
+			lines = append(lines, violation(subject, v.GetDescription()))
 		}
 	case *errdetails.RetryInfo:
 		delay := d.GetRetryDelay().AsDuration()

@@ -105,6 +105,8 @@ func TestServerErrors(t *testing.T) {
 			ExitFailed, "error: bad object\n  spec.cidr: no\n  neither\n"},
 		{"locked", with(codes.FailedPrecondition, "the store is locked", &errdetails.PreconditionFailure{Violations: []*errdetails.PreconditionFailure_Violation{{Type: "LOCKED", Description: "the store is locked"}}}),
 			ExitFailed, "error: the store is locked\n"},
+		{"node away", with(codes.FailedPrecondition, "node a is not alive", &errdetails.PreconditionFailure{Violations: []*errdetails.PreconditionFailure_Violation{{Type: "NOT_ALIVE", Subject: "node a", Description: "node a is not alive"}}}),
+			ExitFailed, "error: node a is not alive\n"},
 		{"not permitted", with(codes.PermissionDenied, "unauthorized RPC request rejected"), ExitFailed, "error: not permitted: unauthorized RPC request rejected\n"},
 		{"older server", with(codes.Unimplemented, "unknown method"), ExitFailed, "error: vrouterd does not know this call; is it older than vrouterctl? (unknown method)\n"},
 		{"bug", with(codes.Internal, "oops\x1b[2J\nmore"), ExitFailed, "error: vrouterd met an error of its own: oops�[2J more\n"},
