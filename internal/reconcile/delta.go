@@ -13,6 +13,7 @@ type Delta[K comparable, V any] struct {
 	equal func(a, b V) bool
 	items map[K]*item[V]
 	queue []queued[K, V]
+	taken []queued[K, V] // by the last Pending
 	round uint32         // number of the read-back under way, or of the last
 	news  map[K]struct{} // keys observed otherwise during a read-back; nil when there is none
 }
@@ -106,9 +107,11 @@ func (d *Delta[K, V]) Unobserve(key K) {
 
 // Pending takes up to n keys that differ from the queue, in the order in which
 // they came to differ. Each is to be answered with [Delta.Applied] when it was
-// written; a key that is not answered stays different, and comes again after
-// news about it, after [Delta.Requeue] and after a read-back.
+// written, before the next call; a key that is not answered by then stays
+// different, and comes again after news about it, after [Delta.Requeue] and after
+// a read-back.
 func (d *Delta[K, V]) Pending(n int) []Change[K, V] {
+	d.release()
 	out := make([]Change[K, V], 0, min(n, len(d.queue)))
 	taken := 0
 	for _, q := range d.queue {
@@ -125,6 +128,7 @@ func (d *Delta[K, V]) Pending(n int) []Change[K, V] {
 			continue
 		}
 		it.flags |= isTaken
+		d.taken = append(d.taken, q)
 		out = append(out, Change[K, V]{
 			Key: q.key, Wanted: it.wanted, IsWanted: it.flags&isWanted != 0,
 			Observed: it.observed, WasObserved: it.flags&isObserved != 0, item: it,
@@ -134,6 +138,17 @@ func (d *Delta[K, V]) Pending(n int) []Change[K, V] {
 		d.queue = nil // lets go of what a large queue took
 	}
 	return out
+}
+
+// release ends what the last Pending handed out.
+func (d *Delta[K, V]) release() {
+	for _, q := range d.taken {
+		q.item.flags &^= isTaken
+		if d.items[q.key] == q.item {
+			d.forget(q.key, q.item)
+		}
+	}
+	d.taken = nil
 }
 
 // Applied says that c was written. It reports false when news about the key
@@ -223,8 +238,8 @@ func (d *Delta[K, V]) InSync(key K) bool {
 // be changed under way.
 func (d *Delta[K, V]) All() iter.Seq[K] {
 	return func(yield func(K) bool) {
-		for key := range d.items {
-			if !yield(key) {
+		for key, it := range d.items {
+			if it.flags&(isWanted|isObserved) != 0 && !yield(key) {
 				return
 			}
 		}
@@ -259,12 +274,21 @@ func (d *Delta[K, V]) observe(key K, it *item[V], value V, is bool) {
 	d.settle(key, it)
 }
 
+// forget forgets key when nothing is known of it any more. What is being written
+// is not forgotten before its fate is known: it may be there a moment later, and
+// who wants it again then must not take it for absent.
+func (d *Delta[K, V]) forget(key K, it *item[V]) {
+	if it.flags&(isWanted|isObserved|isTaken) == 0 {
+		it.flags = 0
+		delete(d.items, key)
+	}
+}
+
 // settle queues key when it differs, and forgets it when nothing is known of it
 // any more.
 func (d *Delta[K, V]) settle(key K, it *item[V]) {
 	if it.flags&(isWanted|isObserved) == 0 {
-		it.flags = 0
-		delete(d.items, key)
+		d.forget(key, it)
 		return
 	}
 	if it.flags&isQueued == 0 && d.differs(it) {

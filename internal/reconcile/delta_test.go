@@ -203,3 +203,37 @@ func BenchmarkDelta100k(b *testing.B) {
 		}
 	}
 }
+
+// What is unwanted while it is being written is there afterwards, and to be
+// removed, or replaced if it is wanted again.
+func TestDeltaUnwantedDuringWrite(t *testing.T) {
+	d := newTestDelta()
+	d.Want("a", 1)
+	d.Want("b", 1)
+	d.Want("c", 1)
+	pending := d.Pending(3)
+	d.Unwant("a")
+	d.Unwant("b")
+	d.Unwant("c")
+	d.Want("b", 2)
+	for _, c := range pending[:2] {
+		if !d.Applied(c) {
+			t.Errorf("%s is said to be in doubt", c.Key)
+		}
+	}
+	got := make(map[string]Change[string, int])
+	for _, c := range d.Pending(9) {
+		c.item = nil
+		got[c.Key] = c
+	}
+	want := map[string]Change[string, int]{
+		"a": {Key: "a", Observed: 1, WasObserved: true},
+		"b": {Key: "b", Wanted: 2, IsWanted: true, Observed: 1, WasObserved: true},
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Change[string, int]{})); diff != "" {
+		t.Errorf("pending (-want +got):\n%s", diff)
+	}
+	if n := d.Len(); n != 2 { // c was refused, and nobody wants it
+		t.Errorf("%d keys are known, want 2", n)
+	}
+}
