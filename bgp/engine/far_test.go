@@ -128,6 +128,7 @@ type far struct {
 	t    testing.TB
 	conn net.Conn
 	as   uint32
+	id   netip.Addr
 	open wire.Open // of the Engine
 	form wire.Form
 
@@ -194,7 +195,7 @@ func tryDial(t testing.TB, from, to netip.Addr, o wire.Open) *far {
 
 // greet brings a session up over conn; nil: the other end does not want it.
 func greet(t testing.TB, conn net.Conn, o wire.Open) *far {
-	r := &far{t: t, conn: conn, as: o.AS, holds: make(map[netip.Prefix]wire.Attributes), paths: make(map[netip.Prefix]map[uint32]wire.Attributes)}
+	r := &far{t: t, conn: conn, as: o.AS, id: o.RouterID, holds: make(map[netip.Prefix]wire.Attributes), paths: make(map[netip.Prefix]map[uint32]wire.Attributes)}
 	open, err := wire.AppendOpen(nil, o)
 	if err != nil {
 		t.Fatal(err)
