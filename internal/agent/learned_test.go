@@ -4,7 +4,10 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/projectvrouter/vrouter/bgp"
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
 const via2 = " group(via 192.0.2.2 dev up0) proto 120 metric 118"
@@ -32,6 +35,47 @@ func TestLearnedRoutes(t *testing.T) {
 		p.connect()
 		r.wantRoutes("10.0.3.2/32" + via2)
 		r.delete(nodeObject("host2", ""))
+		r.wantRoutes()
+	})
+}
+
+// What a peer tells with BLACKHOLE is dropped here where that is honoured (RFC
+// 7999), and forwarded where it is not.
+func TestBlackholePaths(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		honour := func(on bool) {
+			r.put(configObject("default", func(s *vrouterv1.BGPConfigurationSpec) {
+				s.SessionDefaults = &vrouterv1.BGPSessionSettings{HonourBlackhole: proto.Bool(on)}
+			}))
+		}
+		say := func(p *host2, communities ...bgp.Community) {
+			if err := p.Originate(pfx("10.0.3.1/32"), bgp.Attributes{Communities: communities}); err != nil {
+				t.Fatal(err)
+			}
+			r.pass(time.Second)
+		}
+		const dropped = "10.0.3.1/32 blackhole proto 120 metric 118"
+		honour(true)
+		r.node2()
+		p := r.peer()
+		r.start()
+		r.pass(2 * time.Second)
+		say(p, bgp.Blackhole)
+		r.wantRoutes(dropped)
+		p.originate("10.0.3.2/32")
+		r.wantRoutes(dropped, "10.0.3.2/32"+via2)
+		say(p)
+		r.wantRoutes("10.0.3.1/32"+via2, "10.0.3.2/32"+via2)
+		say(p, bgp.Blackhole)
+		p.withdraw("10.0.3.2/32")
+		r.wantRoutes(dropped)
+		honour(false)
+		r.pass(time.Second)
+		r.wantRoutes("10.0.3.1/32" + via2)
+		honour(true)
+		r.pass(time.Second)
+		r.wantRoutes(dropped)
+		p.withdraw("10.0.3.1/32")
 		r.wantRoutes()
 	})
 }
