@@ -27,6 +27,10 @@ func memberOf(r bgp.Session, a netip.Addr) bgp.Session {
 	return r
 }
 
+// fullEvery is how often the log is told of a full range: who connects, and he
+// may do so all the time, is not to fill it.
+const fullEvery = 10 * time.Second
+
 // admitLocked makes a session for a router that connects from within a range;
 // nil: it is of none, or there are too many of it.
 func (e *Engine) admitLocked(remote, local netip.Addr) *session.Peer {
@@ -39,7 +43,10 @@ func (e *Engine) admitLocked(remote, local netip.Addr) *session.Peer {
 		limit = bgp.DefaultRangeLimit
 	}
 	if e.inRange(r.Range) >= limit {
-		e.log.Warn("peer of a full range refused", "peer", remote.String(), "range", r.Range.String(), "limit", limit)
+		if now := time.Now(); now.Sub(e.saidFull) >= fullEvery {
+			e.saidFull = now
+			e.log.Warn("peer of a full range refused", "peer", remote.String(), "range", r.Range.String(), "limit", limit)
+		}
 		return nil
 	}
 	p := e.newPeer(memberOf(r, remote))

@@ -91,6 +91,17 @@ func TestRangeChanges(t *testing.T) {
 	if g.dialWith(4, modelAS, session.Config{}) != nil {
 		t.Error("a third session in a range of two")
 	}
+	g.mu.Lock()
+	said := g.saidFull
+	g.mu.Unlock()
+	if g.dialWith(4, modelAS, session.Config{}) != nil || said.IsZero() {
+		t.Error("again a third session in a range of two, or nothing was said of the first")
+	}
+	g.mu.Lock()
+	if g.saidFull != said {
+		t.Error("a range that is full is logged for everyone who connects")
+	}
+	g.mu.Unlock()
 	g.sessions(g.within(0, 24, func(s *bgp.Session) { s.Name, s.RangeLimit = "renamed", 2 }), g.to(2))
 	wait(t, "the session of the range to end", func() bool { _, gone := r.ended(); return gone })
 	g.dial(2, modelAS)

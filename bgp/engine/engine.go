@@ -46,6 +46,7 @@ type Engine struct {
 	// met has peers of ranges that are gone, and until when they may have kept
 	// what we told them.
 	met      map[netip.Addr]time.Time
+	saidFull time.Time // when the log was told of a full range last
 	deferral deferral
 }
 

@@ -109,16 +109,30 @@ func (p *Peer) unreached(why string) {
 }
 
 // noticed records a NOTIFICATION, sent or received, that ended a connection. The
-// log is told of one that is new.
+// log is told of one that is new, of passive sessions now and then: those of
+// ranges are made anew for whoever connects, and he is not to fill the log.
 func (p *Peer) noticed(why string, log bool) {
 	p.mu.Lock()
 	same := p.notice == why
 	p.notice = why
 	p.mu.Unlock()
 	if log && !same {
-		p.log.Info("session does not come up", "reason", why)
+		if n := p.loggable(); n > 0 {
+			p.log.Info("session does not come up", "reason", why, "count", n)
+		}
 	}
 	p.failed(why)
+}
+
+// loggable is how many events a line in the log would stand for; zero: none now.
+func (p *Peer) loggable() int {
+	if !p.config.Passive {
+		return 1
+	}
+	t := p.transport
+	t.quietMu.Lock()
+	defer t.quietMu.Unlock()
+	return t.quiet.allow()
 }
 
 // came records that the session has come up.

@@ -362,3 +362,21 @@ func TestLastWord(t *testing.T) {
 		<-p.Done()
 	})
 }
+
+// TestLoggable: sessions that wait for whoever connects share one line in the
+// log; those that dial have theirs.
+func TestLoggable(t *testing.T) {
+	tr := NewTransport(testLog(), nil)
+	for _, tt := range []struct{ passive, want bool }{{true, true}, {true, false}, {false, true}, {false, true}} {
+		p, err := tr.New(Config{
+			Peer: netip.MustParseAddrPort("192.0.2.2:179"), LocalAS: 64512, PeerAS: 64512,
+			RouterID: netip.MustParseAddr("192.0.2.1"), Passive: tt.passive,
+		}, newEngine(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.loggable() > 0; got != tt.want {
+			t.Errorf("passive %t: logged %t, want %t", tt.passive, got, tt.want)
+		}
+	}
+}

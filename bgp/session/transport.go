@@ -14,6 +14,9 @@ type Transport struct {
 	dial    Dialer
 	changed chan struct{}
 	buffers sync.Pool // of *buffer
+
+	quietMu sync.Mutex
+	quiet   limiter // of what passive sessions log; guarded by quietMu
 }
 
 // Dialer connects to the peer of a session. The connection is best a

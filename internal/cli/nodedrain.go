@@ -9,24 +9,24 @@ import (
 func (a *app) nodeDrainCommand() *cobra.Command {
 	var message, after string
 	c := &cobra.Command{
-		Use:   "drain [NODE]",
+		Use:   "drain NODE",
 		Short: "Have the peers of a node use other paths, then close its sessions",
 		Long: `Have the peers of a node, host or reflector, use other paths where they have any
 (RFC 8326), and some time later close its sessions with a message (RFC 9003).
 It is kept in the Node, so that any node can be drained from any, and a restart
 of its daemon does not undo it; 'node undrain' does, at any step.`,
-		Args:              arguments(0, "NODE"),
+		Args:              arguments(1, "NODE"),
 		ValidArgsFunction: a.completeNodeArgument,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.connect()
 			if err != nil {
 				return err
 			}
-			request := &vrouterv1.DrainRequest{Message: message, ShutdownAfter: after, Node: firstOf(args)}
+			request := &vrouterv1.DrainRequest{Message: message, ShutdownAfter: after, Node: args[0]}
 			if _, err := c.nodes.Drain(cmd.Context(), request); err != nil {
 				return err
 			}
-			a.line("drain begins: see 'vrouterctl node status%s'", spaced(request.GetNode()))
+			a.line("drain begins: see 'vrouterctl node status %s'", args[0])
 			return nil
 		},
 	}
@@ -37,16 +37,16 @@ of its daemon does not undo it; 'node undrain' does, at any step.`,
 
 func (a *app) nodeUndrainCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:               "undrain [NODE]",
+		Use:               "undrain NODE",
 		Short:             "Take a drain back, however far it is",
-		Args:              arguments(0, "NODE"),
+		Args:              arguments(1, "NODE"),
 		ValidArgsFunction: a.completeNodeArgument,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.connect()
 			if err != nil {
 				return err
 			}
-			response, err := c.nodes.Undrain(cmd.Context(), &vrouterv1.UndrainRequest{Node: firstOf(args)})
+			response, err := c.nodes.Undrain(cmd.Context(), &vrouterv1.UndrainRequest{Node: args[0]})
 			if err != nil {
 				return err
 			}
@@ -58,18 +58,4 @@ func (a *app) nodeUndrainCommand() *cobra.Command {
 			return nil
 		},
 	}
-}
-
-func firstOf(args []string) string {
-	if len(args) == 0 {
-		return ""
-	}
-	return args[0]
-}
-
-func spaced(text string) string {
-	if text == "" {
-		return ""
-	}
-	return " " + text
 }
