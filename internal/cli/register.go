@@ -16,7 +16,8 @@ import (
 
 type registerOptions struct {
 	node, interfaceName, interfaceType string
-	addresses, profiles                []string
+	addresses, heldBy, profiles        []string
+	allocate                           vrouterv1.AddressRequest
 	labels, annotations                []string
 	mac, containerID, pod              string
 	serviceAccount                     string
@@ -27,11 +28,15 @@ type registerOptions struct {
 func (a *app) endpointRegisterCommand() *cobra.Command {
 	var o registerOptions
 	c := &cobra.Command{
-		Use:   "register NAMESPACE/ORCHESTRATOR/WORKLOAD/ENDPOINT --interface NAME --ip ADDRESS...",
+		Use:   "register NAMESPACE/ORCHESTRATOR/WORKLOAD/ENDPOINT --interface NAME [--ip ADDRESS...]",
 		Short: "Register an endpoint, or state it anew",
 		Long: `Register an endpoint, or state it anew: what is stated replaces all that was
 stated before, and the same command again changes nothing. Another --node moves
 the endpoint there.
+
+Without --ip the endpoint keeps the addresses that it has; one that has none is
+given one of each family that a pool has for it, or what --ipv4, --ipv6 and
+--pool ask for.
 
 With --wait the command returns once the endpoint has reached the stage:
 "programmed", when its node's kernel holds the routes, or "advertised", when
@@ -57,6 +62,10 @@ the registration stays.`,
 	flags.StringVar(&o.interfaceName, "interface", "", "host end of the workload's interface; it may come into being later")
 	flags.StringVar(&o.interfaceType, "type", "", "type of the interface: veth, tap or physical (default veth)")
 	flags.StringSliceVar(&o.addresses, "ip", nil, "`address` of the workload; may be repeated")
+	flags.Int32Var(&o.allocate.Ipv4, "ipv4", 0, "how many IPv4 addresses it is to be given")
+	flags.Int32Var(&o.allocate.Ipv6, "ipv6", 0, "how many IPv6 addresses it is to be given")
+	flags.StringSliceVar(&o.allocate.Pools, "pool", nil, "`IPPool`, by name or CIDR, to give addresses of; may be repeated")
+	flags.StringSliceVar(&o.heldBy, "held-by", nil, "`handle` that may hold an address of --ip already; may be repeated")
 	flags.StringSliceVar(&o.profiles, "profile", nil, "`profile` that applies to the workload; may be repeated")
 	flags.StringArrayVar(&o.labels, "label", nil, "label as `KEY=VALUE`; may be repeated")
 	flags.StringArrayVar(&o.annotations, "annotation", nil, "annotation as `KEY=VALUE`; may be repeated")
@@ -82,6 +91,10 @@ func (o *registerOptions) request(name string) (*vrouterv1.RegisterRequest, erro
 		Id: id, Node: o.node, InterfaceName: o.interfaceName, InterfaceType: o.interfaceType,
 		IpNetworks: o.addresses, Profiles: o.profiles, Mac: o.mac,
 		ContainerId: o.containerID, Pod: o.pod, ServiceAccountName: o.serviceAccount,
+		HeldBy: o.heldBy,
+	}
+	if o.allocate.Ipv4 != 0 || o.allocate.Ipv6 != 0 || len(o.allocate.Pools) > 0 {
+		request.Allocate = &o.allocate
 	}
 	if request.Labels, err = pairs("--label", o.labels); err != nil {
 		return nil, err
@@ -144,8 +157,12 @@ func (a *app) register(ctx context.Context, request *vrouterv1.RegisterRequest, 
 	if !response.GetCreated() {
 		before = " (existed before)"
 	}
-	a.line("endpoint %s registered on node %s%s: %s", name,
-		response.GetEndpoint().GetSpec().GetNode(), before, stageName(response.GetStage()))
+	given := ""
+	if len(request.GetIpNetworks()) == 0 {
+		given = " with " + strings.Join(response.GetEndpoint().GetSpec().GetIpNetworks(), ", ")
+	}
+	a.line("endpoint %s registered on node %s%s%s: %s", name,
+		response.GetEndpoint().GetSpec().GetNode(), given, before, stageName(response.GetStage()))
 	return nil
 }
 

@@ -278,8 +278,7 @@ func TestBadWorkloadEndpoint(t *testing.T) {
 			spec.workload: must not be empty
 			spec.endpoint: must not be empty
 			spec.node: must not be empty
-			spec.interfaceName: must not be empty
-			spec.ipNetworks: at least one address is needed`},
+			spec.interfaceName: must not be empty`},
 		{"n-o-w-f", whole, `metadata.name: "n-o-w-f" is not what the spec makes of it; leave it out, or write "n-o-w-e"`},
 		{"''", id + "ipNetworks: [10.0.0.1]\ninterfaceName: sixteen-bytes-16", `
 			spec.interfaceName: "sixteen-bytes-16" is 16 bytes long, the kernel takes at most 15`},

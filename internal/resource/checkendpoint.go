@@ -12,8 +12,9 @@ import (
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
-// MaxAddresses is how many addresses an endpoint may have: it, its old
-// addresses and its new ones change in one transaction of at most 128 keys.
+// MaxAddresses is how many addresses an endpoint may have as it is stored. Who
+// writes allows fewer, since it, its old addresses and its new ones change in
+// one transaction with their blocks.
 const MaxAddresses = 60
 
 func (p *problems) endpoint(meta Meta, raw *vrouterv1.WorkloadEndpoint) *WorkloadEndpoint {
@@ -73,14 +74,12 @@ func (p *problems) interfaceType(text string) InterfaceType {
 	return ""
 }
 
-// addresses checks the endpoint's addresses. The order is kept: the first of a
+// addresses checks the endpoint's addresses. None is no problem: they are given
+// to it, or it has no route. The order is kept: the first of a
 // family is the one that orchestrators show.
 func (p *problems) addresses(networks []string) []netip.Addr {
 	const path = "spec.ipNetworks"
-	switch {
-	case len(networks) == 0:
-		p.addf(path, "at least one address is needed")
-	case len(networks) > MaxAddresses:
+	if len(networks) > MaxAddresses {
 		p.addf(path, "%d addresses, at most %d are allowed", len(networks), MaxAddresses)
 		return nil
 	}

@@ -13,8 +13,9 @@ import (
 )
 
 // maxAddresses of an endpoint: with a move to as many others they fit into one
-// transaction, each with a compare, beside the endpoint and the lock.
-const maxAddresses = (store.MaxOps - 8) / 2
+// transaction, each with a compare, beside the endpoint, the lock and their
+// blocks, as long as those are few.
+const maxAddresses = (store.MaxOps - 32) / 2
 
 // claim adds to the transaction of an endpoint the keys of its addresses: its
 // new ones are taken if they are free, those it gives up are freed.
@@ -22,15 +23,9 @@ const maxAddresses = (store.MaxOps - 8) / 2
 // A new endpoint guesses that its addresses are free, which saves reading them:
 // the transaction tells if not. With an older spec, or on a second try, the
 // keys are read.
-func (w *writer) claim(ctx context.Context, t *txn, old stored, next *resource.WorkloadEndpoint, again bool) error {
-	if len(next.Addresses) > maxAddresses {
-		return invalid("spec.ipNetworks", "%d addresses, at most %d are allowed", len(next.Addresses), maxAddresses)
-	}
-	if err := w.insidePools(ctx, next.Addresses); err != nil {
-		return err
-	}
+func (w *writer) claim(ctx context.Context, t *txn, old stored, addresses []netip.Addr, again bool) error {
 	own := resourceKey(old.id)
-	for _, a := range next.Addresses {
+	for _, a := range addresses {
 		key := store.AddressKey(a)
 		var kv store.KV
 		if again || old.revision != 0 {
@@ -47,7 +42,7 @@ func (w *writer) claim(ctx context.Context, t *txn, old stored, next *resource.W
 			return held(kv)
 		}
 	}
-	return w.free(ctx, t, old, next.Addresses)
+	return w.free(ctx, t, old, addresses)
 }
 
 // release adds to the transaction that deletes an endpoint the keys of all of
@@ -113,19 +108,6 @@ func (w *writer) holding(ctx context.Context, key string) (store.KV, error) {
 		return kv, fmt.Errorf("read %s: %w", key, err)
 	}
 	return kv, nil
-}
-
-// explain turns the conflict over an address that somebody else holds into
-// that error. Other conflicts stay what they are, and are tried again.
-func explain(id resource.ID, err error) error {
-	var conflict *store.ConflictError
-	if !errors.As(err, &conflict) || conflict.Have.ModRevision == 0 {
-		return err
-	}
-	if _, bad := store.ParseAddressKey(conflict.Key); bad != nil || string(conflict.Have.Value) == resourceKey(id) {
-		return err
-	}
-	return held(conflict.Have)
 }
 
 // held is the error for an address that another endpoint holds.

@@ -40,7 +40,7 @@ func (s *nodes) setDrain(ctx context.Context, node string, drain *vrouterv1.Node
 		node = s.node
 	}
 	id := resource.ID{Kind: resource.KindNode, Name: node}
-	err = retried(ctx, func(bool) error {
+	err = retried(ctx, func() error {
 		old, err := s.writer.stored(ctx, id)
 		if err != nil {
 			return err
@@ -66,7 +66,7 @@ func (s *nodes) setDrain(ctx context.Context, node string, drain *vrouterv1.Node
 			msg: next, checked: checked, mode: vrouterv1.PutMode_PUT_MODE_REPLACE,
 			version: strconv.FormatInt(old.revision, 10),
 		}
-		_, err = s.writer.tryPut(ctx, c, false)
+		_, err = s.writer.tryPut(ctx, c)
 		if stale := (&staleError{}); errors.As(err, &stale) {
 			return fmt.Errorf("%w: %w", store.ErrConflict, err)
 		}

@@ -32,7 +32,7 @@ func (s *endpoints) Register(ctx context.Context, req *vrouterv1.RegisterRequest
 	if err != nil {
 		return nil, withPaths(err, registerPath)
 	}
-	out, err := s.writer.put(ctx, change{msg: msg, checked: checked})
+	out, err := s.writer.put(ctx, change{msg: msg, checked: checked, addresses: req.GetAllocate(), heldBy: req.GetHeldBy()})
 	if err != nil {
 		return nil, withPaths(err, registerPath)
 	}

@@ -116,7 +116,7 @@ func statusOf(err error) *status.Status {
 	case errors.As(err, &exists):
 		return with(codes.AlreadyExists, named(exists.id, "exists already"))
 	case errors.As(err, &held):
-		return with(codes.AlreadyExists, holder(held)...)
+		return with(codes.AlreadyExists, holderDetails(held)...)
 	case errors.As(err, &stale):
 		return with(codes.Aborted, named(stale.id, "stale resource version"))
 	case errors.As(err, &state):
@@ -125,6 +125,9 @@ func statusOf(err error) *status.Status {
 		return with(codes.DeadlineExceeded, stageInfo(stage))
 	case errors.Is(err, errStopping):
 		return with(codes.Unavailable, retry(err))
+	}
+	if code, details, ok := ipamStatus(err); ok {
+		return with(code, details...)
 	}
 	if code, ok := storeCode(err); ok {
 		if code == codes.Unavailable {
@@ -201,7 +204,7 @@ func named(id resource.ID, text string) protoadapt.MessageV1 {
 	return &errdetails.ResourceInfo{ResourceType: string(id.Kind), ResourceName: id.String(), Description: text}
 }
 
-func holder(e *heldError) []protoadapt.MessageV1 {
+func holderDetails(e *heldError) []protoadapt.MessageV1 {
 	return []protoadapt.MessageV1{
 		&errdetails.ResourceInfo{
 			ResourceType: string(resource.KindWorkloadEndpoint),

@@ -8,6 +8,7 @@ import (
 
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/store"
+	"github.com/projectvrouter/vrouter/ipam"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
@@ -157,6 +158,58 @@ func (w *writer) ranges(ctx context.Context, each func(key string, pool *vrouter
 	})
 	if err != nil {
 		return fmt.Errorf("read pools: %w", err)
+	}
+	return nil
+}
+
+// removePool deletes a pool with its blocks, which takes several transactions
+// if they are many. Addresses that are in use keep it.
+func (w *writer) removePool(ctx context.Context, id resource.ID, version string) (stored, error) {
+	for {
+		var last stored
+		more := false
+		_, err := w.ipam.Do(ctx, "", func(ctx context.Context, s *ipam.Step) (err error) {
+			var t txn
+			if last, err = w.removal(ctx, &t, id, version); err != nil {
+				return err
+			}
+			pool, _ := last.msg.(*vrouterv1.IPPool)
+			if cidr, err := netip.ParsePrefix(pool.GetSpec().GetCidr()); err == nil {
+				if more, err = s.DropPool(&ipam.Pool{Name: id.Name, CIDR: cidr}); err != nil {
+					return err
+				}
+				if err := w.unheld(ctx, id, cidr); err != nil {
+					return err
+				}
+			}
+			if more {
+				t.ops = nil
+			}
+			s.Join(t.compares, t.ops)
+			return nil
+		})
+		if err != nil || !more {
+			return last, err
+		}
+	}
+}
+
+// unheld refuses to delete a pool that endpoints have addresses of without any
+// block knowing: they are older than the blocks.
+func (w *writer) unheld(ctx context.Context, id resource.ID, cidr netip.Prefix) error {
+	var example store.KV
+	n := 0
+	err := scan(ctx, w.store, store.AddressPrefix, func(kv store.KV) {
+		if a, err := store.ParseAddressKey(kv.Key); err == nil && cidr.Contains(a) {
+			example = kv
+			n++
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("read addresses: %w", err)
+	}
+	if n > 0 {
+		return &stateError{"IN_USE", id.String(), fmt.Sprintf("%d addresses of %s are held: %v", n, cidr, held(example))}
 	}
 	return nil
 }

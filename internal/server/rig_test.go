@@ -21,6 +21,7 @@ import (
 
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/store"
+	"github.com/projectvrouter/vrouter/ipam"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
@@ -141,7 +142,8 @@ func (r *rig) revision() int64 {
 }
 
 // consistent checks that each address key names an endpoint that has the
-// address, and that each address of an endpoint has its key.
+// address, that each address of an endpoint has its key, and that blocks,
+// handles and endpoints agree.
 func (r *rig) consistent() {
 	r.t.Helper()
 	wanted, held := map[string]string{}, map[string]string{}
@@ -168,6 +170,23 @@ func (r *rig) consistent() {
 	if len(held) != len(wanted) {
 		r.t.Errorf("%d address keys for %d addresses", len(held), len(wanted))
 	}
+	for _, problem := range r.check().Problems {
+		r.t.Errorf("%s", problem)
+	}
+}
+
+// check compares all that is stored of addresses.
+func (r *rig) check() *ipam.Report {
+	r.t.Helper()
+	contents, err := ipam.ReadContents(r.t.Context(), r.store)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	env, err := ipamSettings{r.store}.Env(r.t.Context())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return contents.Check(env)
 }
 
 func pool(name, cidr string) *vrouterv1.IPPool {

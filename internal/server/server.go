@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 
+	"github.com/projectvrouter/vrouter/ipam"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
@@ -207,7 +208,9 @@ func (s *Server) services(certs *certificates, stopping <-chan struct{}) service
 	if pools == nil {
 		pools = storedPools{s.opts.Store}
 	}
-	w := &writer{store: s.opts.Store, pools: pools, requirePool: s.opts.RequirePool}
+	client := ipam.NewClient(s.opts.Store, ipamSettings{s.opts.Store})
+	w := &writer{store: s.opts.Store, pools: pools, requirePool: s.opts.RequirePool, ipam: client,
+		spares: &spares{client: client, log: s.opts.Logger, stopping: stopping, busy: make(map[string]bool)}}
 	r := &reader{store: s.opts.Store, log: s.opts.Logger}
 	return services{
 		resources: &resources{writer: w, reader: r},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/store"
+	"github.com/projectvrouter/vrouter/ipam"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
@@ -32,6 +33,8 @@ type writer struct {
 	store       store.Store
 	pools       PoolSource
 	requirePool bool // endpoints have no address outside every pool
+	ipam        *ipam.Client
+	spares      *spares
 }
 
 // change is an object to be written. msg is the caller's, in canonical form.
@@ -41,6 +44,9 @@ type change struct {
 	mode    vrouterv1.PutMode
 	version string // resource version that must be the stored one; empty: any
 	dryRun  bool
+
+	addresses *vrouterv1.AddressRequest // for an endpoint that states none
+	heldBy    []string                  // handles that may hold addresses of an endpoint
 }
 
 // outcome is what became of a change.
@@ -85,19 +91,24 @@ func accept(msg proto.Message) (resource.Object, error) {
 // put performs a change.
 func (w *writer) put(ctx context.Context, c change) (outcome, error) {
 	var out outcome
-	err := retried(ctx, func(again bool) (err error) {
-		out, err = w.tryPut(ctx, c, again)
-		return err
-	})
+	var err error
+	if endpoint, ok := c.checked.(*resource.WorkloadEndpoint); ok {
+		out, err = w.putEndpoint(ctx, c, endpoint)
+	} else {
+		err = retried(ctx, func() (err error) {
+			out, err = w.tryPut(ctx, c)
+			return err
+		})
+	}
 	if err != nil {
 		return outcome{}, fmt.Errorf("write %s: %w", resource.IDOf(c.msg), err)
 	}
 	return out, nil
 }
 
-// tryPut performs a change unless somebody else is faster, which is a
-// *store.ConflictError. A second try trusts no guess of the first.
-func (w *writer) tryPut(ctx context.Context, c change, again bool) (outcome, error) {
+// tryPut performs a change of anything but an endpoint unless somebody else is
+// faster, which is a *store.ConflictError.
+func (w *writer) tryPut(ctx context.Context, c change) (outcome, error) {
 	old, err := w.stored(ctx, resource.IDOf(c.msg))
 	if err != nil {
 		return outcome{}, err
@@ -123,8 +134,6 @@ func (w *writer) tryPut(ctx context.Context, c change, again bool) (outcome, err
 		return outcome{}, err
 	}
 	switch checked := c.checked.(type) {
-	case *resource.WorkloadEndpoint:
-		err = w.claim(ctx, &t, old, checked, again)
 	case *resource.IPPool:
 		err = w.reservePool(ctx, &t, old, checked)
 	case *resource.IPAMConfiguration:
@@ -135,7 +144,7 @@ func (w *writer) tryPut(ctx context.Context, c change, again bool) (outcome, err
 	}
 	out.revision, err = w.commit(ctx, t, c.dryRun)
 	if err != nil {
-		return outcome{}, explain(old.id, err)
+		return outcome{}, err
 	}
 	resource.SetVersion(next, out.revision)
 	return out, nil
@@ -145,17 +154,30 @@ func (w *writer) tryPut(ctx context.Context, c change, again bool) (outcome, err
 // It returns the object as it was last; no object is a *missingError.
 func (w *writer) remove(ctx context.Context, id resource.ID, version string) (stored, error) {
 	var last stored
-	err := retried(ctx, func(bool) (err error) {
-		last, err = w.tryRemove(ctx, id, version)
-		return err
-	})
+	var err error
+	switch id.Kind {
+	case resource.KindWorkloadEndpoint:
+		last, err = w.removeEndpoint(ctx, id, version)
+	case resource.KindIPPool:
+		last, err = w.removePool(ctx, id, version)
+	default:
+		err = retried(ctx, func() error {
+			var t txn
+			if last, err = w.removal(ctx, &t, id, version); err == nil {
+				_, err = w.commit(ctx, t, false)
+			}
+			return err
+		})
+	}
 	if err != nil {
 		return stored{}, fmt.Errorf("delete %s: %w", id, err)
 	}
 	return last, nil
 }
 
-func (w *writer) tryRemove(ctx context.Context, id resource.ID, version string) (stored, error) {
+// removal adds to a transaction what deletes an object with its status, and
+// returns it as it is.
+func (w *writer) removal(ctx context.Context, t *txn, id resource.ID, version string) (stored, error) {
 	old, err := w.stored(ctx, id)
 	if err != nil {
 		return stored{}, err
@@ -169,23 +191,15 @@ func (w *writer) tryRemove(ctx context.Context, id resource.ID, version string) 
 	if version != "" && version != strconv.FormatInt(old.revision, 10) {
 		return stored{}, &staleError{id, version, old.revision}
 	}
-	var t txn
 	t.compare(resourceKey(id), old.revision)
 	t.delete(resourceKey(id))
 	t.delete(statusKey(id))
-	if err := w.unlocked(ctx, &t, id.Kind); err != nil {
+	if err := w.unlocked(ctx, t, id.Kind); err != nil {
 		return stored{}, err
 	}
-	switch id.Kind {
-	case resource.KindWorkloadEndpoint:
-		err = w.release(ctx, &t, old)
-	case resource.KindNode:
-		err = w.stopped(ctx, &t, id)
+	if id.Kind == resource.KindNode {
+		err = w.stopped(ctx, t, id)
 	}
-	if err != nil {
-		return stored{}, err
-	}
-	_, err = w.commit(ctx, t, false)
 	return old, err
 }
 
@@ -262,10 +276,10 @@ func (w *writer) commit(ctx context.Context, t txn, dryRun bool) (int64, error) 
 }
 
 // retried calls try until it ends otherwise than by a conflict.
-func retried(ctx context.Context, try func(again bool) error) error {
+func retried(ctx context.Context, try func() error) error {
 	bound := firstPause
 	for n := 1; ; n++ {
-		err := try(n > 1)
+		err := try()
 		if !errors.Is(err, store.ErrConflict) || n == maxTries {
 			return err
 		}

@@ -153,6 +153,8 @@ type RegisterRequest struct {
 	// Interface_type: veth (default), tap or physical.
 	InterfaceType string `protobuf:"bytes,4,opt,name=interface_type,json=interfaceType,proto3" json:"interface_type,omitempty"`
 	// Ip_networks: the addresses; a prefix length must be that of one address.
+	// Those inside a pool are claimed for the endpoint. Empty: the endpoint keeps
+	// those that it has, and is given what allocate says.
 	IpNetworks         []string                `protobuf:"bytes,5,rep,name=ip_networks,json=ipNetworks,proto3" json:"ip_networks,omitempty"`
 	Profiles           []string                `protobuf:"bytes,6,rep,name=profiles,proto3" json:"profiles,omitempty"`
 	Labels             map[string]string       `protobuf:"bytes,7,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -165,7 +167,13 @@ type RegisterRequest struct {
 	// Wait until the endpoint has reached the stage, or the call's deadline:
 	// then the answer is DEADLINE_EXCEEDED with the stage reached in an ErrorInfo,
 	// and the registration stays.
-	Wait          Stage `protobuf:"varint,14,opt,name=wait,proto3,enum=vrouter.v1.Stage" json:"wait,omitempty"`
+	Wait Stage `protobuf:"varint,14,opt,name=wait,proto3,enum=vrouter.v1.Stage" json:"wait,omitempty"`
+	// Allocate says what to give where ip_networks is empty. Absent: to an
+	// endpoint without addresses one of each family that a pool has for it.
+	Allocate *AddressRequest `protobuf:"bytes,15,opt,name=allocate,proto3" json:"allocate,omitempty"`
+	// Held_by are handles that may hold addresses of ip_networks already, taken
+	// beforehand. Those stay theirs when the endpoint goes.
+	HeldBy        []string `protobuf:"bytes,16,rep,name=held_by,json=heldBy,proto3" json:"held_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -298,6 +306,84 @@ func (x *RegisterRequest) GetWait() Stage {
 	return Stage_STAGE_UNSPECIFIED
 }
 
+func (x *RegisterRequest) GetAllocate() *AddressRequest {
+	if x != nil {
+		return x.Allocate
+	}
+	return nil
+}
+
+func (x *RegisterRequest) GetHeldBy() []string {
+	if x != nil {
+		return x.HeldBy
+	}
+	return nil
+}
+
+// AddressRequest asks for addresses of an endpoint.
+type AddressRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ipv4 and ipv6: how many it shall have of each family. Both zero: one of
+	// each family that a pool has.
+	Ipv4 int32 `protobuf:"varint,1,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
+	Ipv6 int32 `protobuf:"varint,2,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
+	// Pools, by name or CIDR, to be used in this order whatever they select.
+	Pools         []string `protobuf:"bytes,3,rep,name=pools,proto3" json:"pools,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddressRequest) Reset() {
+	*x = AddressRequest{}
+	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddressRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddressRequest) ProtoMessage() {}
+
+func (x *AddressRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddressRequest.ProtoReflect.Descriptor instead.
+func (*AddressRequest) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_endpoint_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *AddressRequest) GetIpv4() int32 {
+	if x != nil {
+		return x.Ipv4
+	}
+	return 0
+}
+
+func (x *AddressRequest) GetIpv6() int32 {
+	if x != nil {
+		return x.Ipv6
+	}
+	return 0
+}
+
+func (x *AddressRequest) GetPools() []string {
+	if x != nil {
+		return x.Pools
+	}
+	return nil
+}
+
 type RegisterResponse struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Endpoint *WorkloadEndpoint      `protobuf:"bytes,1,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
@@ -311,7 +397,7 @@ type RegisterResponse struct {
 
 func (x *RegisterResponse) Reset() {
 	*x = RegisterResponse{}
-	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[2]
+	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -323,7 +409,7 @@ func (x *RegisterResponse) String() string {
 func (*RegisterResponse) ProtoMessage() {}
 
 func (x *RegisterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[2]
+	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -336,7 +422,7 @@ func (x *RegisterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterResponse.ProtoReflect.Descriptor instead.
 func (*RegisterResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_endpoint_service_proto_rawDescGZIP(), []int{2}
+	return file_vrouter_v1_endpoint_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *RegisterResponse) GetEndpoint() *WorkloadEndpoint {
@@ -376,7 +462,7 @@ type UnregisterRequest struct {
 
 func (x *UnregisterRequest) Reset() {
 	*x = UnregisterRequest{}
-	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[3]
+	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -388,7 +474,7 @@ func (x *UnregisterRequest) String() string {
 func (*UnregisterRequest) ProtoMessage() {}
 
 func (x *UnregisterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[3]
+	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -401,7 +487,7 @@ func (x *UnregisterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnregisterRequest.ProtoReflect.Descriptor instead.
 func (*UnregisterRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_endpoint_service_proto_rawDescGZIP(), []int{3}
+	return file_vrouter_v1_endpoint_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *UnregisterRequest) GetId() *EndpointID {
@@ -421,7 +507,7 @@ type UnregisterResponse struct {
 
 func (x *UnregisterResponse) Reset() {
 	*x = UnregisterResponse{}
-	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[4]
+	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -433,7 +519,7 @@ func (x *UnregisterResponse) String() string {
 func (*UnregisterResponse) ProtoMessage() {}
 
 func (x *UnregisterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[4]
+	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -446,7 +532,7 @@ func (x *UnregisterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnregisterResponse.ProtoReflect.Descriptor instead.
 func (*UnregisterResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_endpoint_service_proto_rawDescGZIP(), []int{4}
+	return file_vrouter_v1_endpoint_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *UnregisterResponse) GetExisted() bool {
@@ -465,7 +551,7 @@ type GetEndpointRequest struct {
 
 func (x *GetEndpointRequest) Reset() {
 	*x = GetEndpointRequest{}
-	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[5]
+	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -477,7 +563,7 @@ func (x *GetEndpointRequest) String() string {
 func (*GetEndpointRequest) ProtoMessage() {}
 
 func (x *GetEndpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[5]
+	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -490,7 +576,7 @@ func (x *GetEndpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEndpointRequest.ProtoReflect.Descriptor instead.
 func (*GetEndpointRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_endpoint_service_proto_rawDescGZIP(), []int{5}
+	return file_vrouter_v1_endpoint_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetEndpointRequest) GetId() *EndpointID {
@@ -510,7 +596,7 @@ type GetEndpointResponse struct {
 
 func (x *GetEndpointResponse) Reset() {
 	*x = GetEndpointResponse{}
-	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[6]
+	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -522,7 +608,7 @@ func (x *GetEndpointResponse) String() string {
 func (*GetEndpointResponse) ProtoMessage() {}
 
 func (x *GetEndpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[6]
+	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -535,7 +621,7 @@ func (x *GetEndpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEndpointResponse.ProtoReflect.Descriptor instead.
 func (*GetEndpointResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_endpoint_service_proto_rawDescGZIP(), []int{6}
+	return file_vrouter_v1_endpoint_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetEndpointResponse) GetEndpoint() *WorkloadEndpoint {
@@ -565,7 +651,7 @@ type ListEndpointsRequest struct {
 
 func (x *ListEndpointsRequest) Reset() {
 	*x = ListEndpointsRequest{}
-	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[7]
+	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -577,7 +663,7 @@ func (x *ListEndpointsRequest) String() string {
 func (*ListEndpointsRequest) ProtoMessage() {}
 
 func (x *ListEndpointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[7]
+	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -590,7 +676,7 @@ func (x *ListEndpointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEndpointsRequest.ProtoReflect.Descriptor instead.
 func (*ListEndpointsRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_endpoint_service_proto_rawDescGZIP(), []int{7}
+	return file_vrouter_v1_endpoint_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListEndpointsRequest) GetNamespace() string {
@@ -639,7 +725,7 @@ type ListEndpointsResponse struct {
 
 func (x *ListEndpointsResponse) Reset() {
 	*x = ListEndpointsResponse{}
-	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[8]
+	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -651,7 +737,7 @@ func (x *ListEndpointsResponse) String() string {
 func (*ListEndpointsResponse) ProtoMessage() {}
 
 func (x *ListEndpointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[8]
+	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -664,7 +750,7 @@ func (x *ListEndpointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEndpointsResponse.ProtoReflect.Descriptor instead.
 func (*ListEndpointsResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_endpoint_service_proto_rawDescGZIP(), []int{8}
+	return file_vrouter_v1_endpoint_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListEndpointsResponse) GetEndpoints() []*WorkloadEndpoint {
@@ -701,7 +787,7 @@ type WatchEndpointsRequest struct {
 
 func (x *WatchEndpointsRequest) Reset() {
 	*x = WatchEndpointsRequest{}
-	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[9]
+	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -713,7 +799,7 @@ func (x *WatchEndpointsRequest) String() string {
 func (*WatchEndpointsRequest) ProtoMessage() {}
 
 func (x *WatchEndpointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[9]
+	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -726,7 +812,7 @@ func (x *WatchEndpointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEndpointsRequest.ProtoReflect.Descriptor instead.
 func (*WatchEndpointsRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_endpoint_service_proto_rawDescGZIP(), []int{9}
+	return file_vrouter_v1_endpoint_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *WatchEndpointsRequest) GetNamespace() string {
@@ -772,7 +858,7 @@ type WatchEndpointsResponse struct {
 
 func (x *WatchEndpointsResponse) Reset() {
 	*x = WatchEndpointsResponse{}
-	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[10]
+	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -784,7 +870,7 @@ func (x *WatchEndpointsResponse) String() string {
 func (*WatchEndpointsResponse) ProtoMessage() {}
 
 func (x *WatchEndpointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[10]
+	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -797,7 +883,7 @@ func (x *WatchEndpointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEndpointsResponse.ProtoReflect.Descriptor instead.
 func (*WatchEndpointsResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_endpoint_service_proto_rawDescGZIP(), []int{10}
+	return file_vrouter_v1_endpoint_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *WatchEndpointsResponse) GetEvent() isWatchEndpointsResponse_Event {
@@ -883,7 +969,7 @@ type WatchEndpointsResponse_EndpointDeleted struct {
 
 func (x *WatchEndpointsResponse_EndpointDeleted) Reset() {
 	*x = WatchEndpointsResponse_EndpointDeleted{}
-	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[13]
+	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -895,7 +981,7 @@ func (x *WatchEndpointsResponse_EndpointDeleted) String() string {
 func (*WatchEndpointsResponse_EndpointDeleted) ProtoMessage() {}
 
 func (x *WatchEndpointsResponse_EndpointDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[13]
+	mi := &file_vrouter_v1_endpoint_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -908,7 +994,7 @@ func (x *WatchEndpointsResponse_EndpointDeleted) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use WatchEndpointsResponse_EndpointDeleted.ProtoReflect.Descriptor instead.
 func (*WatchEndpointsResponse_EndpointDeleted) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_endpoint_service_proto_rawDescGZIP(), []int{10, 0}
+	return file_vrouter_v1_endpoint_service_proto_rawDescGZIP(), []int{11, 0}
 }
 
 func (x *WatchEndpointsResponse_EndpointDeleted) GetId() *EndpointID {
@@ -936,7 +1022,7 @@ const file_vrouter_v1_endpoint_service_proto_rawDesc = "" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\"\n" +
 	"\forchestrator\x18\x02 \x01(\tR\forchestrator\x12\x1a\n" +
 	"\bworkload\x18\x03 \x01(\tR\bworkload\x12\x1a\n" +
-	"\bendpoint\x18\x04 \x01(\tR\bendpoint\"\xbc\x05\n" +
+	"\bendpoint\x18\x04 \x01(\tR\bendpoint\"\x8d\x06\n" +
 	"\x0fRegisterRequest\x12&\n" +
 	"\x02id\x18\x01 \x01(\v2\x16.vrouter.v1.EndpointIDR\x02id\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12%\n" +
@@ -953,13 +1039,19 @@ const file_vrouter_v1_endpoint_service_proto_rawDesc = "" +
 	"\x03pod\x18\v \x01(\tR\x03pod\x120\n" +
 	"\x14service_account_name\x18\f \x01(\tR\x12serviceAccountName\x12N\n" +
 	"\vannotations\x18\r \x03(\v2,.vrouter.v1.RegisterRequest.AnnotationsEntryR\vannotations\x12%\n" +
-	"\x04wait\x18\x0e \x01(\x0e2\x11.vrouter.v1.StageR\x04wait\x1a9\n" +
+	"\x04wait\x18\x0e \x01(\x0e2\x11.vrouter.v1.StageR\x04wait\x126\n" +
+	"\ballocate\x18\x0f \x01(\v2\x1a.vrouter.v1.AddressRequestR\ballocate\x12\x17\n" +
+	"\aheld_by\x18\x10 \x03(\tR\x06heldBy\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
 	"\x10AnnotationsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xab\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"N\n" +
+	"\x0eAddressRequest\x12\x12\n" +
+	"\x04ipv4\x18\x01 \x01(\x05R\x04ipv4\x12\x12\n" +
+	"\x04ipv6\x18\x02 \x01(\x05R\x04ipv6\x12\x14\n" +
+	"\x05pools\x18\x03 \x03(\tR\x05pools\"\xab\x01\n" +
 	"\x10RegisterResponse\x128\n" +
 	"\bendpoint\x18\x01 \x01(\v2\x1c.vrouter.v1.WorkloadEndpointR\bendpoint\x12'\n" +
 	"\x05stage\x18\x02 \x01(\x0e2\x11.vrouter.v1.StageR\x05stage\x12\x18\n" +
@@ -1026,57 +1118,59 @@ func file_vrouter_v1_endpoint_service_proto_rawDescGZIP() []byte {
 }
 
 var file_vrouter_v1_endpoint_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_vrouter_v1_endpoint_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_vrouter_v1_endpoint_service_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_vrouter_v1_endpoint_service_proto_goTypes = []any{
 	(Stage)(0),                     // 0: vrouter.v1.Stage
 	(*EndpointID)(nil),             // 1: vrouter.v1.EndpointID
 	(*RegisterRequest)(nil),        // 2: vrouter.v1.RegisterRequest
-	(*RegisterResponse)(nil),       // 3: vrouter.v1.RegisterResponse
-	(*UnregisterRequest)(nil),      // 4: vrouter.v1.UnregisterRequest
-	(*UnregisterResponse)(nil),     // 5: vrouter.v1.UnregisterResponse
-	(*GetEndpointRequest)(nil),     // 6: vrouter.v1.GetEndpointRequest
-	(*GetEndpointResponse)(nil),    // 7: vrouter.v1.GetEndpointResponse
-	(*ListEndpointsRequest)(nil),   // 8: vrouter.v1.ListEndpointsRequest
-	(*ListEndpointsResponse)(nil),  // 9: vrouter.v1.ListEndpointsResponse
-	(*WatchEndpointsRequest)(nil),  // 10: vrouter.v1.WatchEndpointsRequest
-	(*WatchEndpointsResponse)(nil), // 11: vrouter.v1.WatchEndpointsResponse
-	nil,                            // 12: vrouter.v1.RegisterRequest.LabelsEntry
-	nil,                            // 13: vrouter.v1.RegisterRequest.AnnotationsEntry
-	(*WatchEndpointsResponse_EndpointDeleted)(nil), // 14: vrouter.v1.WatchEndpointsResponse.EndpointDeleted
-	(*WorkloadEndpointPort)(nil),                   // 15: vrouter.v1.WorkloadEndpointPort
-	(*WorkloadEndpoint)(nil),                       // 16: vrouter.v1.WorkloadEndpoint
+	(*AddressRequest)(nil),         // 3: vrouter.v1.AddressRequest
+	(*RegisterResponse)(nil),       // 4: vrouter.v1.RegisterResponse
+	(*UnregisterRequest)(nil),      // 5: vrouter.v1.UnregisterRequest
+	(*UnregisterResponse)(nil),     // 6: vrouter.v1.UnregisterResponse
+	(*GetEndpointRequest)(nil),     // 7: vrouter.v1.GetEndpointRequest
+	(*GetEndpointResponse)(nil),    // 8: vrouter.v1.GetEndpointResponse
+	(*ListEndpointsRequest)(nil),   // 9: vrouter.v1.ListEndpointsRequest
+	(*ListEndpointsResponse)(nil),  // 10: vrouter.v1.ListEndpointsResponse
+	(*WatchEndpointsRequest)(nil),  // 11: vrouter.v1.WatchEndpointsRequest
+	(*WatchEndpointsResponse)(nil), // 12: vrouter.v1.WatchEndpointsResponse
+	nil,                            // 13: vrouter.v1.RegisterRequest.LabelsEntry
+	nil,                            // 14: vrouter.v1.RegisterRequest.AnnotationsEntry
+	(*WatchEndpointsResponse_EndpointDeleted)(nil), // 15: vrouter.v1.WatchEndpointsResponse.EndpointDeleted
+	(*WorkloadEndpointPort)(nil),                   // 16: vrouter.v1.WorkloadEndpointPort
+	(*WorkloadEndpoint)(nil),                       // 17: vrouter.v1.WorkloadEndpoint
 }
 var file_vrouter_v1_endpoint_service_proto_depIdxs = []int32{
 	1,  // 0: vrouter.v1.RegisterRequest.id:type_name -> vrouter.v1.EndpointID
-	12, // 1: vrouter.v1.RegisterRequest.labels:type_name -> vrouter.v1.RegisterRequest.LabelsEntry
-	15, // 2: vrouter.v1.RegisterRequest.ports:type_name -> vrouter.v1.WorkloadEndpointPort
-	13, // 3: vrouter.v1.RegisterRequest.annotations:type_name -> vrouter.v1.RegisterRequest.AnnotationsEntry
+	13, // 1: vrouter.v1.RegisterRequest.labels:type_name -> vrouter.v1.RegisterRequest.LabelsEntry
+	16, // 2: vrouter.v1.RegisterRequest.ports:type_name -> vrouter.v1.WorkloadEndpointPort
+	14, // 3: vrouter.v1.RegisterRequest.annotations:type_name -> vrouter.v1.RegisterRequest.AnnotationsEntry
 	0,  // 4: vrouter.v1.RegisterRequest.wait:type_name -> vrouter.v1.Stage
-	16, // 5: vrouter.v1.RegisterResponse.endpoint:type_name -> vrouter.v1.WorkloadEndpoint
-	0,  // 6: vrouter.v1.RegisterResponse.stage:type_name -> vrouter.v1.Stage
-	1,  // 7: vrouter.v1.UnregisterRequest.id:type_name -> vrouter.v1.EndpointID
-	1,  // 8: vrouter.v1.GetEndpointRequest.id:type_name -> vrouter.v1.EndpointID
-	16, // 9: vrouter.v1.GetEndpointResponse.endpoint:type_name -> vrouter.v1.WorkloadEndpoint
-	0,  // 10: vrouter.v1.GetEndpointResponse.stage:type_name -> vrouter.v1.Stage
-	16, // 11: vrouter.v1.ListEndpointsResponse.endpoints:type_name -> vrouter.v1.WorkloadEndpoint
-	16, // 12: vrouter.v1.WatchEndpointsResponse.put:type_name -> vrouter.v1.WorkloadEndpoint
-	14, // 13: vrouter.v1.WatchEndpointsResponse.delete:type_name -> vrouter.v1.WatchEndpointsResponse.EndpointDeleted
-	1,  // 14: vrouter.v1.WatchEndpointsResponse.EndpointDeleted.id:type_name -> vrouter.v1.EndpointID
-	2,  // 15: vrouter.v1.EndpointService.Register:input_type -> vrouter.v1.RegisterRequest
-	4,  // 16: vrouter.v1.EndpointService.Unregister:input_type -> vrouter.v1.UnregisterRequest
-	6,  // 17: vrouter.v1.EndpointService.GetEndpoint:input_type -> vrouter.v1.GetEndpointRequest
-	8,  // 18: vrouter.v1.EndpointService.ListEndpoints:input_type -> vrouter.v1.ListEndpointsRequest
-	10, // 19: vrouter.v1.EndpointService.WatchEndpoints:input_type -> vrouter.v1.WatchEndpointsRequest
-	3,  // 20: vrouter.v1.EndpointService.Register:output_type -> vrouter.v1.RegisterResponse
-	5,  // 21: vrouter.v1.EndpointService.Unregister:output_type -> vrouter.v1.UnregisterResponse
-	7,  // 22: vrouter.v1.EndpointService.GetEndpoint:output_type -> vrouter.v1.GetEndpointResponse
-	9,  // 23: vrouter.v1.EndpointService.ListEndpoints:output_type -> vrouter.v1.ListEndpointsResponse
-	11, // 24: vrouter.v1.EndpointService.WatchEndpoints:output_type -> vrouter.v1.WatchEndpointsResponse
-	20, // [20:25] is the sub-list for method output_type
-	15, // [15:20] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	3,  // 5: vrouter.v1.RegisterRequest.allocate:type_name -> vrouter.v1.AddressRequest
+	17, // 6: vrouter.v1.RegisterResponse.endpoint:type_name -> vrouter.v1.WorkloadEndpoint
+	0,  // 7: vrouter.v1.RegisterResponse.stage:type_name -> vrouter.v1.Stage
+	1,  // 8: vrouter.v1.UnregisterRequest.id:type_name -> vrouter.v1.EndpointID
+	1,  // 9: vrouter.v1.GetEndpointRequest.id:type_name -> vrouter.v1.EndpointID
+	17, // 10: vrouter.v1.GetEndpointResponse.endpoint:type_name -> vrouter.v1.WorkloadEndpoint
+	0,  // 11: vrouter.v1.GetEndpointResponse.stage:type_name -> vrouter.v1.Stage
+	17, // 12: vrouter.v1.ListEndpointsResponse.endpoints:type_name -> vrouter.v1.WorkloadEndpoint
+	17, // 13: vrouter.v1.WatchEndpointsResponse.put:type_name -> vrouter.v1.WorkloadEndpoint
+	15, // 14: vrouter.v1.WatchEndpointsResponse.delete:type_name -> vrouter.v1.WatchEndpointsResponse.EndpointDeleted
+	1,  // 15: vrouter.v1.WatchEndpointsResponse.EndpointDeleted.id:type_name -> vrouter.v1.EndpointID
+	2,  // 16: vrouter.v1.EndpointService.Register:input_type -> vrouter.v1.RegisterRequest
+	5,  // 17: vrouter.v1.EndpointService.Unregister:input_type -> vrouter.v1.UnregisterRequest
+	7,  // 18: vrouter.v1.EndpointService.GetEndpoint:input_type -> vrouter.v1.GetEndpointRequest
+	9,  // 19: vrouter.v1.EndpointService.ListEndpoints:input_type -> vrouter.v1.ListEndpointsRequest
+	11, // 20: vrouter.v1.EndpointService.WatchEndpoints:input_type -> vrouter.v1.WatchEndpointsRequest
+	4,  // 21: vrouter.v1.EndpointService.Register:output_type -> vrouter.v1.RegisterResponse
+	6,  // 22: vrouter.v1.EndpointService.Unregister:output_type -> vrouter.v1.UnregisterResponse
+	8,  // 23: vrouter.v1.EndpointService.GetEndpoint:output_type -> vrouter.v1.GetEndpointResponse
+	10, // 24: vrouter.v1.EndpointService.ListEndpoints:output_type -> vrouter.v1.ListEndpointsResponse
+	12, // 25: vrouter.v1.EndpointService.WatchEndpoints:output_type -> vrouter.v1.WatchEndpointsResponse
+	21, // [21:26] is the sub-list for method output_type
+	16, // [16:21] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_vrouter_v1_endpoint_service_proto_init() }
@@ -1085,7 +1179,7 @@ func file_vrouter_v1_endpoint_service_proto_init() {
 		return
 	}
 	file_vrouter_v1_endpoint_proto_init()
-	file_vrouter_v1_endpoint_service_proto_msgTypes[10].OneofWrappers = []any{
+	file_vrouter_v1_endpoint_service_proto_msgTypes[11].OneofWrappers = []any{
 		(*WatchEndpointsResponse_Put)(nil),
 		(*WatchEndpointsResponse_Delete)(nil),
 		(*WatchEndpointsResponse_Synced)(nil),
@@ -1097,7 +1191,7 @@ func file_vrouter_v1_endpoint_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_vrouter_v1_endpoint_service_proto_rawDesc), len(file_vrouter_v1_endpoint_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

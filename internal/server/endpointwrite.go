@@ -1,0 +1,233 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/projectvrouter/vrouter/internal/resource"
+	"github.com/projectvrouter/vrouter/internal/store"
+	"github.com/projectvrouter/vrouter/ipam"
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+)
+
+// errDryRun ends a write that would have succeeded.
+var errDryRun = errors.New("dry run")
+
+// endpointWrite is an endpoint that is being written: spec, address keys,
+// blocks and handle are one transaction, so that nothing needs rolling back. It
+// is decided upon again whenever somebody else is faster.
+type endpointWrite struct {
+	*writer
+	change  change
+	checked *resource.WorkloadEndpoint
+	holder  holder
+
+	base  *endpointBase  // what the present try stands on; nil: to be read
+	tries int            // trusts no guess after the first
+	avoid []netip.Prefix // free of address management's, and held by endpoints all the same
+
+	out outcome
+	low *ipam.Request // a reserve for it would be of use
+}
+
+// endpointBase is what a try has read beside the keys of address management.
+type endpointBase struct {
+	old    stored
+	had    []netip.Addr // addresses of old
+	lock   txn          // the compares that the datastore is not locked
+	labels struct{ node, namespace map[string]string }
+}
+
+// putEndpoint performs a change of an endpoint.
+func (w *writer) putEndpoint(ctx context.Context, c change, checked *resource.WorkloadEndpoint) (outcome, error) {
+	e := &endpointWrite{writer: w, change: c, checked: checked, holder: holderOf(checked.ID)}
+	if len(checked.Addresses) > 0 && c.addresses != nil {
+		return outcome{}, invalid("allocate", "is for endpoints that state no address")
+	}
+	revision, err := w.ipam.Do(ctx, checked.Node, e.run)
+	switch {
+	case errors.Is(err, errDryRun):
+		return e.out, nil
+	case err != nil:
+		return outcome{}, err
+	case !e.out.unchanged:
+		e.out.revision = revision
+	}
+	resource.SetVersion(e.out.msg, e.out.revision)
+	if e.low != nil {
+		w.spares.keep(*e.low)
+	}
+	return e.out, nil
+}
+
+// run decides on what there is now.
+func (e *endpointWrite) run(ctx context.Context, s *ipam.Step) error {
+	if e.base == nil {
+		base, err := e.read(ctx, s.Env)
+		if err != nil {
+			return err
+		}
+		e.base = base
+		e.tries++
+	}
+	err := e.decide(ctx, s)
+	if need := (&ipam.NeedError{}); !errors.As(err, &need) {
+		e.base = nil // by the next run somebody has changed something
+	}
+	return err
+}
+
+// read reads what a try stands on, and refuses what cannot be at all.
+func (e *endpointWrite) read(ctx context.Context, env *ipam.Env) (*endpointBase, error) {
+	if n := len(e.checked.Addresses); n > maxAddresses {
+		return nil, invalid("spec.ipNetworks", "%d addresses, at most %d are allowed", n, maxAddresses)
+	}
+	if err := e.insidePools(ctx, e.checked.Addresses); err != nil {
+		return nil, err
+	}
+	b := &endpointBase{}
+	var err error
+	if b.old, err = e.stored(ctx, e.checked.ID); err != nil {
+		return nil, err
+	}
+	if err := e.change.allowed(b.old); err != nil {
+		return nil, err
+	}
+	if err := e.unlocked(ctx, &b.lock, resource.KindWorkloadEndpoint); err != nil {
+		return nil, err
+	}
+	b.had = statedAddresses(b.old.msg)
+	for i := range env.Pools { // labels are of use to selectors only
+		if env.Pools[i].NodeSelector != nil && b.labels.node == nil {
+			id := resource.ID{Kind: resource.KindNode, Name: e.checked.Node}
+			if b.labels.node, err = e.labels(ctx, id); err != nil {
+				return nil, err
+			}
+		}
+		if env.Pools[i].NamespaceSelector != nil && b.labels.namespace == nil {
+			id := resource.ID{Kind: resource.KindNamespace, Name: e.checked.Namespace}
+			if b.labels.namespace, err = e.labels(ctx, id); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return b, nil
+}
+
+// labels returns the labels of an object; none, and not nil, where there is no
+// object.
+func (w *writer) labels(ctx context.Context, id resource.ID) (map[string]string, error) {
+	s, err := w.stored(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("read labels of %s: %w", id, err)
+	}
+	if s.msg == nil || resource.MetadataOf(s.msg).GetLabels() == nil {
+		return map[string]string{}, nil
+	}
+	return resource.MetadataOf(s.msg).GetLabels(), nil
+}
+
+// statedAddresses returns the addresses that a stored endpoint states.
+func statedAddresses(msg proto.Message) []netip.Addr {
+	w, _ := msg.(*vrouterv1.WorkloadEndpoint)
+	var list []netip.Addr
+	for _, text := range w.GetSpec().GetIpNetworks() {
+		if p, err := netip.ParsePrefix(text); err == nil { // else it was never taken
+			list = append(list, p.Addr())
+		}
+	}
+	return list
+}
+
+// decide makes the transaction. What may ask for more to be read comes first.
+func (e *endpointWrite) decide(ctx context.Context, s *ipam.Step) error {
+	addresses, taken, err := e.addressesOn(ctx, s)
+	if err != nil {
+		return err
+	}
+	msg := proto.Clone(e.change.msg).(*vrouterv1.WorkloadEndpoint)
+	msg.Spec.IpNetworks = nil
+	for _, a := range addresses {
+		msg.Spec.IpNetworks = append(msg.Spec.IpNetworks, netip.PrefixFrom(a, a.BitLen()).String())
+	}
+	old := e.base.old
+	next := resource.Successor(msg, old.msg)
+	e.out = outcome{msg: next, revision: old.revision, created: old.revision == 0}
+	e.out.unchanged = old.msg != nil && resource.SameStored(old.msg, next)
+	t := txn{compares: slices.Clone(e.base.lock.compares)}
+	t.compare(resourceKey(old.id), old.revision)
+	if !e.out.unchanged {
+		value, err := resource.Encode(next)
+		if err != nil {
+			return err
+		}
+		t.put(resourceKey(old.id), value)
+		err = e.claim(ctx, &t, old, addresses, e.tries > 1)
+		if held := (&heldError{}); errors.As(err, &held) && slices.Contains(taken, held.address) {
+			return e.passOver(ctx, held.address)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	s.Join(t.compares, t.ops)
+	if !e.change.dryRun {
+		return nil
+	}
+	compares, ops, err := s.Txn()
+	if err == nil {
+		_, err = e.commit(ctx, txn{compares, ops}, true)
+	}
+	if err == nil {
+		err = errDryRun
+	}
+	return err
+}
+
+// removeEndpoint deletes an endpoint with its status, its address keys, and
+// what its handle holds.
+func (w *writer) removeEndpoint(ctx context.Context, id resource.ID, version string) (stored, error) {
+	first, err := w.stored(ctx, id)
+	if err != nil {
+		return stored{}, err
+	}
+	node := ""
+	if first.msg != nil {
+		node = first.msg.(*vrouterv1.WorkloadEndpoint).GetSpec().GetNode()
+	}
+	var last stored
+	more := false // is left of the handle
+	remove := func(withHandle bool) error {
+		_, err := w.ipam.Do(ctx, node, func(ctx context.Context, s *ipam.Step) (err error) {
+			if more = !withHandle; withHandle {
+				if more, err = releaseAll(s, holderOf(id).handle); err != nil {
+					return err
+				}
+			}
+			var t txn
+			if last, err = w.removal(ctx, &t, id, version); err != nil {
+				return err
+			}
+			if err := w.release(ctx, &t, last); err != nil {
+				return err
+			}
+			s.Join(t.compares, t.ops)
+			return nil
+		})
+		return err
+	}
+	err = remove(true)
+	if errors.Is(err, store.ErrTooLarge) { // addresses of very many blocks
+		err = remove(false)
+	}
+	if err == nil && more {
+		// Nobody needs them any more; what fails here is collected later.
+		_, _ = w.ipam.ReleaseHandle(ctx, node, holderOf(id).handle)
+	}
+	return last, err
+}
