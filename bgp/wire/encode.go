@@ -10,6 +10,10 @@ import (
 // Append appends attrs in canonical form: what Update handed out comes back to
 // the octet. Lists that are empty are left out, and a NEXT_HOP without address.
 func (attrs *Attributes) Append(b []byte) []byte {
+	unknown := attrs.Unknown
+	if len(unknown) > 0 && unknown[0].Type == 0 { // reserved, and no less unknown
+		b, unknown = unknown[0].append(b), unknown[1:]
+	}
 	b = append(b, wellKnown, byte(AttrOrigin), 1, byte(attrs.Origin))
 	b = appendAttribute(b, wellKnown, AttrASPath, attrs.ASPath.value())
 	if attrs.NextHop.Addr.IsValid() {
@@ -43,17 +47,15 @@ func (attrs *Attributes) Append(b []byte) []byte {
 			b = appendAddr4(b, id)
 		}
 	}
-	return attrs.appendLate(b)
+	return attrs.appendLate(b, unknown)
 }
 
 // appendLate appends the attributes beyond CLUSTER_LIST, among which unknown
 // ones may stand.
-func (attrs *Attributes) appendLate(b []byte) []byte {
-	unknown := attrs.Unknown
+func (attrs *Attributes) appendLate(b []byte, unknown []UnknownAttribute) []byte {
 	before := func(t AttributeType) {
 		for ; len(unknown) > 0 && unknown[0].Type < t; unknown = unknown[1:] {
-			u := unknown[0]
-			b = appendAttribute(b, optionalTransitive|bit(u.Partial, flagPartial), u.Type, u.Value)
+			b = unknown[0].append(b)
 		}
 	}
 	before(AttrExtended)
@@ -78,9 +80,13 @@ func (attrs *Attributes) appendLate(b []byte) []byte {
 	}
 	before(255)
 	if len(unknown) > 0 { // the type 255 itself
-		b = appendAttribute(b, optionalTransitive|bit(unknown[0].Partial, flagPartial), unknown[0].Type, unknown[0].Value)
+		b = unknown[0].append(b)
 	}
 	return b
+}
+
+func (u UnknownAttribute) append(b []byte) []byte {
+	return appendAttribute(b, optionalTransitive|bit(u.Partial, flagPartial), u.Type, u.Value)
 }
 
 // Originated is the attributes of a route of our own, for internal and external
