@@ -18,9 +18,11 @@ type change struct {
 const maxChanges = 16
 
 // change is the set that o makes of the set from; nil leaves it. The reference
-// to from is given for one to the result.
+// to from is given for one to the result. Zero: what o makes of it is nothing
+// that can be told, which would be a fault of ours, and concerns these paths
+// alone.
 func (s *attributeStore) change(from setID, o *bgp.Operations) setID {
-	if o == nil {
+	if o == nil || from == 0 {
 		return from
 	}
 	c := change{from, o}
@@ -33,8 +35,9 @@ func (s *attributeStore) change(from setID, o *bgp.Operations) setID {
 			apply(&attrs, o)
 			to, err = s.intern(attrs.Append(nil))
 		}
-		if err != nil { // they were parsed before, and what was added is well formed
-			panic(err)
+		if err != nil {
+			s.release(from)
+			return 0
 		}
 		s.changed[c] = to
 		s.remember(from, c)

@@ -145,6 +145,9 @@ func (r *rib) send(g *group, c choice, o *bgp.Operations) choice {
 	if g.policy.shutdown {
 		c.set = r.sets.change(c.set, r.shutdown)
 	}
+	if c.set == 0 {
+		return choice{}
+	}
 	return c
 }
 

@@ -100,6 +100,10 @@ func (r *rib) verdict(s *source, prefix netip.Prefix, id uint32, told setID, ref
 	if r.sets.sets[v.set].shutdown && s.role == external {
 		v.set = r.sets.change(v.set, r.lastResort)
 	}
+	if v.set == 0 {
+		r.sets.retain(told)
+		return verdict{refusal: r.refusal(bgp.Filtered), set: told}
+	}
 	if r.sets.sets[v.set].blackhole && s.want.Policy != nil && s.want.Policy.Blackhole {
 		v.flags |= discard
 	}
