@@ -2,8 +2,10 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"syscall"
 	"time"
 )
 
@@ -202,7 +204,11 @@ func (p *Peer) report(s slot, why Reason, words string) {
 
 // dialWords explains a failed dial.
 func (p *Peer) dialWords(err error) string {
-	return p.withHint(fmt.Sprintf("connect to %s: %s", p.config.Peer, transportWords(err)))
+	words := fmt.Sprintf("connect to %s: %s", p.config.Peer, transportWords(err))
+	if errors.Is(err, syscall.EADDRNOTAVAIL) && p.config.Local.Addr().IsValid() {
+		words += fmt.Sprintf(": this host has no address %s", p.config.Local.Addr())
+	}
+	return p.withHint(words)
 }
 
 // withHint adds what the kernel has dropped, which may be why.

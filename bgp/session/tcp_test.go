@@ -205,6 +205,17 @@ func TestUnknownPeer(t *testing.T) {
 	eventually(t, "three to be counted", func() bool { return n.listener.Refused() == 3 })
 }
 
+// TestSourceIsNotOurs: the reason names the address that is missing.
+func TestSourceIsNotOurs(t *testing.T) {
+	n, other := newNode(t, "127.0.0.1", 0), newNode(t, "127.0.0.2", 0)
+	c := n.config(other)
+	c.Local = netip.MustParseAddrPort("192.0.2.77:0")
+	p := n.peer(c, newEngine(t))
+	eventually(t, "a reason that names the address", func() bool {
+		return strings.HasSuffix(p.Status().LastError, ": this host has no address 192.0.2.77")
+	})
+}
+
 // TestDevice: a session dials out of the interface that it is bound to, and
 // says so where there is none.
 func TestDevice(t *testing.T) {

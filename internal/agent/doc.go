@@ -5,7 +5,10 @@
 //	feed       store → view, and whether the store is the one we knew
 //	node       configuration and host → our own Node, and our lease
 //	workloads  local endpoints → routes → originations → stages
-//	sessions   fabric → BGP sessions and pools
+//	sessions   fabric → BGP sessions, pools, drain; retire keeps those that
+//	           others still rely on
+//	reflection store and sessions → what a reflector lets pass
+//	reports    a reflector's sessions → what the controller reads
 //	learned    best paths → routes
 //	sweep      End-of-RIB and clocks → permission to remove
 //	status     stages → the store
