@@ -38,6 +38,7 @@ type clients struct {
 	resources vrouterv1.ResourceServiceClient
 	endpoints vrouterv1.EndpointServiceClient
 	nodes     vrouterv1.NodeServiceClient
+	addresses vrouterv1.IPAMServiceClient
 }
 
 func clientsOf(c *grpc.ClientConn) clients {
@@ -45,6 +46,7 @@ func clientsOf(c *grpc.ClientConn) clients {
 		vrouterv1.NewResourceServiceClient(c),
 		vrouterv1.NewEndpointServiceClient(c),
 		vrouterv1.NewNodeServiceClient(c),
+		vrouterv1.NewIPAMServiceClient(c),
 	}
 }
 

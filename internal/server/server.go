@@ -79,6 +79,7 @@ func (s *Server) SetReady(ready bool) {
 	for _, service := range []string{
 		vrouterv1.ResourceService_ServiceDesc.ServiceName,
 		vrouterv1.EndpointService_ServiceDesc.ServiceName,
+		vrouterv1.IPAMService_ServiceDesc.ServiceName,
 		vrouterv1.NodeService_ServiceDesc.ServiceName,
 	} {
 		s.health.SetServingStatus(service, state)
@@ -200,6 +201,7 @@ func policy(file string) ([]grpc.ServerOption, func(), error) {
 type services struct {
 	resources *resources
 	endpoints *endpoints
+	addresses *addresses
 	nodes     *nodes
 }
 
@@ -215,6 +217,7 @@ func (s *Server) services(certs *certificates, stopping <-chan struct{}) service
 	return services{
 		resources: &resources{writer: w, reader: r},
 		endpoints: &endpoints{writer: w, reader: r, local: s.opts.Local, node: s.opts.NodeName, stopping: stopping},
+		addresses: &addresses{writer: w, node: s.opts.NodeName},
 		nodes:     &nodes{local: s.opts.Local, node: s.opts.NodeName, store: s.opts.Store, writer: w, certs: certs},
 	}
 }
@@ -236,6 +239,7 @@ func (s *Server) build(svc services, stopping <-chan struct{}, opts ...grpc.Serv
 	g := grpc.NewServer(opts...)
 	vrouterv1.RegisterResourceServiceServer(g, svc.resources)
 	vrouterv1.RegisterEndpointServiceServer(g, svc.endpoints)
+	vrouterv1.RegisterIPAMServiceServer(g, svc.addresses)
 	vrouterv1.RegisterNodeServiceServer(g, svc.nodes)
 	healthv1.RegisterHealthServer(g, s.health)
 	reflection.Register(g)

@@ -1,0 +1,274 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/projectvrouter/vrouter/internal/resource"
+	"github.com/projectvrouter/vrouter/internal/store"
+	"github.com/projectvrouter/vrouter/ipam"
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+)
+
+// addresses is IPAMService.
+type addresses struct {
+	vrouterv1.UnimplementedIPAMServiceServer
+	writer *writer
+	node   string
+}
+
+// external is the owner of all that is taken here.
+func external() ipam.Owner { return ipam.Owner{Kind: ipam.OwnerExternal} }
+
+func (s *addresses) nodeOf(node string) string {
+	if node == "" {
+		return s.node
+	}
+	return node
+}
+
+// do runs work as one transaction that depends on the datastore not being
+// locked.
+func (s *addresses) do(ctx context.Context, node string, work func(context.Context, *ipam.Step) error) error {
+	_, err := s.writer.ipam.Do(ctx, node, func(ctx context.Context, step *ipam.Step) error {
+		if err := work(ctx, step); err != nil {
+			return err
+		}
+		var t txn
+		if err := s.writer.unlocked(ctx, &t, resource.KindIPAMBlock); err != nil {
+			return err
+		}
+		step.Join(t.compares, nil)
+		return nil
+	})
+	return err
+}
+
+// Allocate gives out addresses, in as few transactions as hold them.
+func (s *addresses) Allocate(ctx context.Context, in *vrouterv1.AllocateRequest) (*vrouterv1.AllocateResponse, error) {
+	req := ipam.Request{
+		Node: s.nodeOf(in.GetNode()), Use: ipam.Use(in.GetUse()), IPv4: int(in.GetIpv4()), IPv6: int(in.GetIpv6()),
+		Pools: in.GetPools(), MaxBlocks: int(in.GetMaxBlocks()), Handle: in.GetHandle(), Owner: external(),
+		Attributes: in.GetAttributes(), Partial: in.GetPartial(), Resume: in.GetResume(), NamespaceLabels: in.GetScopeLabels(),
+	}
+	if in.GetNamespace() != "" && len(in.GetScopeLabels()) > 0 {
+		return nil, invalid("scopeLabels", "must be empty when a namespace is given")
+	}
+	if err := s.writer.unlocked(ctx, &txn{}, resource.KindIPAMBlock); err != nil {
+		return nil, err
+	}
+	var err error
+	if req.NodeLabels, err = s.writer.labels(ctx, resource.ID{Kind: resource.KindNode, Name: req.Node}); err != nil {
+		return nil, err
+	}
+	if in.GetNamespace() != "" {
+		id := resource.ID{Kind: resource.KindNamespace, Name: in.GetNamespace()}
+		if req.NamespaceLabels, err = s.writer.labels(ctx, id); err != nil {
+			return nil, err
+		}
+	}
+	result, err := s.writer.ipam.Allocate(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.notOfEndpoints(ctx, req.Node, result.Allocations); err != nil {
+		return nil, err
+	}
+	if result.Low {
+		s.writer.spares.keep(req)
+	}
+	out := &vrouterv1.AllocateResponse{}
+	for _, a := range result.Allocations {
+		out.Allocations = append(out.Allocations, showAllocation(a))
+	}
+	for _, short := range result.Short {
+		out.Short = append(out.Short, &vrouterv1.Shortage{Family: short.Family.String(), Wanted: int32(short.Wanted),
+			Got: int32(short.Got), Reason: short.Kind.Error(), Help: short.Help()})
+	}
+	return out, nil
+}
+
+// lookups is how many keys are read at once where many are to be looked at.
+const lookups = 16
+
+// notOfEndpoints gives back what was given out, if an endpoint from before there
+// were blocks has some of it. Released addresses are given out last: the next
+// call finds others.
+func (s *addresses) notOfEndpoints(ctx context.Context, node string, given []ipam.Allocation) error {
+	var g errgroup.Group
+	g.SetLimit(lookups)
+	var back []ipam.Release
+	for _, a := range given {
+		if a.Existed {
+			continue
+		}
+		back = append(back, ipam.Release{Address: a.Address, Handle: a.Handle, Sequence: a.Sequence})
+		g.Go(func() error {
+			kv, err := s.writer.holding(ctx, store.AddressKey(a.Address))
+			if err == nil && kv.ModRevision != 0 {
+				err = fmt.Errorf("%w: %w, from before there were blocks: try again", store.ErrConflict, held(kv))
+			}
+			return err
+		})
+	}
+	err := g.Wait()
+	if err == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), spareTime)
+	defer cancel()
+	if _, undone := s.writer.ipam.Release(ctx, node, back); undone != nil {
+		return errors.Join(err, fmt.Errorf("give back %d addresses: %w", len(back), undone))
+	}
+	return err
+}
+
+func showAllocation(a ipam.Allocation) *vrouterv1.Allocation {
+	return &vrouterv1.Allocation{Address: a.Address.String(), Block: a.Block.String(), Pool: a.Pool, Handle: a.Handle,
+		Sequence: a.Sequence, Borrowed: a.Borrowed, Existed: a.Existed}
+}
+
+// Assign gives out one address. One that an endpoint has from before there were
+// blocks is not free.
+func (s *addresses) Assign(ctx context.Context, in *vrouterv1.AssignRequest) (*vrouterv1.AssignResponse, error) {
+	a, err := netip.ParseAddr(in.GetAddress())
+	if err != nil {
+		return nil, invalid("address", "%v", err)
+	}
+	req := ipam.AssignRequest{Address: a, Node: s.nodeOf(in.GetNode()), MaxBlocks: int(in.GetMaxBlocks()),
+		Handle: in.GetHandle(), Owner: external(), Attributes: in.GetAttributes(), HeldBy: in.GetHeldBy()}
+	if req.NodeLabels, err = s.writer.labels(ctx, resource.ID{Kind: resource.KindNode, Name: req.Node}); err != nil {
+		return nil, err
+	}
+	var got ipam.Allocation
+	err = s.do(ctx, req.Node, func(ctx context.Context, step *ipam.Step) (err error) {
+		if got, err = step.Assign(req); err != nil || got.Existed {
+			return err
+		}
+		kv, err := s.writer.holding(ctx, store.AddressKey(a))
+		if err == nil && kv.ModRevision != 0 {
+			err = held(kv)
+		}
+		step.Join([]store.Compare{{Key: store.AddressKey(a)}}, nil)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &vrouterv1.AssignResponse{Allocation: showAllocation(got)}, nil
+}
+
+// maxReleases is how many addresses one call gives back: each is compared with
+// the endpoints, and may touch a block, an affinity and a handle.
+const maxReleases = 24
+
+// Release gives back addresses that no endpoint has, all or none.
+func (s *addresses) Release(ctx context.Context, in *vrouterv1.ReleaseRequest) (*vrouterv1.ReleaseResponse, error) {
+	if n := len(in.GetAddresses()); n == 0 || n > maxReleases {
+		return nil, invalid("addresses", "%d addresses, 1 to %d are allowed", n, maxReleases)
+	}
+	bad := &resource.Invalid{}
+	var releases []ipam.Release
+	for i, r := range in.GetAddresses() {
+		a, err := netip.ParseAddr(r.GetAddress())
+		if err != nil {
+			bad.Problems = append(bad.Problems, resource.Problem{Path: fmt.Sprintf("addresses[%d].address", i), Reason: err.Error()})
+		}
+		releases = append(releases, ipam.Release{Address: a.Unmap().WithZone(""), Handle: r.GetHandle(), Sequence: r.GetSequence()})
+	}
+	if len(bad.Problems) > 0 {
+		return nil, bad
+	}
+	var none []netip.Addr
+	err := s.do(ctx, "", func(ctx context.Context, step *ipam.Step) (err error) {
+		if none, err = step.ReleaseAll(releases); err != nil {
+			return err
+		}
+		for _, r := range releases {
+			if err := s.freeOfEndpoints(ctx, r.Address); err != nil {
+				return err
+			}
+			step.Join([]store.Compare{{Key: store.AddressKey(r.Address)}}, nil)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &vrouterv1.ReleaseResponse{}
+	for _, a := range none {
+		out.Unallocated = append(out.Unallocated, a.String())
+	}
+	return out, nil
+}
+
+// freeOfEndpoints refuses to release what an endpoint has.
+func (s *addresses) freeOfEndpoints(ctx context.Context, a netip.Addr) error {
+	kv, err := s.writer.holding(ctx, store.AddressKey(a))
+	if err != nil {
+		return err
+	}
+	if kv.ModRevision != 0 {
+		return &stateError{"IN_USE", a.String(), held(kv).Error() + ": remove it from the endpoint"}
+	}
+	return nil
+}
+
+// ReleaseByHandle gives back all that a handle holds.
+func (s *addresses) ReleaseByHandle(ctx context.Context, in *vrouterv1.ReleaseByHandleRequest) (*vrouterv1.ReleaseByHandleResponse, error) {
+	if in.GetHandle() == "" {
+		return nil, invalid("handle", "is needed")
+	}
+	out := &vrouterv1.ReleaseByHandleResponse{}
+	for {
+		var got *ipam.Released
+		err := s.do(ctx, "", func(ctx context.Context, step *ipam.Step) (err error) {
+			if got, err = step.ReleaseHandle(in.GetHandle()); err != nil {
+				return err
+			}
+			if err := s.unowned(ctx, step, in.GetHandle()); err != nil {
+				return err
+			}
+			for _, a := range got.Addresses { // they may be many: looked at, not compared
+				if err := s.freeOfEndpoints(ctx, a); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range got.Addresses {
+			out.Addresses = append(out.Addresses, a.String())
+		}
+		if !got.More {
+			return out, nil
+		}
+	}
+}
+
+// unowned refuses to release a handle whose owner is there.
+func (s *addresses) unowned(ctx context.Context, step *ipam.Step, handle string) error {
+	kv, err := s.writer.holding(ctx, store.HandleKey(handle))
+	if err != nil || kv.ModRevision == 0 {
+		return err
+	}
+	h, err := ipam.DecodeHandle(kv.Value)
+	if err != nil || h.Owner.Key == "" {
+		return err
+	}
+	owner, err := s.writer.holding(ctx, h.Owner.Key)
+	if err != nil {
+		return err
+	}
+	if owner.ModRevision != 0 {
+		return &stateError{"IN_USE", handle, fmt.Sprintf("handle %s is of %s, which is there: remove that", handle, h.Owner.Key)}
+	}
+	step.Join([]store.Compare{{Key: h.Owner.Key}}, nil)
+	return nil
+}
