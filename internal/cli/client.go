@@ -25,6 +25,7 @@ type client struct {
 	timeout   time.Duration // of a unary call; zero: none
 	resources vrouterv1.ResourceServiceClient
 	endpoints vrouterv1.EndpointServiceClient
+	addresses vrouterv1.IPAMServiceClient
 	nodes     vrouterv1.NodeServiceClient
 }
 
@@ -78,6 +79,7 @@ func (a *app) connect() (*client, error) {
 	}
 	c.resources = vrouterv1.NewResourceServiceClient(c.conn)
 	c.endpoints = vrouterv1.NewEndpointServiceClient(c.conn)
+	c.addresses = vrouterv1.NewIPAMServiceClient(c.conn)
 	c.nodes = vrouterv1.NewNodeServiceClient(c.conn)
 	a.client = c
 	return c, nil

@@ -111,6 +111,8 @@ func TestRealServer(t *testing.T) {
 		}
 	}
 
+	ipamSteps(t, f)
+
 	w := f.watching("get", "ippools", "-w", "-o", "name")
 	f.run("apply", "-f", "testdata/manifests/dir/20-pool.yaml").expect(t, ExitOK, "")
 	w.out.until(t, "ippool/four ADDED\n")

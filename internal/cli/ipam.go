@@ -1,0 +1,313 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/projectvrouter/vrouter/internal/resource"
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+)
+
+func (a *app) ipamCommand() *cobra.Command {
+	return group("ipam", "Show, check and change who holds which addresses", a.ipamShowCommand(), a.ipamCheckCommand(),
+		a.ipamReleaseCommand(), a.ipamConfigureCommand(), a.ipamReserveCommand(), a.ipamSplitCommand())
+}
+
+func (a *app) ipamCheckCommand() *cobra.Command {
+	var output, report string
+	c := &cobra.Command{
+		Use:   "check",
+		Short: "Compare blocks, affinities, handles, endpoints and pools with each other",
+		Long: `Compare blocks, affinities, handles, endpoints and pools with each other, as they
+are at one moment. It changes nothing, and may run beside everything else. With
+--report all findings are written to a file, which 'ipam release --from-report'
+takes. Where anything is wrong the exit code is 1.`,
+		Args: arguments(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f, err := parseFormat(output, "table", formatYAML, formatJSON)
+			if err != nil {
+				return err
+			}
+			return a.ipamCheck(cmd.Context(), f, report)
+		},
+	}
+	c.Flags().StringVar(&report, "report", "", "`file` to write all findings to")
+	bindOutput(c, &output, "table", formatYAML, formatJSON)
+	return c
+}
+
+func (a *app) ipamCheck(ctx context.Context, f format, report string) error {
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	m, err := c.addresses.Check(ctx, &vrouterv1.CheckRequest{})
+	if err != nil {
+		return err
+	}
+	if report != "" {
+		data, err := protojson.MarshalOptions{Multiline: true, EmitUnpopulated: true}.Marshal(m)
+		if err == nil {
+			err = os.WriteFile(report, append(data, '\n'), 0o600)
+		}
+		if err != nil {
+			return fmt.Errorf("write report %s: %w", report, err)
+		}
+	}
+	if f != formatTable {
+		if err := a.writeMessage(f, m); err != nil {
+			return err
+		}
+	} else if err := a.writeCheck(m); err != nil {
+		return err
+	}
+	if len(m.GetProblems()) > 0 {
+		return &reportedError{ExitFailed}
+	}
+	return nil
+}
+
+func (a *app) writeCheck(m *vrouterv1.CheckResponse) error {
+	if err := a.writeUsage(m.GetPools()); err != nil {
+		return err
+	}
+	if len(m.GetProblems()) == 0 {
+		a.painted("nothing is wrong", good)
+		return nil
+	}
+	a.line("")
+	t := a.newTable(false, "problem", "subject", flexible+"detail")
+	for _, p := range m.GetProblems() {
+		t.add(p.GetKind(), p.GetSubject(), p.GetDetail())
+	}
+	if err := t.flush(a.Out); err != nil {
+		return err
+	}
+	a.line("")
+	a.painted(fmt.Sprintf("%d problems, %d addresses to release", len(m.GetProblems()), len(m.GetLeaks())), doubtful)
+	return nil
+}
+
+func (a *app) ipamReleaseCommand() *cobra.Command {
+	var ip, handle, report string
+	c := &cobra.Command{
+		Use:   "release {--ip ADDRESS | --handle HANDLE | --from-report FILE}",
+		Short: "Release addresses that nobody needs",
+		Long: `Release addresses that nobody needs. What an endpoint has is refused: unregister
+the endpoint. A report is released with its sequence numbers: what was given out
+again since is passed over.`,
+		Args: arguments(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			switch {
+			case ip != "" && handle == "" && report == "":
+				return a.releaseAddress(cmd.Context(), c, &vrouterv1.AddressRelease{Address: ip})
+			case handle != "" && ip == "" && report == "":
+				got, err := c.addresses.ReleaseByHandle(cmd.Context(), &vrouterv1.ReleaseByHandleRequest{Handle: handle})
+				if err == nil {
+					a.line("%d addresses of handle %s released", len(got.GetAddresses()), handle)
+				}
+				return err
+			case report != "" && ip == "" && handle == "":
+				return a.releaseReport(cmd.Context(), c, report)
+			}
+			return usagef("one of --ip, --handle and --from-report is needed")
+		},
+	}
+	c.Flags().StringVar(&ip, "ip", "", "`address` to release")
+	c.Flags().StringVar(&handle, "handle", "", "`handle` whose addresses are all to be released")
+	c.Flags().StringVar(&report, "from-report", "", "`file` that 'ipam check --report' wrote, or - for standard input")
+	return c
+}
+
+func (a *app) releaseAddress(ctx context.Context, c *client, r *vrouterv1.AddressRelease) error {
+	got, err := c.addresses.Release(ctx, &vrouterv1.ReleaseRequest{Addresses: []*vrouterv1.AddressRelease{r}})
+	if err != nil {
+		return err
+	}
+	if len(got.GetUnallocated()) > 0 {
+		a.line("%s is held by nobody", r.GetAddress())
+	} else {
+		a.line("%s released", r.GetAddress())
+	}
+	return nil
+}
+
+// releaseReport releases each leak by itself: one that is needed by now keeps
+// no other.
+func (a *app) releaseReport(ctx context.Context, c *client, path string) error {
+	in := a.In
+	if path != "-" {
+		file, err := os.Open(path)
+		if err != nil {
+			return fmt.Errorf("read report: %w", err)
+		}
+		defer file.Close()
+		in = file
+	}
+	data, err := io.ReadAll(in)
+	m := &vrouterv1.CheckResponse{}
+	if err == nil && !json.Valid(data) {
+		err = fmt.Errorf("not JSON")
+	}
+	if err == nil {
+		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, m)
+	}
+	if err != nil {
+		return fmt.Errorf("read report %s: %w", path, err)
+	}
+	var t tally
+	for _, leak := range m.GetLeaks() {
+		if err := a.releaseAddress(ctx, c, leak.GetRelease()); err != nil {
+			a.printError("", leak.GetRelease().GetAddress(), err)
+			if !t.fail(err) {
+				break
+			}
+		}
+	}
+	return t.err()
+}
+
+func (a *app) ipamConfigureCommand() *cobra.Command {
+	var strict, claim bool
+	var blocks int32
+	var cooldown time.Duration
+	c := &cobra.Command{
+		Use:   "configure",
+		Short: "Change the settings of address management",
+		Long: `Change the settings of address management, those that are named, in the
+IPAMConfiguration, which is made if there is none.`,
+		Args: arguments(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			set := map[string]func(*vrouterv1.IPAMConfigurationSpec){
+				"strict-affinity":      func(s *vrouterv1.IPAMConfigurationSpec) { s.StrictAffinity = &strict },
+				"auto-allocate-blocks": func(s *vrouterv1.IPAMConfigurationSpec) { s.AutoAllocateBlocks = &claim },
+				"max-blocks-per-host":  func(s *vrouterv1.IPAMConfigurationSpec) { s.MaxBlocksPerHost = &blocks },
+				"cooldown": func(s *vrouterv1.IPAMConfigurationSpec) {
+					s.IpCooldownSeconds = proto.Int32(int32(cooldown / time.Second))
+				},
+			}
+			changed := false
+			for name := range set {
+				if changed = changed || cmd.Flags().Changed(name); !cmd.Flags().Changed(name) {
+					delete(set, name)
+				}
+			}
+			if !changed {
+				return usagef("a setting to change is needed")
+			}
+			if cooldown%time.Second != 0 {
+				return usagef("--cooldown %s: want whole seconds", cooldown)
+			}
+			return a.ipamConfigure(cmd.Context(), set)
+		},
+	}
+	flags := c.Flags()
+	flags.BoolVar(&strict, "strict-affinity", false, "whether hosts take addresses from their own blocks only")
+	flags.BoolVar(&claim, "auto-allocate-blocks", true, "whether hosts claim blocks by themselves")
+	flags.Int32Var(&blocks, "max-blocks-per-host", 0, "how many blocks of a family a host may have; 0: 20")
+	flags.DurationVar(&cooldown, "cooldown", 0, "for how long a released address is held back, such as 30s")
+	return c
+}
+
+func (a *app) ipamConfigure(ctx context.Context, set map[string]func(*vrouterv1.IPAMConfigurationSpec)) error {
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	response, err := retryConflict(ctx, func() (*vrouterv1.PutResponse, error) {
+		mode := vrouterv1.PutMode_PUT_MODE_REPLACE
+		old, err := getObject(ctx, c, ref{kind: resource.KindIPAMConfiguration, name: resource.DefaultName})
+		if exitCode(err) == ExitNotFound {
+			mode, err = vrouterv1.PutMode_PUT_MODE_CREATE, nil
+			old = &vrouterv1.IPAMConfiguration{Metadata: &vrouterv1.Metadata{Name: proto.String(resource.DefaultName)}}
+		}
+		if err != nil {
+			return nil, err
+		}
+		next := proto.Clone(old).(*vrouterv1.IPAMConfiguration)
+		if next.Spec == nil {
+			next.Spec = &vrouterv1.IPAMConfigurationSpec{}
+		}
+		for _, change := range set {
+			change(next.Spec)
+		}
+		return c.resources.Put(ctx, &vrouterv1.PutRequest{Resource: resource.Wrap(next), Mode: mode})
+	})
+	if err != nil {
+		return err
+	}
+	switch {
+	case response.GetCreated():
+		a.line("ipamconfiguration/default created")
+	case response.GetUnchanged():
+		a.line("ipamconfiguration/default unchanged")
+	default:
+		a.line("ipamconfiguration/default configured")
+	}
+	return nil
+}
+
+func (a *app) ipamReserveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "reserve NAME CIDR...",
+		Short: "Keep addresses from being given out",
+		Long: `Keep addresses from being given out by themselves, as an IPReservation of that
+name. Those that are held stay held. 'delete ipreservation NAME' ends it.`,
+		Args: cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			msg := &vrouterv1.IPReservation{Metadata: &vrouterv1.Metadata{Name: &args[0]},
+				Spec: &vrouterv1.IPReservationSpec{ReservedCidrs: args[1:]}}
+			response, err := putObject(cmd.Context(), c, msg, vrouterv1.PutMode_PUT_MODE_CREATE, false)
+			if err != nil {
+				return err
+			}
+			a.line("ipreservation/%s created: %d ranges", response.GetResource().GetIpReservation().GetMetadata().GetName(), len(args)-1)
+			return nil
+		},
+	}
+}
+
+func (a *app) ipamSplitCommand() *cobra.Command {
+	var parts int32
+	c := &cobra.Command{
+		Use:   "split POOL",
+		Short: "Cut a pool into parts of equal size",
+		Long: `Cut a pool into parts of equal size, named POOL-0 and on, which take its place at
+once. Blocks and addresses stay as they are; the parts can then be given to
+different nodes or namespaces.`,
+		Args: arguments(1, "POOL"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			got, err := c.addresses.SplitPool(cmd.Context(), &vrouterv1.SplitPoolRequest{Pool: args[0], Parts: parts})
+			if err != nil {
+				return err
+			}
+			for _, name := range got.GetPools() {
+				a.line("ippool/%s created", name)
+			}
+			a.line("ippool/%s deleted", args[0])
+			return nil
+		},
+	}
+	c.Flags().Int32Var(&parts, "parts", 2, "how many parts: a power of two, at most 32")
+	return c
+}

@@ -1,0 +1,52 @@
+package cli
+
+import (
+	"path/filepath"
+	"testing"
+)
+
+// ipamSteps runs the commands of address management against a real server.
+func ipamSteps(t *testing.T, f *fake) {
+	t.Helper()
+	report := filepath.Join(t.TempDir(), "report.json")
+	for _, step := range []struct {
+		args []string
+		code int
+		out  string
+	}{
+		{[]string{"ipam", "show"}, ExitOK, "POOL   CIDR   ADDRESSES   IN USE   FREE   BLOCKS\n"},
+		{[]string{"endpoint", "register", "prod/docker/none/eth0", "--interface", "veth9"}, ExitFailed, ""}, // no pool
+		{[]string{"apply", "-f", "testdata/manifests/dir/20-pool.yaml"}, ExitOK, "ippool/four created\n"},
+		{[]string{"ipam", "reserve", "gateway", "10.65.0.0/26", "10.65.0.64/26"}, ExitOK, "ipreservation/gateway created: 2 ranges\n"},
+		{[]string{"ipam", "configure", "--auto-allocate-blocks=false"}, ExitFailed, ""},
+		{[]string{"ipam", "configure", "--cooldown", "5s"}, ExitOK, "ipamconfiguration/default created\n"},
+		{[]string{"ipam", "configure", "--cooldown", "5s"}, ExitOK, "ipamconfiguration/default unchanged\n"},
+		{[]string{"ipam", "configure", "--strict-affinity", "--max-blocks-per-host", "2"}, ExitOK, "ipamconfiguration/default configured\n"},
+		{[]string{"ipam", "configure"}, ExitUsage, ""},
+		{[]string{"endpoint", "register", "prod/docker/one/eth0", "--interface", "veth9", "--ip", "10.65.1.3"}, ExitOK,
+			"endpoint prod/docker/one/eth0 registered on node host1: registered\n"},
+		{[]string{"ipam", "show", "--blocks"}, ExitOK, "POOL   CIDR           ADDRESSES   IN USE   FREE    BLOCKS\n" +
+			"four   10.65.0.0/16   65536       1        65535   1\n\n" +
+			"POOL   BLOCK          AFFINITY     STATE       IN USE   FREE\nfour   10.65.1.0/26   host:host1   confirmed   1        63\n"},
+		{[]string{"ipam", "show", "--handle", "nobody"}, ExitNotFound, ""},
+		{[]string{"ipam", "show", "--ip", "10.65.1.4"}, ExitOK,
+			"address    10.65.1.4\npool       four\nblock      10.65.1.0/26\naffinity   host:host1\nhandle     none: it is free\n"},
+		{[]string{"ipam", "check", "--report", report}, ExitOK, "POOL   CIDR           ADDRESSES   IN USE   FREE    BLOCKS\n" +
+			"four   10.65.0.0/16   65536       1        65535   1\nnothing is wrong\n"},
+		{[]string{"ipam", "release", "--from-report", report}, ExitOK, ""},
+		{[]string{"ipam", "release", "--ip", "10.65.1.3"}, ExitFailed, ""},
+		{[]string{"ipam", "release", "--ip", "10.65.1.4"}, ExitOK, "10.65.1.4 is held by nobody\n"},
+		{[]string{"ipam", "release", "--ip", "10.65.1.4", "--handle", "x"}, ExitUsage, ""},
+		{[]string{"ipam", "release", "--handle", "nobody"}, ExitNotFound, ""},
+		{[]string{"ipam", "split", "four"}, ExitOK, "ippool/four-0 created\nippool/four-1 created\nippool/four deleted\n"},
+		{[]string{"get", "blocks"}, ExitOK, "CIDR           AFFINITY     INUSE   FREE\n10.65.1.0/26   host:host1   1       63\n"},
+		{[]string{"delete", "ippool", "four-0"}, ExitFailed, ""},
+		{[]string{"endpoint", "unregister", "prod/docker/one/eth0"}, ExitOK, "endpoint prod/docker/one/eth0 unregistered\n"},
+		{[]string{"delete", "ippool", "four-0", "four-1"}, ExitOK, "ippool/four-0 deleted\nippool/four-1 deleted\n"},
+	} {
+		r := f.run(step.args...)
+		if r.code != step.code || step.code == ExitOK && r.out != step.out {
+			t.Errorf("%q: exit code %d, want %d; got:\n%swant:\n%s", step.args, r.code, step.code, r.both, step.out)
+		}
+	}
+}
