@@ -6,7 +6,7 @@
 // Vrouterd is the daemon of a host: it puts a route for every local workload
 // into the kernel, advertises it over BGP, and installs what it learns. As
 // `vrouterd reflector` it is a route reflector that touches no kernel route; as `vrouterd
-// controller` it elects reflectors.
+// controller` it elects reflectors and collects addresses.
 package main
 
 import (
@@ -87,7 +87,7 @@ func command() *cobra.Command {
 	root.AddCommand(
 		&cobra.Command{Use: "agent", Short: "Serve a host (the default)", Args: noArgs, RunE: run(agent.RoleAgent)},
 		&cobra.Command{Use: "reflector", Short: "Reflect routes, and touch none in the kernel", Args: noArgs, RunE: run(agent.RoleReflector)},
-		&cobra.Command{Use: "controller", Short: "Elect route reflectors; any number may run, one leads", Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		&cobra.Command{Use: "controller", Short: "Elect route reflectors and collect addresses; any number may run, one leads", Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(path)
 			if err != nil {
 				return usageError{err}

@@ -1,5 +1,5 @@
 // Package controller does what one process does for the whole cluster: it
-// elects route reflectors. Any number of controllers run; one leads, and the
+// elects route reflectors, and collects addresses that nobody needs. Any number of controllers run; one leads, and the
 // others wait for its lease to end.
 //
 // A leader makes the stored membership of every group with an election what
@@ -44,6 +44,7 @@ type Options struct {
 	Store    store.Store
 	LeaseTTL time.Duration
 	Limits   Limits
+	Grace    time.Duration // for which an address must be of no use before it is released; zero: 5 minutes
 	Health   *telemetry.Health
 	Logger   hclog.Logger
 }
@@ -64,6 +65,9 @@ type stats struct {
 	elections int // memberships that it changed
 	groups    int // that it knows while it leads
 	problems  int // of them
+	suspects  int // handles and blocks that seem to be of no use
+	addresses int // that it released
+	blocks    int // that it took from dead nodes, or removed empty
 }
 
 // New returns a Controller that does nothing until Run.
@@ -119,9 +123,14 @@ func (c *Controller) term(ctx context.Context) (led bool, err error) {
 		case <-leading.Done():
 		}
 	}()
+	var collecting sync.WaitGroup
+	collecting.Go(func() { c.collect(leading, t) })
 	err = c.lead(leading, t)
-	c.count(func(s *stats) { s.leads = false; s.groups = 0; s.problems = 0 })
-	if ctx.Err() == nil && leading.Err() != nil {
+	deposed := ctx.Err() == nil && leading.Err() != nil
+	cancel()
+	collecting.Wait()
+	c.count(func(s *stats) { s.leads = false; s.groups = 0; s.problems = 0; s.suspects = 0 })
+	if deposed {
 		err = errors.New("the lease of the leader was lost")
 	}
 	c.log.Info("controller leads no longer", "name", c.opts.Name)

@@ -3,7 +3,10 @@ package controller
 import "github.com/prometheus/client_golang/prometheus"
 
 // descriptions of the metrics.
-type descriptions struct{ leads, terms, elections, groups, problems *prometheus.Desc }
+type descriptions struct {
+	leads, terms, elections, groups, problems *prometheus.Desc
+	suspects, addresses, blocks               *prometheus.Desc
+}
 
 func newDescriptions() descriptions {
 	desc := func(name, help string) *prometheus.Desc {
@@ -15,13 +18,16 @@ func newDescriptions() descriptions {
 		elections: desc("controller_elections_total", "Memberships of reflector groups that it changed."),
 		groups:    desc("controller_reflector_groups", "Reflector groups that it looks after while it leads."),
 		problems:  desc("controller_reflector_group_problems", "What their statuses complain of, such as too few candidates."),
+		suspects:  desc("controller_ipam_suspects", "Handles and blocks that seem to be of no use, and are watched."),
+		addresses: desc("controller_ipam_addresses_collected_total", "Leaked addresses that it released."),
+		blocks:    desc("controller_ipam_blocks_collected_total", "Blocks that it took from dead nodes, or removed empty."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *Controller) Describe(ch chan<- *prometheus.Desc) {
 	d := newDescriptions()
-	for _, one := range []*prometheus.Desc{d.leads, d.terms, d.elections, d.groups, d.problems} {
+	for _, one := range []*prometheus.Desc{d.leads, d.terms, d.elections, d.groups, d.problems, d.suspects, d.addresses, d.blocks} {
 		ch <- one
 	}
 }
@@ -41,4 +47,7 @@ func (c *Controller) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(d.elections, prometheus.CounterValue, float64(s.elections))
 	ch <- prometheus.MustNewConstMetric(d.groups, prometheus.GaugeValue, float64(s.groups))
 	ch <- prometheus.MustNewConstMetric(d.problems, prometheus.GaugeValue, float64(s.problems))
+	ch <- prometheus.MustNewConstMetric(d.suspects, prometheus.GaugeValue, float64(s.suspects))
+	ch <- prometheus.MustNewConstMetric(d.addresses, prometheus.CounterValue, float64(s.addresses))
+	ch <- prometheus.MustNewConstMetric(d.blocks, prometheus.CounterValue, float64(s.blocks))
 }

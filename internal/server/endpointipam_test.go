@@ -125,7 +125,7 @@ func TestGivenAddressIsClaimed(t *testing.T) {
 	r := newRig(t)
 	r.register(registration("a", "10.0.0.1"))
 	r.consistent()
-	c := ipam.NewClient(r.store, ipamSettings{r.store})
+	c := ipam.NewClient(r.store, ipam.Stored{Store: r.store})
 	outside := ipam.Owner{Kind: ipam.OwnerExternal}
 	_, err := c.Assign(t.Context(), ipam.AssignRequest{Address: netip.MustParseAddr("10.0.0.1"), Node: "host1", Handle: "x", Owner: outside})
 	if st := ipamStatusCode(err); st != codes.AlreadyExists {

@@ -87,7 +87,7 @@ func (w *writer) splitPool(ctx context.Context, name string, parts int, names *[
 	if pool == nil {
 		return &stateError{"UNREADABLE", id.String(), "the stored pool does not convert: repair it first"}
 	}
-	cut, err := ipam.SplitPool(ipamPool(pool), parts)
+	cut, err := ipam.SplitPool(ipam.PoolOf(pool), parts)
 	if err != nil {
 		return invalid("parts", "%v", err)
 	}

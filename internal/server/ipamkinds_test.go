@@ -17,7 +17,7 @@ import (
 // and watched like any object, and not written.
 func TestIPAMKindsAreReadOnly(t *testing.T) {
 	r := newRig(t)
-	c := ipam.NewClient(r.store, ipamSettings{r.store})
+	c := ipam.NewClient(r.store, ipam.Stored{Store: r.store})
 	got, err := c.Allocate(t.Context(), ipam.Request{Node: "host1", IPv4: 2, Handle: "outside/1", Owner: ipam.Owner{Kind: ipam.OwnerExternal}})
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +103,7 @@ func TestAddressSettings(t *testing.T) {
 
 	r.put(&vrouterv1.IPReservation{Metadata: &vrouterv1.Metadata{Name: proto.String("r")},
 		Spec: &vrouterv1.IPReservationSpec{ReservedCidrs: []string{"10.0.0.1"}}})
-	env, err := ipamSettings{r.store}.Env(t.Context())
+	env, err := ipam.Stored{Store: r.store}.Env(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 // Show tells how much of each pool is in use, or who holds an address, or what
 // a handle holds.
 func (s *addresses) Show(ctx context.Context, in *vrouterv1.ShowRequest) (*vrouterv1.ShowResponse, error) {
-	env, err := ipamSettings{s.writer.store}.Env(ctx)
+	env, err := ipam.Stored{Store: s.writer.store}.Env(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +169,7 @@ func (s *addresses) handle(ctx context.Context, id string) (*ipam.Handle, error)
 
 // Check compares all that is stored of addresses.
 func (s *addresses) Check(ctx context.Context, _ *vrouterv1.CheckRequest) (*vrouterv1.CheckResponse, error) {
-	env, err := ipamSettings{s.writer.store}.Env(ctx)
+	env, err := ipam.Stored{Store: s.writer.store}.Env(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -121,11 +121,11 @@ func (w *writer) reservePool(ctx context.Context, t *txn, old stored, next *reso
 // disjoint refuses a range that overlaps that of a stored pool other than id, or
 // a foreign one, and makes the transaction depend on what is foreign.
 func (w *writer) disjoint(ctx context.Context, t *txn, id resource.ID, cidr netip.Prefix) error {
-	config, revision, err := ipamSettings{w.store}.configuration(ctx)
+	config, revision, err := ipam.Stored{Store: w.store}.Configuration(ctx)
 	if err != nil {
 		return err
 	}
-	t.compare(resourceKey(ipamConfigurationID()), revision)
+	t.compare(ipam.ConfigurationKey(), revision)
 	for _, foreign := range config.Foreign {
 		if foreign.Overlaps(cidr) {
 			return invalid("spec.cidr", "%s overlaps %s, which the IPAMConfiguration says is foreign", cidr, foreign)

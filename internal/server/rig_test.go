@@ -184,7 +184,7 @@ func (r *rig) check() *ipam.Report {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	env, err := ipamSettings{r.store}.Env(r.t.Context())
+	env, err := ipam.Stored{Store: r.store}.Env(r.t.Context())
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -1,0 +1,163 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/projectvrouter/vrouter/internal/resource"
+	"github.com/projectvrouter/vrouter/internal/store"
+	"github.com/projectvrouter/vrouter/ipam"
+)
+
+// defaultGrace is for how long an address must be of no use to anybody before
+// it is released: Calico's time. Rounds come twice as often.
+const defaultGrace = 5 * time.Minute
+
+// errDeposed is a write of one who leads no longer.
+var errDeposed = errors.New("another controller leads")
+
+// fenced is the store as a leader writes it: only while it leads.
+type fenced struct {
+	store.Store
+	term *term
+}
+
+// Txn adds the condition that this process leads.
+func (f fenced) Txn(ctx context.Context, compares []store.Compare, ops []store.Op) (int64, error) {
+	revision, err := f.Store.Txn(ctx, append([]store.Compare{f.term.fence()}, compares...), ops)
+	var conflict *store.ConflictError
+	if errors.As(err, &conflict) && conflict.Key == f.term.key {
+		return 0, errDeposed // no conflict: trying again would not help
+	}
+	return revision, err
+}
+
+// collect releases the addresses and blocks that nobody needs, round by round,
+// until ctx ends. A round that fails leaves its work to the next.
+func (c *Controller) collect(ctx context.Context, t *term) {
+	s := fenced{c.opts.Store, t}
+	client := ipam.NewClient(s, ipam.Stored{Store: s})
+	grace := c.opts.Grace
+	if grace == 0 {
+		grace = defaultGrace
+	}
+	collector := &ipam.Collector{Grace: grace}
+	ticker := time.NewTicker(grace / 2)
+	defer ticker.Stop()
+	for {
+		if err := c.round(ctx, s, client, collector); err != nil && ctx.Err() == nil {
+			c.log.Warn("addresses not collected", "retry_in", grace/2, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// round looks at all that is stored of addresses, and takes away what has been
+// of no use for long enough.
+func (c *Controller) round(ctx context.Context, s store.Store, client *ipam.Client, collector *ipam.Collector) error {
+	locked, err := isLocked(ctx, s)
+	if err != nil || locked {
+		return err
+	}
+	w := ipam.World{}
+	if w.Contents, err = ipam.ReadContents(ctx, s); err != nil {
+		return fmt.Errorf("read what is stored of addresses: %w", err)
+	}
+	if w.Env, err = (ipam.Stored{Store: s}).Env(ctx); err != nil {
+		return err
+	}
+	nodes, err := nodesOf(ctx, s)
+	if err != nil {
+		return err
+	}
+	w.Node = func(name string) bool { return nodes[name] }
+	var failed error
+	w.Owner = func(key string, a netip.Addr) (int64, bool) {
+		revision, has, err := owns(ctx, s, w.Contents, key, a)
+		if err != nil {
+			failed = err
+		}
+		return revision, has
+	}
+	garbage := collector.Round(w)
+	if failed != nil {
+		return failed
+	}
+	got, err := client.Collect(ctx, garbage)
+	c.count(func(s *stats) {
+		s.suspects = collector.Suspects()
+		s.addresses += got.Addresses
+		s.blocks += got.Dead + got.Empty
+	})
+	if got.Addresses+got.Dead+got.Empty > 0 {
+		c.log.Info("addresses collected", "addresses", got.Addresses, "blocks_of_dead_nodes", got.Dead,
+			"empty_blocks", got.Empty, "spared", got.Spared, "left", garbage.Left)
+	}
+	return err
+}
+
+// owns tells whether the object of a key has an address, and the revision of
+// one that does not. Of endpoints the a/ keys tell; others have what is held for
+// them as long as they are there. What cannot be read counts as having it.
+func owns(ctx context.Context, s store.Store, contents *ipam.Contents, key string, a netip.Addr) (int64, bool, error) {
+	if contents.Endpoints[a] == key {
+		return 0, true, nil
+	}
+	kv, _, err := s.Get(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, true, fmt.Errorf("read owner %s of %s: %w", key, a, err)
+	}
+	kind, _, _, err := store.ParseResourceKey(key)
+	return kv.ModRevision, err != nil || kind != string(resource.KindWorkloadEndpoint), nil
+}
+
+// nodesOf returns the names of all Node objects.
+func nodesOf(ctx context.Context, s store.Store) (map[string]bool, error) {
+	names := make(map[string]bool)
+	opts := store.ListOptions{Limit: 1000}
+	for {
+		page, err := s.List(ctx, store.KindPrefix(string(resource.KindNode)), opts)
+		if err != nil {
+			return nil, fmt.Errorf("read nodes: %w", err)
+		}
+		for _, kv := range page.KVs {
+			if _, _, name, err := store.ParseResourceKey(kv.Key); err == nil {
+				names[name] = true
+			}
+		}
+		if page.Next == "" {
+			return names, nil
+		}
+		opts.Start, opts.Revision = page.Next, page.Revision
+	}
+}
+
+// isLocked tells whether the datastore is locked: then nothing is written.
+func isLocked(ctx context.Context, s store.Store) (bool, error) {
+	kv, _, err := s.Get(ctx, store.ResourceKey(string(resource.KindClusterInformation), "", resource.DefaultName))
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look whether the datastore is locked: %w", err)
+	}
+	msg, err := resource.Decode(resource.KindClusterInformation, kv.Value, kv.ModRevision)
+	if err != nil {
+		return true, fmt.Errorf("look whether the datastore is locked: %w", err)
+	}
+	object, err := resource.Check(msg)
+	if err != nil {
+		return true, fmt.Errorf("look whether the datastore is locked: %w", err)
+	}
+	return !object.(*resource.ClusterInformation).DatastoreReady, nil
+}

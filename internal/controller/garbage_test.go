@@ -1,0 +1,155 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/projectvrouter/vrouter/internal/store"
+	"github.com/projectvrouter/vrouter/internal/telemetry"
+	"github.com/projectvrouter/vrouter/ipam"
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+)
+
+func (b *bench) pool() {
+	b.t.Helper()
+	b.put(&vrouterv1.IPPool{Metadata: &vrouterv1.Metadata{Name: proto.String("p")},
+		Spec: &vrouterv1.IPPoolSpec{Cidr: proto.String("10.65.0.0/16")}})
+}
+
+// take has a handle take an address, on a node.
+func (b *bench) take(node, handle string, owner ipam.Owner) netip.Addr {
+	b.t.Helper()
+	c := ipam.NewClient(b.store, ipam.Stored{Store: b.store})
+	got, err := c.Allocate(b.t.Context(), ipam.Request{Node: node, IPv4: 1, Handle: handle, Owner: owner})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return got.Allocations[0].Address
+}
+
+// holders returns who holds addresses, in order, and whose blocks there are.
+func (b *bench) holders() string {
+	b.t.Helper()
+	contents, err := ipam.ReadContents(b.t.Context(), b.store)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var out []string
+	for _, block := range contents.Blocks {
+		held := []string{}
+		for _, h := range block.Holdings() {
+			held = append(held, h.Handle)
+		}
+		out = append(out, fmt.Sprintf("%q%s", string(block.Affinity), held))
+	}
+	return strings.Join(out, " ")
+}
+
+// collecting returns a controller whose rounds come at once.
+func (b *bench) collecting() *Controller {
+	b.t.Helper()
+	c := New(Options{
+		Name: "c", Store: b.store, LeaseTTL: 5 * time.Second, Limits: Limits{HoldOff: time.Hour, Retire: time.Hour},
+		Grace:  20 * time.Millisecond,
+		Health: telemetry.NewHealth(Conditions()...), Logger: hclog.NewNullLogger(),
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	b.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			b.t.Error(err)
+		}
+	})
+	return c
+}
+
+// TestCollects: a leader releases what the gone have left, and nothing else.
+func TestCollects(t *testing.T) {
+	b := &bench{t, store.NewMemory()}
+	b.pool()
+	b.node("n1", "a")
+	endpoint := func(name string) ipam.Owner {
+		return ipam.Owner{Kind: ipam.OwnerEndpoint, Key: store.ResourceKey("WorkloadEndpoint", "default", "vms/"+name+"/eth0")}
+	}
+	b.write(store.Op{Key: endpoint("kept").Key, Value: []byte{}})
+	b.write(store.Op{Key: store.AddressKey(b.take("n1", "kept", endpoint("kept"))), Value: []byte(endpoint("kept").Key)})
+	b.take("n1", "gone", endpoint("gone"))
+	b.write(store.Op{Key: endpoint("changed").Key, Value: []byte{}}) // it is there, and has another address
+	b.take("n1", "changed", endpoint("changed"))
+	b.take("n1", "outside", ipam.Owner{Kind: ipam.OwnerExternal})
+	b.take("n1", "tunnel", ipam.Owner{Kind: ipam.OwnerTunnel, Key: store.ResourceKey("Node", "", "n1")})
+	b.take("dead", "of a dead node", ipam.Owner{Kind: ipam.OwnerExternal})
+	c := b.collecting()
+	n1, dead := `"host:n1"[kept outside tunnel]`, `""[of a dead node]`
+	b.until(func() (string, bool) {
+		got := b.holders()
+		return got, got == n1+" "+dead || got == dead+" "+n1
+	})
+	b.until(func() (string, bool) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return fmt.Sprintf("%+v", c.stats), c.stats.addresses == 2 && c.stats.blocks == 1
+	})
+	report := func() *ipam.Report {
+		contents, err := ipam.ReadContents(t.Context(), b.store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		env, err := ipam.Stored{Store: b.store}.Env(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return contents.Check(env)
+	}
+	if problems := report().Problems; len(problems) > 0 {
+		t.Errorf("%v", problems)
+	}
+}
+
+// TestLockedIsNotCollected: nothing is written while the datastore is locked,
+// nor by one who was deposed.
+func TestLockedIsNotCollected(t *testing.T) {
+	b := &bench{t, store.NewMemory()}
+	b.pool()
+	b.take("n1", "gone", ipam.Owner{Kind: ipam.OwnerEndpoint, Key: "r/WorkloadEndpoint/default/x"})
+	b.put(&vrouterv1.ClusterInformation{Metadata: &vrouterv1.Metadata{Name: proto.String("default")},
+		Spec: &vrouterv1.ClusterInformationSpec{DatastoreReady: proto.Bool(false)}})
+	c := New(Options{Store: b.store, Logger: hclog.NewNullLogger()})
+	term, err := campaign(t.Context(), b.store, "c", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := fenced{b.store, term}
+	client := ipam.NewClient(s, ipam.Stored{Store: s})
+	collector := &ipam.Collector{Grace: time.Nanosecond}
+	round := func() error { return c.round(t.Context(), s, client, collector) }
+	for range 3 {
+		if err := round(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := b.holders(); got != `"host:n1"[gone]` {
+		t.Errorf("collected from a locked store: %s", got)
+	}
+	b.put(&vrouterv1.ClusterInformation{Metadata: &vrouterv1.Metadata{Name: proto.String("default")}})
+	if err := round(); err != nil { // the first look
+		t.Fatal(err)
+	}
+	b.write(store.Op{Key: term.key, Value: []byte("another")})
+	if err := round(); !errors.Is(err, errDeposed) {
+		t.Errorf("a deposed leader's round: %v", err)
+	}
+	if got := b.holders(); got != `"host:n1"[gone]` {
+		t.Errorf("collected by one who was deposed: %s", got)
+	}
+}
