@@ -1,0 +1,59 @@
+package integration_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/projectvrouter/vrouter/integration/fabric"
+	"github.com/projectvrouter/vrouter/internal/lab"
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+)
+
+// given registers an endpoint without an address, and makes the workload with
+// what it was given.
+func given(t *testing.T, d, via *fabric.Daemon, name string) *lab.Workload {
+	t.Helper()
+	ifName := "cali" + name
+	request := fabric.Request(d.Name(), name, ifName)
+	request.Wait = vrouterv1.Stage_STAGE_REGISTERED
+	got, err := via.Endpoint.Register(t.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var addresses []string
+	for _, n := range got.GetEndpoint().GetSpec().GetIpNetworks() {
+		a, _, _ := strings.Cut(n, "/")
+		addresses = append(addresses, a)
+	}
+	if len(addresses) != 2 {
+		t.Fatalf("%s was given %q", name, addresses)
+	}
+	return d.Host.Workload(name+"-"+d.Name(), ifName, addresses...)
+}
+
+// TestGivenAddresses: endpoints that state no address are given some, by which
+// everybody reaches them, and the store adds up.
+func TestGivenAddresses(t *testing.T) {
+	needDaemons(t)
+	s := fabric.NewSegment(t, "given", 1)
+	h1, h2 := s.Daemon("h1", fabric.Settings{}), s.Daemon("h2", fabric.Settings{})
+	h1.WaitReady()
+	h2.WaitReady()
+	h1.Apply(fabric.PoolManifest)
+	var workloads []*lab.Workload
+	for i, d := range []*fabric.Daemon{h1, h2, h1} {
+		workloads = append(workloads, given(t, d, h2, fmt.Sprintf("g%d", i)))
+	}
+	requireAllPairs(t, workloads)
+	out, err := h1.Ctl("ipam", "check")
+	if err != nil || !strings.Contains(out, "nothing is wrong") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err := h2.Ctl("endpoint", "unregister", "default/lab/g0/eth0"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, err := h1.Ctl("ipam", "show", "--handle", "default/lab/g0/eth0"); err == nil {
+		t.Errorf("the handle of a removed endpoint is there:\n%s", out)
+	}
+}
