@@ -1,6 +1,8 @@
 package ipam
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,6 +11,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/projectvrouter/vrouter/internal/resource"
+	"github.com/projectvrouter/vrouter/internal/store"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
@@ -38,6 +42,19 @@ type Handle struct {
 	Blocks map[netip.Prefix]int // number of addresses; not to be changed
 
 	unknown []byte
+}
+
+// EndpointHandle returns as what an endpoint holds its addresses:
+// NAMESPACE/ORCHESTRATOR/WORKLOAD/ENDPOINT, cut and told apart by a digest where
+// that is too long. The node is no part of it: a move keeps the addresses.
+func EndpointHandle(id resource.ID) (string, Owner) {
+	handle := id.Namespace + "/" + id.Name
+	if len(handle) > MaxHandle {
+		sum := sha256.Sum256([]byte(handle))
+		digest := hex.EncodeToString(sum[:])
+		handle = handle[:MaxHandle-len(digest)-1] + "#" + digest
+	}
+	return handle, Owner{Kind: OwnerEndpoint, Key: store.ResourceKey(string(id.Kind), id.Namespace, id.Name)}
 }
 
 // add returns the handle with n more addresses in a block, or fewer; nil when

@@ -90,6 +90,9 @@ func (c *Controller) round(ctx context.Context, s store.Store, client *ipam.Clie
 	if failed != nil {
 		return failed
 	}
+	if err := c.adopt(ctx, s, client, w); err != nil {
+		return err
+	}
 	got, err := client.Collect(ctx, garbage)
 	c.count(func(s *stats) {
 		s.suspects = collector.Suspects()

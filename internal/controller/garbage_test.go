@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/store"
 	"github.com/projectvrouter/vrouter/internal/telemetry"
 	"github.com/projectvrouter/vrouter/ipam"
@@ -114,6 +115,36 @@ func TestCollects(t *testing.T) {
 	if problems := report().Problems; len(problems) > 0 {
 		t.Errorf("%v", problems)
 	}
+}
+
+// TestAdopts: addresses of endpoints that are older than blocks are taken in.
+func TestAdopts(t *testing.T) {
+	b := &bench{t, store.NewMemory()}
+	b.pool()
+	b.node("n1", "a")
+	for i := range 3 {
+		a := fmt.Sprintf("10.65.%d.1", i)
+		w := &vrouterv1.WorkloadEndpoint{
+			Metadata: &vrouterv1.Metadata{Namespace: proto.String("default")},
+			Spec: &vrouterv1.WorkloadEndpointSpec{Orchestrator: proto.String("vms"), Workload: proto.String(fmt.Sprintf("w%d", i)),
+				Endpoint: proto.String("eth0"), Node: proto.String("n1"), InterfaceName: proto.String("i"), IpNetworks: []string{a}},
+		}
+		resource.Canonicalize(w)
+		value, err := resource.Encode(resource.Successor(w, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, owner := ipam.EndpointHandle(resource.IDOf(w))
+		b.write(store.Op{Key: owner.Key, Value: value})
+		b.write(store.Op{Key: store.AddressKey(netip.MustParseAddr(a)), Value: []byte(owner.Key)})
+	}
+	// One whose endpoint is not there is nobody's to take in.
+	b.write(store.Op{Key: store.AddressKey(netip.MustParseAddr("10.65.9.1")), Value: []byte("r/WorkloadEndpoint/default/x")})
+	b.collecting()
+	b.until(func() (string, bool) {
+		got := b.holders()
+		return got, got == `"host:n1"[default/vms/w0/eth0] "host:n1"[default/vms/w1/eth0] "host:n1"[default/vms/w2/eth0]`
+	})
 }
 
 // TestLockedIsNotCollected: nothing is written while the datastore is locked,

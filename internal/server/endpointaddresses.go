@@ -2,8 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -20,17 +18,9 @@ type holder struct {
 	owner  ipam.Owner
 }
 
-// holderOf returns the handle of an endpoint, NAMESPACE/ORCHESTRATOR/WORKLOAD/ENDPOINT,
-// cut and told apart by a digest where that is too long. The node is no part of
-// it: a move keeps the addresses.
 func holderOf(id resource.ID) holder {
-	handle := id.Namespace + "/" + id.Name
-	if len(handle) > ipam.MaxHandle {
-		sum := sha256.Sum256([]byte(handle))
-		digest := hex.EncodeToString(sum[:])
-		handle = handle[:ipam.MaxHandle-len(digest)-1] + "#" + digest
-	}
-	return holder{handle, ipam.Owner{Kind: ipam.OwnerEndpoint, Key: resourceKey(id)}}
+	handle, owner := ipam.EndpointHandle(id)
+	return holder{handle, owner}
 }
 
 // addressesOn makes the endpoint hold the addresses that it shall have, and
