@@ -154,6 +154,28 @@ func (c costs) Cost(a netip.Addr) (uint32, bool) { cost, ok := c[a]; return cost
 
 // TestCosts: what is not reached is not told, the nearer one is best, and only
 // what changed is told again.
+// TestCostsAskedMeanwhile tells a route while the next hop of another is asked
+// for.
+func TestCostsAskedMeanwhile(t *testing.T) {
+	e := New(testLog(t))
+	r, sources := bestRIB(2)
+	e.rib = r
+	first, second := netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("198.51.100.2")
+	one, two := netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("10.0.0.2/32")
+	e.SetCosts(costs{first: 0, second: 0})
+	tell(t, r, sources[0], one, 0, wire.Attributes{NextHop: wire.NextHop{Addr: first}})
+	asked := r.sets.hops.asked()
+	tell(t, r, sources[0], two, 0, wire.Attributes{NextHop: wire.NextHop{Addr: second}})
+	r.answered(asked, []answer{{reached: true}})
+	if sets := e.Drain(); len(sets) != 1 || sets[0].Prefix != one {
+		t.Errorf("told %v, want the first route", sets)
+	}
+	e.askCosts()
+	if sets := e.Drain(); len(sets) != 1 || sets[0].Prefix != two {
+		t.Errorf("told %v, want the second route", sets)
+	}
+}
+
 func TestCosts(t *testing.T) {
 	e := New(testLog(t))
 	r, sources := bestRIB(2)

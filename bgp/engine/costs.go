@@ -161,8 +161,12 @@ func (r *rib) answered(list []*hop, answers []answer) bool {
 	waiting := r.sets.hops.waiting
 	r.sets.hops.waiting = nil
 	for _, i := range waiting {
-		if r.routes.records.at(i).key.family != 0 { // it may have gone since
-			r.mark(i)
+		if r.routes.records.at(i).key.family == 0 { // it has gone since
+			continue
+		}
+		r.mark(i)
+		if r.awaits(i) { // what came while these were asked for
+			r.sets.hops.waiting = append(r.sets.hops.waiting, i)
 		}
 	}
 	if len(changed) > 0 {
@@ -173,4 +177,14 @@ func (r *rib) answered(list []*hop, answers []answer) bool {
 		})
 	}
 	return len(waiting) > 0 || len(changed) > 0
+}
+
+// awaits reports whether a path of route i has a next hop that is fresh.
+func (r *rib) awaits(i routeID) bool {
+	for at := r.routes.records.at(i).first; at != 0; at = r.paths.records.at(at).next {
+		if h := r.pathSet(at).hop; h != nil && h.fresh {
+			return true
+		}
+	}
+	return false
 }
