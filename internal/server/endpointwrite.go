@@ -87,7 +87,7 @@ func (e *endpointWrite) read(ctx context.Context, env *ipam.Env) (*endpointBase,
 	if n := len(e.checked.Addresses); n > maxAddresses {
 		return nil, invalid("spec.ipNetworks", "%d addresses, at most %d are allowed", n, maxAddresses)
 	}
-	if err := e.insidePools(ctx, e.checked.Addresses); err != nil {
+	if err := e.insidePools(env.Pools, e.checked.Addresses); err != nil {
 		return nil, err
 	}
 	b := &endpointBase{}

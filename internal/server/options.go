@@ -17,7 +17,6 @@ type Options struct {
 	NodeName string // the node that an empty node in a request means
 	// RequirePool refuses endpoints with addresses outside every pool.
 	RequirePool bool
-	Pools       PoolSource // nil: the pools are read from Store
 	Logger      hclog.Logger
 	Socket      Socket
 	TCP         TCP

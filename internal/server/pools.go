@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/store"
@@ -18,28 +19,6 @@ const poolGuard = "guard/IPPool"
 
 // scanPage is how many keys are read at a time where all are wanted.
 const scanPage = 1000
-
-// storedPools is the PoolSource that reads the store.
-type storedPools struct{ store store.Store }
-
-// Pools returns all pools. One that does not convert is left out: it allows
-// nothing, until it is repaired.
-func (s storedPools) Pools(ctx context.Context) ([]resource.IPPool, error) {
-	var pools []resource.IPPool
-	err := scan(ctx, s.store, store.KindPrefix(string(resource.KindIPPool)), func(kv store.KV) {
-		msg, err := resource.Decode(resource.KindIPPool, kv.Value, kv.ModRevision)
-		if err != nil {
-			return
-		}
-		if object, err := resource.Check(msg); err == nil {
-			pools = append(pools, *object.(*resource.IPPool))
-		}
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read pools: %w", err)
-	}
-	return pools, nil
-}
 
 // scan reads a range whole, at one revision.
 func scan(ctx context.Context, s store.Store, prefix string, each func(store.KV)) error {
@@ -61,17 +40,11 @@ func scan(ctx context.Context, s store.Store, prefix string, each func(store.KV)
 
 // insidePools refuses addresses outside every pool, if that is asked for. A
 // disabled pool counts: it gives out no address by itself, but may hold some.
-func (w *writer) insidePools(ctx context.Context, addresses []netip.Addr) error {
-	if !w.requirePool {
-		return nil
-	}
-	pools, err := w.pools.Pools(ctx)
-	if err != nil {
-		return err
-	}
+func (w *writer) insidePools(pools []ipam.Pool, addresses []netip.Addr) error {
 	bad := &resource.Invalid{}
 	for i, a := range addresses {
-		if !inside(pools, a) {
+		inside := slices.ContainsFunc(pools, func(p ipam.Pool) bool { return p.CIDR.Contains(a) })
+		if w.requirePool && !inside {
 			bad.Problems = append(bad.Problems, resource.Problem{
 				Path:   fmt.Sprintf("spec.ipNetworks[%d]", i),
 				Reason: fmt.Sprintf("%s is in no IPPool", a),
@@ -82,15 +55,6 @@ func (w *writer) insidePools(ctx context.Context, addresses []netip.Addr) error 
 		return bad
 	}
 	return nil
-}
-
-func inside(pools []resource.IPPool, a netip.Addr) bool {
-	for i := range pools {
-		if pools[i].CIDR.Contains(a) {
-			return true
-		}
-	}
-	return false
 }
 
 // reservePool refuses a pool that overlaps another one, and changes that would

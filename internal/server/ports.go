@@ -49,9 +49,3 @@ type Local interface {
 	WaitStage(ctx context.Context, id resource.EndpointID, revision int64,
 		stage vrouterv1.Stage) (vrouterv1.Stage, []string, error)
 }
-
-// PoolSource knows the pools that addresses must lie in.
-type PoolSource interface {
-	// Pools returns all pools, disabled ones included.
-	Pools(ctx context.Context) ([]resource.IPPool, error)
-}

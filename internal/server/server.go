@@ -206,12 +206,8 @@ type services struct {
 }
 
 func (s *Server) services(certs *certificates, stopping <-chan struct{}) services {
-	pools := s.opts.Pools
-	if pools == nil {
-		pools = storedPools{s.opts.Store}
-	}
 	client := ipam.NewClient(s.opts.Store, ipam.Stored{Store: s.opts.Store})
-	w := &writer{store: s.opts.Store, pools: pools, requirePool: s.opts.RequirePool, ipam: client,
+	w := &writer{store: s.opts.Store, requirePool: s.opts.RequirePool, ipam: client,
 		spares: &spares{client: client, log: s.opts.Logger, stopping: stopping, busy: make(map[string]bool)}}
 	r := &reader{store: s.opts.Store, log: s.opts.Logger}
 	return services{

@@ -31,7 +31,6 @@ const (
 // service asks: each time one transaction that compares all it was built on.
 type writer struct {
 	store       store.Store
-	pools       PoolSource
 	requirePool bool // endpoints have no address outside every pool
 	ipam        *ipam.Client
 	spares      *spares
