@@ -5,10 +5,38 @@ import "slices"
 // lastApplied is where kubectl keeps the manifest, values of a Secret included.
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
-// fromKubernetes turns a Secret of Kubernetes, which Calico's passwords are,
-// into ours: values move into the spec, namespace and type are left out. It
-// returns what was ignored. The tree that was given may be used no more.
-func fromKubernetes(t *tree) (*tree, []string) {
+// fromKubernetes turns an object of Kubernetes that we have a kind for into
+// ours: Secrets, which Calico's passwords are, and Namespaces, whose labels
+// choose pools. It returns what was ignored. The tree that was given may be
+// used no more, unless it is no such object and comes back as it is.
+func fromKubernetes(t *tree, is typeOf) (*tree, []string) {
+	switch is {
+	case typeOf{"v1", string(KindSecret)}:
+		return fromKubernetesSecret(t)
+	case typeOf{"v1", string(KindNamespace)}:
+		return fromKubernetesNamespace(t)
+	}
+	return t, nil
+}
+
+// fromKubernetesNamespace leaves out what a Namespace of Kubernetes has beside
+// name, labels and annotations.
+func fromKubernetesNamespace(t *tree) (*tree, []string) {
+	var warnings []string
+	if meta := t.get("metadata"); meta != nil {
+		warnings = meta.withoutKubernetes()
+	}
+	if spec := t.get("spec"); spec != nil {
+		warnings = append(warnings, spec.drop("spec.finalizers", "finalizers")...)
+	}
+	t.fields = slices.DeleteFunc(t.fields, func(f *field) bool { return f.key == "apiVersion" && !f.again })
+	t.set("apiVersion", &tree{shape: shapeText, line: t.line, text: APIVersion})
+	return t, warnings
+}
+
+// fromKubernetesSecret moves values into the spec, and leaves out namespace and
+// type.
+func fromKubernetesSecret(t *tree) (*tree, []string) {
 	var warnings []string
 	ours, spec := &tree{shape: shapeObject, line: t.line}, &tree{shape: shapeObject, line: t.line}
 	for _, f := range t.fields {
@@ -22,6 +50,7 @@ func fromKubernetes(t *tree) (*tree, []string) {
 		case "type", "immutable":
 			warnings = append(warnings, f.key+": ignored, it is of Kubernetes")
 		case "metadata":
+			warnings = append(warnings, f.value.drop("metadata.namespace", "namespace")...)
 			warnings = append(warnings, f.value.withoutKubernetes()...)
 			ours.fields = append(ours.fields, f)
 		default:
@@ -38,18 +67,19 @@ func fromKubernetes(t *tree) (*tree, []string) {
 // withoutKubernetes takes out of metadata what only means something to
 // Kubernetes.
 func (t *tree) withoutKubernetes() []string {
-	var warnings []string
-	drop := func(from *tree, path, key string) {
-		n := len(from.fields)
-		from.fields = slices.DeleteFunc(from.fields, func(f *field) bool { return f.key == key })
-		if len(from.fields) < n {
-			warnings = append(warnings, path+": ignored, it is of Kubernetes")
-		}
-	}
-	drop(t, "metadata.namespace", "namespace")
-	drop(t, "metadata.resourceVersion", "resourceVersion") // of another store
+	warnings := t.drop("metadata.resourceVersion", "resourceVersion") // of another store
 	if annotations := t.get("annotations"); annotations != nil {
-		drop(annotations, "metadata.annotations["+lastApplied+"]", lastApplied)
+		warnings = append(warnings, annotations.drop("metadata.annotations["+lastApplied+"]", lastApplied)...)
 	}
 	return warnings
+}
+
+// drop takes a field out of an object, and returns a warning if it was there.
+func (t *tree) drop(path, key string) []string {
+	n := len(t.fields)
+	t.fields = slices.DeleteFunc(t.fields, func(f *field) bool { return f.key == key })
+	if len(t.fields) == n {
+		return nil
+	}
+	return []string{path + ": ignored, it is of Kubernetes"}
 }

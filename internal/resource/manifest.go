@@ -143,9 +143,7 @@ func (r *reader) items(source string, t *tree, outer typeOf) {
 
 func (r *reader) object(source string, t *tree, outer typeOf) {
 	m := Manifest{Source: source}
-	if t.textOr("apiVersion", outer.apiVersion) == "v1" && t.textOr("kind", outer.kind) == string(KindSecret) {
-		t, m.Warnings = fromKubernetes(t)
-	}
+	t, m.Warnings = fromKubernetes(t, typeOf{t.textOr("apiVersion", outer.apiVersion), t.textOr("kind", outer.kind)})
 	kind, problem := r.kindOf(t, outer, &m)
 	if problem != nil {
 		r.refuse(source, *problem)

@@ -73,6 +73,11 @@ func TestBadManifests(t *testing.T) {
 		{"secrets of Kubernetes", "apiVersion: v1\nkind: Secret\nmetadata: {name: a, name: b}\nspec: {}\ndata: 1\nrest: 2\nkind: Secret\n", 0,
 			"f.yaml: line 3: metadata.name: given twice; line 6: rest: unknown field; line 7: kind: given twice; " +
 				"line 4: spec.spec: unknown field; line 5: spec.data: must be an object of texts by key"},
+		{"namespaces of Kubernetes", "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, name: b}\nspec: {finalizers: [kubernetes], rest: 1}\n" +
+			"kind: Namespace\n---\napiVersion: v1\nkind: Namespace\nmetadata: 1\nspec: [a]\n", 0,
+			"f.yaml: document 1: line 3: metadata.name: given twice; line 4: spec.rest: unknown field; line 5: kind: given twice\n" +
+				"f.yaml: document 2: line 9: metadata: must be an object, not the number 1; " +
+				"line 10: spec: must be an object, not a list"},
 		{"filters", "apiVersion: vrouter/v1\nkind: BGPPeer\nspec: {filters: a}\n---\napiVersion: vrouter/v1\nkind: BGPPeer\nspec: {filters: [1, null, a]}\n", 0,
 			"f.yaml: document 1: line 3: spec.filters: must be a list, not the text \"a\"\n" +
 				"f.yaml: document 2: line 7: spec.filters[0]: must be a text, not the number 1; " +
