@@ -1,0 +1,58 @@
+package policy
+
+import "net/netip"
+
+// Settings are of the host as a whole, for all endpoints.
+type Settings struct {
+	// WorkloadPrefixes begin the names of workloads' interfaces: one that is
+	// no endpoint's passes nothing.
+	WorkloadPrefixes []string
+	// ToHost is what becomes of packets from a workload to its own host that
+	// its egress policy lets through: Deny, Allow, or Pass to the rules of
+	// others.
+	ToHost Action
+	// FailsafeInbound and FailsafeOutbound pass a host endpoint before any
+	// policy, but where packets are forwarded.
+	FailsafeInbound, FailsafeOutbound []Failsafe
+	// Reject answers what is denied, instead of dropping it silently.
+	Reject bool
+	// KeepInvalid lets what connection tracking calls invalid meet policy,
+	// instead of dropping it.
+	KeepInvalid bool
+	// AllowVXLAN and AllowIPIP let workloads send encapsulated packets.
+	AllowVXLAN, AllowIPIP bool
+	// AllowDHCP, AllowDNS and AllowMetadata let workloads reach these services
+	// of their host (UDP 67 and 547; port 53; TCP 80 of 169.254.169.254),
+	// whatever policy and ToHost say.
+	AllowDHCP, AllowDNS, AllowMetadata bool
+	// BGPPorts are open to the members of NodeSet and PeerSet, with BFD's UDP
+	// 3784 and 4784.
+	BGPPorts []uint16
+	// VXLANPort is open to NodeSet and closed to others; zero: no VXLAN here.
+	VXLANPort uint16
+	// NAT is how packets of MasqueradeSet that leave for elsewhere than
+	// PoolSet are translated.
+	NAT NAT
+	// MarkMask is the bits of the packet mark that we may use, eight at least.
+	MarkMask uint32
+	// FlowGroup is the NFLOG group of logged and denied packets; zero: none.
+	FlowGroup uint16
+}
+
+// Failsafe is a port that policy never closes.
+type Failsafe struct {
+	Protocol uint8
+	Port     uint16
+	Net      netip.Prefix // of the other end; invalid: anywhere
+}
+
+// NAT is how natOutgoing translates.
+type NAT struct {
+	// SpareNodes: packets to members of NodeSet keep their source, too.
+	SpareNodes bool
+	// Address and Address6 are the new sources; invalid: that of the
+	// interface.
+	Address, Address6 netip.Addr
+	Ports             PortRange // zero: the kernel's choice
+	Interface         string    // that packets leave by; empty: any
+}
