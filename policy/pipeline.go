@@ -33,14 +33,14 @@ type Pipeline struct {
 // direction.
 type Tier struct {
 	Name     string
-	Policies []PolicyRef // in order
+	Policies []Ref // in order
 	// End is what happens after the last rule: Deny, or Pass to the next tier.
 	// It is Pass where no policy is enforced, whatever the tier's own default.
 	End Action
 }
 
-// PolicyRef refers to a policy of an Update or of one before.
-type PolicyRef struct {
+// Ref refers to a policy of an Update or of one before.
+type Ref struct {
 	ID     resource.ID
 	Staged bool
 }
