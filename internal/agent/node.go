@@ -23,6 +23,7 @@ type node struct {
 	id       Identity
 	leaseTTL time.Duration
 	store    store.Store
+	gate     *store.Gate // the store, while the datastore is not locked
 	feed     *feed
 	health   *telemetry.Health
 	log      hclog.Logger
@@ -35,7 +36,9 @@ type node struct {
 }
 
 func newNode(id Identity, ttl time.Duration, s store.Store, f *feed, health *telemetry.Health, log hclog.Logger) *node {
-	return &node{id: id, leaseTTL: ttl, store: s, feed: f, health: health, log: log, claimed: make(chan struct{})}
+	cluster := store.ResourceKey(string(resource.KindClusterInformation), "", resource.DefaultName)
+	gate := store.NewGate(s, cluster, func(kv store.KV) error { return resource.Unlocked(kv.Value) })
+	return &node{id: id, leaseTTL: ttl, store: s, gate: gate, feed: f, health: health, log: log, claimed: make(chan struct{})}
 }
 
 // Run registers the node and keeps its lease until ctx ends. It does nothing
@@ -48,7 +51,7 @@ func (n *node) Run(ctx context.Context) error {
 		if !ok {
 			return nil
 		}
-		lease, err := n.register(ctx, guid)
+		lease, held, err := n.register(ctx, guid)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
@@ -63,13 +66,37 @@ func (n *node) Run(ctx context.Context) error {
 		}
 		pause = firstPause
 		n.report(nil)
+		if held != nil {
+			n.log.Warn("node is registered, and changes of it wait", "node", n.id.Name, "error", held)
+		}
+		if !n.keep(ctx, lease, held != nil, guid) {
+			return nil
+		}
+	}
+}
+
+// keep keeps the lease until it is lost; false: ctx ended first. What could not
+// be written, because the datastore was locked, is written once it is not.
+func (n *node) keep(ctx context.Context, lease store.Lease, held bool, guid string) bool {
+	for {
+		var again <-chan time.Time
+		if held {
+			again = time.After(longPause)
+		}
 		select {
 		case <-ctx.Done():
 			// The lease runs out by itself: a daemon that comes back within it
 			// was never away.
-			return nil
+			return false
 		case <-lease.Lost():
 			n.log.Warn("lease was lost", "node", n.id.Name)
+			return true
+		case <-again:
+			_, err := n.writeNode(ctx)
+			if err = errors.Join(err, n.writeDefaults(ctx, guid)); err == nil {
+				held = false
+				n.log.Info("node is registered as it should be", "node", n.id.Name)
+			}
 		}
 	}
 }
@@ -88,21 +115,27 @@ func (n *node) report(err error) {
 	}
 }
 
-// register claims the name, then writes what must stand in the store.
-func (n *node) register(ctx context.Context, guid string) (store.Lease, error) {
-	lease, err := n.claim(ctx)
+// register claims the name, then writes what must stand in the store. While the
+// datastore is locked a Node that stands there will do, and what would have been
+// written is held back; a host without one cannot join.
+func (n *node) register(ctx context.Context, guid string) (lease store.Lease, held, err error) {
+	lease, err = n.claim(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	revision, err := n.writeNode(ctx)
-	if err := errors.Join(err, n.writeDefaults(ctx, guid)); err != nil {
-		return nil, errors.Join(err, lease.Revoke(ctx))
+	err = errors.Join(err, n.writeDefaults(ctx, guid))
+	if locked := (&resource.LockedError{}); errors.As(err, &locked) && revision != 0 {
+		held, err = locked, nil
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, lease.Revoke(ctx))
 	}
 	if !isClosed(n.claimed) {
 		n.written = revision
 		close(n.claimed)
 	}
-	return lease, nil
+	return lease, held, nil
 }
 
 // claim takes the live key of our name, unless another live host has it, in
@@ -193,7 +226,10 @@ func (n *node) writeDefaults(ctx context.Context, guid string) error {
 }
 
 func (n *node) create(ctx context.Context, kind resource.Kind, name string, object proto.Message) error {
-	_, err := n.write(ctx, kind, name, object, nil, 0)
+	_, _, err := n.store.Get(ctx, store.ResourceKey(string(kind), "", name))
+	if errors.Is(err, store.ErrNotFound) {
+		_, err = n.write(ctx, kind, name, object, nil, 0)
+	}
 	if errors.Is(err, store.ErrConflict) {
 		return nil
 	}
@@ -202,7 +238,7 @@ func (n *node) create(ctx context.Context, kind resource.Kind, name string, obje
 
 // writeNode creates our Node, or restores in it what our configuration states
 // and fills what it lacks. Other fields belong to the API. It returns the
-// revision at which the Node stands.
+// revision at which the Node stands, also when the datastore is locked.
 func (n *node) writeNode(ctx context.Context) (int64, error) {
 	key := store.ResourceKey(string(resource.KindNode), "", n.id.Name)
 	for ctx.Err() == nil {
@@ -221,6 +257,9 @@ func (n *node) writeNode(ctx context.Context) (int64, error) {
 		}
 		n.id.fill(object)
 		revision, err := n.write(ctx, resource.KindNode, n.id.Name, object, old, kv.ModRevision)
+		if locked := (&resource.LockedError{}); errors.As(err, &locked) {
+			return kv.ModRevision, err
+		}
 		if !errors.Is(err, store.ErrConflict) {
 			return revision, err
 		}
@@ -245,7 +284,7 @@ func (n *node) write(ctx context.Context, kind resource.Kind, name string, objec
 		return 0, err
 	}
 	key := store.ResourceKey(string(kind), "", name)
-	revision, err = n.store.Txn(ctx, []store.Compare{{Key: key, ModRevision: revision}}, []store.Op{{Key: key, Value: value}})
+	revision, err = n.gate.Txn(ctx, []store.Compare{{Key: key, ModRevision: revision}}, []store.Op{{Key: key, Value: value}})
 	if err != nil {
 		return 0, fmt.Errorf("write %s %s: %w", kind, name, err)
 	}

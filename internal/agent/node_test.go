@@ -175,3 +175,66 @@ func TestLeaseIsTakenOver(t *testing.T) {
 		}
 	})
 }
+
+// While the datastore is locked a host that is known restarts as it was, and
+// what would have been written of it waits; one that is not known cannot join.
+func TestLockedStoreKeepsNodes(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		lock := func(locked bool) {
+			info := &vrouterv1.ClusterInformation{Metadata: named("default")}
+			info.Spec = &vrouterv1.ClusterInformationSpec{DatastoreReady: proto.Bool(!locked)}
+			r.put(info)
+		}
+		r.put(endpointObject("a", "host1", "10.0.0.1/32"))
+		r.kernel.AddLink("w-a")
+		r.start()
+		stands := r.routes()
+		if !strings.Contains(stands, "10.0.0.1") {
+			t.Fatalf("the kernel has %s", stands)
+		}
+		lock(true)
+		before, err := r.store.Revision(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.start(func(o *Options) { o.Identity.Configured.Labels = map[string]string{"rack": "a"} })
+		r.pass(time.Minute)
+		if ready, conditions := r.health.Ready(); !ready {
+			t.Errorf("not ready: %v", conditions)
+		}
+		if r.own().Metadata.Labels["rack"] != "" {
+			t.Error("the Node was written while the datastore was locked")
+		}
+		if after := r.routes(); after != stands {
+			t.Errorf("the kernel was %s\nis %s", stands, after)
+		}
+		for _, prefix := range []string{store.ResourcePrefix, store.AddressPrefix, "ipam/"} {
+			page, err := r.store.List(t.Context(), prefix, store.ListOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, kv := range page.KVs {
+				if kv.ModRevision > before {
+					t.Errorf("%s was written while the datastore was locked", kv.Key)
+				}
+			}
+		}
+		lock(false)
+		r.pass(2 * longPause)
+		if r.own().Metadata.Labels["rack"] != "a" {
+			t.Error("the Node was not written after the datastore was unlocked")
+		}
+
+		lock(true)
+		r.start(func(o *Options) { o.Identity.Name = "host9" })
+		r.pass(time.Minute)
+		if ready, _ := r.health.Ready(); ready {
+			t.Error("a host joined a locked datastore")
+		}
+		lock(false)
+		r.pass(2 * longPause)
+		if ready, conditions := r.health.Ready(); !ready {
+			t.Errorf("not ready after the datastore was unlocked: %v", conditions)
+		}
+	})
+}

@@ -42,7 +42,7 @@ func (c *Controller) adopt(ctx context.Context, s store.Store, client *ipam.Clie
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case errors.Is(err, errDeposed), errors.Is(err, store.ErrUnavailable):
+		case errors.Is(err, errDeposed), errors.Is(err, store.ErrUnavailable), errors.As(err, new(*resource.LockedError)):
 			return err
 		case err != nil:
 			c.log.Debug("address not taken in", "address", a.String(), "endpoint", w.Endpoints[a], "error", err)

@@ -151,6 +151,7 @@ func (c *Controller) lead(ctx context.Context, t *term) error {
 	watch := c.opts.Store.Watch(ctx, store.WatchOptions{Prefixes: prefixes()})
 	defer watch.Close()
 	w, m, statuses := newWorld(), newMemory(), make(map[string]written)
+	s := fence(c.opts.Store, t)
 	synced := false
 	var next time.Duration
 	for {
@@ -180,8 +181,12 @@ func (c *Controller) lead(ctx context.Context, t *term) error {
 			next = settle
 			continue
 		}
+		if w.locked { // the watch tells when it is unlocked
+			m, next = newMemory(), 0
+			continue
+		}
 		decisions, again := plan(w, m, c.opts.Limits, time.Now())
-		pause, err := c.write(ctx, t, w, decisions, statuses)
+		pause, err := c.write(ctx, s, w, decisions, statuses)
 		if err != nil {
 			return err
 		}

@@ -19,15 +19,22 @@ const defaultGrace = 5 * time.Minute
 // errDeposed is a write of one who leads no longer.
 var errDeposed = errors.New("another controller leads")
 
-// fenced is the store as a leader writes it: only while it leads.
+// fenced is the store as a leader writes it: only while it leads, and while the
+// datastore is not locked.
 type fenced struct {
-	store.Store
+	*store.Gate
 	term *term
+}
+
+// fence returns the store as the leader of a term writes it.
+func fence(s store.Store, t *term) fenced {
+	key := store.ResourceKey(string(resource.KindClusterInformation), "", resource.DefaultName)
+	return fenced{store.NewGate(s, key, func(kv store.KV) error { return resource.Unlocked(kv.Value) }), t}
 }
 
 // Txn adds the condition that this process leads.
 func (f fenced) Txn(ctx context.Context, compares []store.Compare, ops []store.Op) (int64, error) {
-	revision, err := f.Store.Txn(ctx, append([]store.Compare{f.term.fence()}, compares...), ops)
+	revision, err := f.Gate.Txn(ctx, append([]store.Compare{f.term.fence()}, compares...), ops)
 	var conflict *store.ConflictError
 	if errors.As(err, &conflict) && conflict.Key == f.term.key {
 		return 0, errDeposed // no conflict: trying again would not help
@@ -38,7 +45,7 @@ func (f fenced) Txn(ctx context.Context, compares []store.Compare, ops []store.O
 // collect releases the addresses and blocks that nobody needs, round by round,
 // until ctx ends. A round that fails leaves its work to the next.
 func (c *Controller) collect(ctx context.Context, t *term) {
-	s := fenced{c.opts.Store, t}
+	s := fence(c.opts.Store, t)
 	client := ipam.NewClient(s, ipam.Stored{Store: s})
 	grace := c.opts.Grace
 	if grace == 0 {
@@ -61,9 +68,12 @@ func (c *Controller) collect(ctx context.Context, t *term) {
 
 // round looks at all that is stored of addresses, and takes away what has been
 // of no use for long enough.
-func (c *Controller) round(ctx context.Context, s store.Store, client *ipam.Client, collector *ipam.Collector) error {
-	locked, err := isLocked(ctx, s)
-	if err != nil || locked {
+func (c *Controller) round(ctx context.Context, s fenced, client *ipam.Client, collector *ipam.Collector) error {
+	err := s.Check(ctx)
+	if locked := (&resource.LockedError{}); errors.As(err, &locked) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	w := ipam.World{}
@@ -143,24 +153,4 @@ func nodesOf(ctx context.Context, s store.Store) (map[string]bool, error) {
 		}
 		opts.Start, opts.Revision = page.Next, page.Revision
 	}
-}
-
-// isLocked tells whether the datastore is locked: then nothing is written.
-func isLocked(ctx context.Context, s store.Store) (bool, error) {
-	kv, _, err := s.Get(ctx, store.ResourceKey(string(resource.KindClusterInformation), "", resource.DefaultName))
-	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("look whether the datastore is locked: %w", err)
-	}
-	msg, err := resource.Decode(resource.KindClusterInformation, kv.Value, kv.ModRevision)
-	if err != nil {
-		return true, fmt.Errorf("look whether the datastore is locked: %w", err)
-	}
-	object, err := resource.Check(msg)
-	if err != nil {
-		return true, fmt.Errorf("look whether the datastore is locked: %w", err)
-	}
-	return !object.(*resource.ClusterInformation).DatastoreReady, nil
 }

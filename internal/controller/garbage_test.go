@@ -153,14 +153,13 @@ func TestLockedIsNotCollected(t *testing.T) {
 	b := &bench{t, store.NewMemory()}
 	b.pool()
 	b.take("n1", "gone", ipam.Owner{Kind: ipam.OwnerEndpoint, Key: "r/WorkloadEndpoint/default/x"})
-	b.put(&vrouterv1.ClusterInformation{Metadata: &vrouterv1.Metadata{Name: proto.String("default")},
-		Spec: &vrouterv1.ClusterInformationSpec{DatastoreReady: proto.Bool(false)}})
+	b.put(lockedCluster())
 	c := New(Options{Store: b.store, Logger: hclog.NewNullLogger()})
 	term, err := campaign(t.Context(), b.store, "c", time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := fenced{b.store, term}
+	s := fence(b.store, term)
 	client := ipam.NewClient(s, ipam.Stored{Store: s})
 	collector := &ipam.Collector{Grace: time.Nanosecond}
 	round := func() error { return c.round(t.Context(), s, client, collector) }
@@ -183,4 +182,35 @@ func TestLockedIsNotCollected(t *testing.T) {
 	if got := b.holders(); got != `"host:n1"[gone]` {
 		t.Errorf("collected by one who was deposed: %s", got)
 	}
+}
+
+// TestLockedElectsNobody: what is decided waits until the datastore is unlocked.
+func TestLockedElectsNobody(t *testing.T) {
+	b := &bench{t: t, store: store.NewMemory()}
+	b.node("a1", "a")
+	b.put(lockedCluster())
+	b.put(group(1))
+	c, _ := b.run("c")
+	b.leads(c)
+	b.node("b1", "b") // something to decide upon
+	b.put(&vrouterv1.ClusterInformation{Metadata: &vrouterv1.Metadata{Name: proto.String("default")}})
+	unlocked, _, err := b.store.Get(t.Context(), store.ResourceKey(string(resource.KindClusterInformation), "", "default"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.elected("a1")
+	for _, key := range []string{membershipKey("g"), store.StatusKey(string(resource.KindReflectorGroup), "", "g")} {
+		b.until(func() (string, bool) {
+			kv, _, err := b.store.Get(t.Context(), key)
+			if err == nil && kv.CreateRevision < unlocked.ModRevision {
+				t.Fatalf("%s was written while the datastore was locked", key)
+			}
+			return key + " is missing", err == nil
+		})
+	}
+}
+
+func lockedCluster() *vrouterv1.ClusterInformation {
+	return &vrouterv1.ClusterInformation{Metadata: &vrouterv1.Metadata{Name: proto.String("default")},
+		Spec: &vrouterv1.ClusterInformationSpec{DatastoreReady: proto.Bool(false)}}
 }

@@ -27,6 +27,7 @@ type world struct {
 	liveKeys    map[string]string // key → node
 	reports     map[string]*vrouterv1.ReflectorReport
 	problems    map[string]error // by key
+	locked      bool             // the datastore
 }
 
 func newWorld() *world {
@@ -42,7 +43,7 @@ func newWorld() *world {
 func prefixes() []string {
 	return []string{
 		store.KindPrefix(string(resource.KindReflectorGroup)), store.KindPrefix(string(resource.KindReflectorMembership)),
-		store.KindPrefix(string(resource.KindNode)),
+		store.KindPrefix(string(resource.KindNode)), store.KindPrefix(string(resource.KindClusterInformation)),
 		store.LivePrefix("agent"), store.LivePrefix("reflector"),
 		reportPrefix(),
 	}
@@ -71,6 +72,10 @@ func (w *world) event(e store.Event) error {
 	}
 	if kind == KindReflector {
 		return w.report(name, e)
+	}
+	if kind == string(resource.KindClusterInformation) {
+		w.locked = resource.Unlocked(e.KV.Value) != nil // one that was deleted has no value
+		return nil
 	}
 	if e.Type == store.Delete {
 		switch resource.Kind(kind) {

@@ -27,18 +27,18 @@ type written struct {
 
 // write makes what is stored what was decided, and returns in what time it has
 // to be tried again; zero: all stands. An error means that the term has ended.
-func (c *Controller) write(ctx context.Context, t *term, w *world, decisions map[string]decision, statuses map[string]written) (time.Duration, error) {
+func (c *Controller) write(ctx context.Context, f fenced, w *world, decisions map[string]decision, statuses map[string]written) (time.Duration, error) {
 	again := time.Duration(0)
 	problems := 0
 	for _, name := range slices.Sorted(maps.Keys(decisions)) {
 		d := decisions[name]
 		problems += len(d.status.GetProblems())
 		if w.groups[name].Election != nil && !slices.Equal(d.members, membersIn(w, name)) {
-			if err := c.writeMembers(ctx, t, w, name, d.members); err != nil {
+			if err := c.writeMembers(ctx, f, w, name, d.members); err != nil {
 				return 0, err
 			}
 		}
-		pause, err := c.writeStatus(ctx, t, w, name, d.status, statuses)
+		pause, err := c.writeStatus(ctx, f, w, name, d.status, statuses)
 		if err != nil {
 			return 0, err
 		}
@@ -48,7 +48,7 @@ func (c *Controller) write(ctx context.Context, t *term, w *world, decisions map
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.memberships)) {
 		if g := w.groups[name]; g == nil || g.Election == nil {
-			if err := c.dropMembers(ctx, t, w, name); err != nil {
+			if err := c.dropMembers(ctx, f, w, name); err != nil {
 				return 0, err
 			}
 		}
@@ -66,7 +66,7 @@ func membersIn(w *world, group string) []resource.ReflectorMember {
 
 // writeMembers stores the membership of a group, as long as the group is what
 // the decision was made of.
-func (c *Controller) writeMembers(ctx context.Context, t *term, w *world, name string, members []resource.ReflectorMember) error {
+func (c *Controller) writeMembers(ctx context.Context, f fenced, w *world, name string, members []resource.ReflectorMember) error {
 	raw := &vrouterv1.ReflectorMembership{
 		Metadata: &vrouterv1.Metadata{Name: proto.String(name)}, Spec: &vrouterv1.ReflectorMembershipSpec{},
 	}
@@ -86,7 +86,7 @@ func (c *Controller) writeMembers(ctx context.Context, t *term, w *world, name s
 		return fmt.Errorf("encode the reflectors of %s: %w", name, err)
 	}
 	key := membershipKey(name)
-	revision, err := c.txn(ctx, t, []store.Compare{
+	revision, err := c.txn(ctx, f, []store.Compare{
 		{Key: key, ModRevision: revisionOf(w.memberships[name])}, {Key: groupKey(name), ModRevision: w.groups[name].Revision},
 	}, store.Op{Key: key, Value: value})
 	if err != nil || revision == 0 {
@@ -103,13 +103,13 @@ func (c *Controller) writeMembers(ctx context.Context, t *term, w *world, name s
 }
 
 // dropMembers removes the membership of a group that elects nobody any longer.
-func (c *Controller) dropMembers(ctx context.Context, t *term, w *world, name string) error {
+func (c *Controller) dropMembers(ctx context.Context, f fenced, w *world, name string) error {
 	key := membershipKey(name)
 	compares := []store.Compare{{Key: key, ModRevision: revisionOf(w.memberships[name])}, {Key: groupKey(name)}}
 	if g := w.groups[name]; g != nil {
 		compares[1].ModRevision = g.Revision
 	}
-	revision, err := c.txn(ctx, t, compares, store.Op{Key: key, Delete: true})
+	revision, err := c.txn(ctx, f, compares, store.Op{Key: key, Delete: true})
 	if err == nil && revision != 0 {
 		delete(w.memberships, name)
 		delete(w.stored, name)
@@ -119,7 +119,7 @@ func (c *Controller) dropMembers(ctx context.Context, t *term, w *world, name st
 
 // writeStatus stores the status of a group if it differs from what stands, and
 // returns in what time it may, if that is not yet.
-func (c *Controller) writeStatus(ctx context.Context, t *term, w *world, name string, status *vrouterv1.ReflectorGroupStatus,
+func (c *Controller) writeStatus(ctx context.Context, f fenced, w *world, name string, status *vrouterv1.ReflectorGroupStatus,
 	statuses map[string]written) (time.Duration, error) {
 	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(status)
 	if err != nil {
@@ -133,7 +133,7 @@ func (c *Controller) writeStatus(ctx context.Context, t *term, w *world, name st
 		return left, nil
 	}
 	key := store.StatusKey(string(resource.KindReflectorGroup), "", name)
-	revision, err := c.txn(ctx, t, []store.Compare{{Key: groupKey(name), ModRevision: w.groups[name].Revision}}, store.Op{Key: key, Value: text})
+	revision, err := c.txn(ctx, f, []store.Compare{{Key: groupKey(name), ModRevision: w.groups[name].Revision}}, store.Op{Key: key, Value: text})
 	if err == nil && revision != 0 {
 		statuses[name] = written{string(text), time.Now()}
 	}
@@ -141,14 +141,18 @@ func (c *Controller) writeStatus(ctx context.Context, t *term, w *world, name st
 }
 
 // txn writes as long as this is the leader. Zero, without an error: something
-// has changed meanwhile, of which the watch will tell.
-func (c *Controller) txn(ctx context.Context, t *term, compares []store.Compare, op store.Op) (int64, error) {
-	revision, err := c.opts.Store.Txn(ctx, append(compares, t.fence()), []store.Op{op})
+// has changed meanwhile, or the datastore was locked; the watch will tell.
+func (c *Controller) txn(ctx context.Context, f fenced, compares []store.Compare, op store.Op) (int64, error) {
+	revision, err := f.Txn(ctx, compares, []store.Op{op})
 	var conflict *store.ConflictError
+	var locked *resource.LockedError
 	switch {
 	case err == nil:
 		return revision, nil
-	case errors.As(err, &conflict) && conflict.Key != t.key:
+	case errors.As(err, &locked):
+		c.log.Debug("decision came after the lock", "key", op.Key)
+		return 0, nil
+	case errors.As(err, &conflict):
 		c.log.Debug("decision came late", "key", conflict.Key)
 		return 0, nil
 	}

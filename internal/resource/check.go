@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -130,5 +131,13 @@ func (p *problems) cluster(meta Meta, spec *vrouterv1.ClusterInformationSpec) *C
 		p.addf("metadata.name", "%q, but there is one ClusterInformation, named %q", meta.Name, DefaultName)
 	}
 	ready := spec == nil || spec.DatastoreReady == nil || *spec.DatastoreReady
+	if lock := spec.GetDatastoreLock(); lock != nil {
+		if ready {
+			p.addf("spec.datastoreLock", "is set only while datastoreReady is false")
+		}
+		if _, err := time.Parse(time.RFC3339, lock.GetSince()); lock.Since != nil && err != nil {
+			p.addf("spec.datastoreLock.since", "%q is not a time as RFC 3339 has it", lock.GetSince())
+		}
+	}
 	return &ClusterInformation{Meta: meta, ClusterGUID: spec.GetClusterGuid(), DatastoreReady: ready}
 }

@@ -265,7 +265,11 @@ func TestBadBGPPeer(t *testing.T) {
 }
 
 func TestBadClusterInformation(t *testing.T) {
-	testBad(t, KindClusterInformation, []badSpec{{"x", "", `metadata.name: "x", but there is one`}})
+	testBad(t, KindClusterInformation, []badSpec{
+		{"x", "", `metadata.name: "x", but there is one`},
+		{"default", "datastoreLock: {by: me}", "spec.datastoreLock: is set only while datastoreReady is false"},
+		{"default", "datastoreReady: false\ndatastoreLock: {since: yesterday}", "spec.datastoreLock.since: \"yesterday\" is not a time"},
+	})
 }
 
 func TestBadWorkloadEndpoint(t *testing.T) {

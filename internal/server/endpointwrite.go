@@ -39,7 +39,6 @@ type endpointWrite struct {
 type endpointBase struct {
 	old    stored
 	had    []netip.Addr // addresses of old
-	lock   txn          // the compares that the datastore is not locked
 	labels struct{ node, namespace map[string]string }
 }
 
@@ -96,9 +95,6 @@ func (e *endpointWrite) read(ctx context.Context, env *ipam.Env) (*endpointBase,
 		return nil, err
 	}
 	if err := e.change.allowed(b.old); err != nil {
-		return nil, err
-	}
-	if err := e.unlocked(ctx, &b.lock, resource.KindWorkloadEndpoint); err != nil {
 		return nil, err
 	}
 	b.had = statedAddresses(b.old.msg)
@@ -159,7 +155,7 @@ func (e *endpointWrite) decide(ctx context.Context, s *ipam.Step) error {
 	next := resource.Successor(msg, old.msg)
 	e.out = outcome{msg: next, revision: old.revision, created: old.revision == 0}
 	e.out.unchanged = old.msg != nil && resource.SameStored(old.msg, next)
-	t := txn{compares: slices.Clone(e.base.lock.compares)}
+	var t txn
 	t.compare(resourceKey(old.id), old.revision)
 	if !e.out.unchanged {
 		value, err := resource.Encode(next)
@@ -181,7 +177,7 @@ func (e *endpointWrite) decide(ctx context.Context, s *ipam.Step) error {
 	}
 	compares, ops, err := s.Txn()
 	if err == nil {
-		_, err = e.commit(ctx, txn{compares, ops}, true)
+		_, err = e.commit(ctx, e.store, txn{compares, ops}, true)
 	}
 	if err == nil {
 		err = errDryRun

@@ -101,6 +101,7 @@ func statusOf(err error) *status.Status {
 		held    *heldError
 		stale   *staleError
 		state   *stateError
+		locked  *resource.LockedError
 		stage   *stageError
 	)
 	with := func(c codes.Code, details ...protoadapt.MessageV1) *status.Status {
@@ -121,6 +122,9 @@ func statusOf(err error) *status.Status {
 		return with(codes.Aborted, named(stale.id, "stale resource version"))
 	case errors.As(err, &state):
 		return with(codes.FailedPrecondition, precondition(state))
+	case errors.As(err, &locked):
+		id := resource.ID{Kind: resource.KindClusterInformation, Name: resource.DefaultName}
+		return with(codes.FailedPrecondition, precondition(&stateError{"LOCKED", id.String(), locked.Error()}))
 	case errors.As(err, &stage):
 		return with(codes.DeadlineExceeded, stageInfo(stage))
 	case errors.Is(err, errStopping):

@@ -120,6 +120,6 @@ func (w *writer) splitPool(ctx context.Context, name string, parts int, names *[
 		t.put(resourceKey(partID), value)
 		*names = append(*names, part.Name)
 	}
-	_, err = w.commit(ctx, t, false)
+	_, err = w.commit(ctx, w.store, t, false)
 	return err
 }

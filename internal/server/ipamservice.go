@@ -31,20 +31,9 @@ func (s *addresses) nodeOf(node string) string {
 	return node
 }
 
-// do runs work as one transaction that depends on the datastore not being
-// locked.
+// do runs work as one transaction.
 func (s *addresses) do(ctx context.Context, node string, work func(context.Context, *ipam.Step) error) error {
-	_, err := s.writer.ipam.Do(ctx, node, func(ctx context.Context, step *ipam.Step) error {
-		if err := work(ctx, step); err != nil {
-			return err
-		}
-		var t txn
-		if err := s.writer.unlocked(ctx, &t, resource.KindIPAMBlock); err != nil {
-			return err
-		}
-		step.Join(t.compares, nil)
-		return nil
-	})
+	_, err := s.writer.ipam.Do(ctx, node, work)
 	return err
 }
 
@@ -57,9 +46,6 @@ func (s *addresses) Allocate(ctx context.Context, in *vrouterv1.AllocateRequest)
 	}
 	if in.GetNamespace() != "" && len(in.GetScopeLabels()) > 0 {
 		return nil, invalid("scopeLabels", "must be empty when a namespace is given")
-	}
-	if err := s.writer.unlocked(ctx, &txn{}, resource.KindIPAMBlock); err != nil {
-		return nil, err
 	}
 	var err error
 	if req.NodeLabels, err = s.writer.labels(ctx, resource.ID{Kind: resource.KindNode, Name: req.Node}); err != nil {

@@ -206,8 +206,9 @@ type services struct {
 }
 
 func (s *Server) services(certs *certificates, stopping <-chan struct{}) services {
-	client := ipam.NewClient(s.opts.Store, ipam.Stored{Store: s.opts.Store})
-	w := &writer{store: s.opts.Store, requirePool: s.opts.RequirePool, ipam: client,
+	open := gate(s.opts.Store)
+	client := ipam.NewClient(open, ipam.Stored{Store: s.opts.Store})
+	w := &writer{store: open, requirePool: s.opts.RequirePool, ipam: client,
 		spares: &spares{client: client, log: s.opts.Logger, stopping: stopping, busy: make(map[string]bool)}}
 	r := &reader{store: s.opts.Store, log: s.opts.Logger}
 	return services{

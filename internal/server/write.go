@@ -30,7 +30,7 @@ const (
 // writer is the one place where objects are written and removed, whichever
 // service asks: each time one transaction that compares all it was built on.
 type writer struct {
-	store       store.Store
+	store       *store.Gate // writes nothing while the datastore is locked
 	requirePool bool // endpoints have no address outside every pool
 	ipam        *ipam.Client
 	spares      *spares
@@ -129,9 +129,6 @@ func (w *writer) tryPut(ctx context.Context, c change) (outcome, error) {
 	var t txn
 	t.compare(resourceKey(old.id), old.revision)
 	t.put(resourceKey(old.id), value)
-	if err := w.unlocked(ctx, &t, old.id.Kind); err != nil {
-		return outcome{}, err
-	}
 	switch checked := c.checked.(type) {
 	case *resource.IPPool:
 		err = w.reservePool(ctx, &t, old, checked)
@@ -141,7 +138,7 @@ func (w *writer) tryPut(ctx context.Context, c change) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	out.revision, err = w.commit(ctx, t, c.dryRun)
+	out.revision, err = w.commit(ctx, w.door(old.id.Kind), t, c.dryRun)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -163,7 +160,7 @@ func (w *writer) remove(ctx context.Context, id resource.ID, version string) (st
 		err = retried(ctx, func() error {
 			var t txn
 			if last, err = w.removal(ctx, &t, id, version); err == nil {
-				_, err = w.commit(ctx, t, false)
+				_, err = w.commit(ctx, w.door(id.Kind), t, false)
 			}
 			return err
 		})
@@ -193,9 +190,6 @@ func (w *writer) removal(ctx context.Context, t *txn, id resource.ID, version st
 	t.compare(resourceKey(id), old.revision)
 	t.delete(resourceKey(id))
 	t.delete(statusKey(id))
-	if err := w.unlocked(ctx, t, id.Kind); err != nil {
-		return stored{}, err
-	}
 	if id.Kind == resource.KindNode {
 		err = w.stopped(ctx, t, id)
 	}
@@ -237,30 +231,31 @@ func (w *writer) stored(ctx context.Context, id resource.ID) (stored, error) {
 	return s, nil
 }
 
-// unlocked refuses a write while ClusterInformation says that the datastore is
-// not ready, and makes the transaction depend on that. ClusterInformation
-// itself may be written, or it could never be unlocked.
-func (w *writer) unlocked(ctx context.Context, t *txn, kind resource.Kind) error {
+// gate returns the store as writers have it: open unless ClusterInformation says
+// that the datastore is locked.
+func gate(s store.Store) *store.Gate {
+	key := resourceKey(resource.ID{Kind: resource.KindClusterInformation, Name: resource.DefaultName})
+	return store.NewGate(s, key, func(kv store.KV) error { return resource.Unlocked(kv.Value) })
+}
+
+// door is the store that objects of a kind are written to: ClusterInformation
+// may be written while the datastore is locked, or it could not be unlocked.
+func (w *writer) door(kind resource.Kind) store.Store {
 	if kind == resource.KindClusterInformation {
-		return nil
+		return w.store.Store
 	}
-	id := resource.ID{Kind: resource.KindClusterInformation, Name: resource.DefaultName}
-	s, err := w.stored(ctx, id)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", id, err)
-	}
-	t.compare(resourceKey(id), s.revision)
-	info, _ := s.msg.(*vrouterv1.ClusterInformation)
-	if spec := info.GetSpec(); spec != nil && spec.DatastoreReady != nil && !spec.GetDatastoreReady() {
-		return &stateError{"LOCKED", id.String(), "the datastore is locked (datastoreReady is false)"}
-	}
-	return nil
+	return w.store
 }
 
 // commit performs a transaction; a dry run only looks whether it would succeed.
-func (w *writer) commit(ctx context.Context, t txn, dryRun bool) (int64, error) {
+func (w *writer) commit(ctx context.Context, s store.Store, t txn, dryRun bool) (int64, error) {
 	if !dryRun {
-		return w.store.Txn(ctx, t.compares, t.ops)
+		return s.Txn(ctx, t.compares, t.ops)
+	}
+	if s == store.Store(w.store) {
+		if err := w.store.Check(ctx); err != nil {
+			return 0, err
+		}
 	}
 	for _, c := range t.compares {
 		kv, _, err := w.store.Get(ctx, c.Key)

@@ -717,13 +717,16 @@ type ClusterInformationSpec struct {
 	ClusterType *string `protobuf:"bytes,2,opt,name=cluster_type,json=clusterType,proto3,oneof" json:"cluster_type,omitempty"`
 	// Calico_version is read from Calico's manifests and kept.
 	CalicoVersion *string `protobuf:"bytes,3,opt,name=calico_version,json=calicoVersion,proto3,oneof" json:"calico_version,omitempty"`
-	// Datastore_ready false means that the store is locked for migration.
+	// Datastore_ready false means that the store is locked for migration: nobody
+	// writes to it but who unlocks it, and hosts keep what they have.
 	DatastoreReady *bool   `protobuf:"varint,4,opt,name=datastore_ready,json=datastoreReady,proto3,oneof" json:"datastore_ready,omitempty"`
 	Variant        *string `protobuf:"bytes,5,opt,name=variant,proto3,oneof" json:"variant,omitempty"`
 	// Vrouter_version that wrote the object last.
 	VrouterVersion *string `protobuf:"bytes,6,opt,name=vrouter_version,json=vrouterVersion,proto3,oneof" json:"vrouter_version,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Datastore_lock says who has locked the store, while it is.
+	DatastoreLock *DatastoreLock `protobuf:"bytes,7,opt,name=datastore_lock,json=datastoreLock,proto3" json:"datastore_lock,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ClusterInformationSpec) Reset() {
@@ -794,6 +797,76 @@ func (x *ClusterInformationSpec) GetVariant() string {
 func (x *ClusterInformationSpec) GetVrouterVersion() string {
 	if x != nil && x.VrouterVersion != nil {
 		return *x.VrouterVersion
+	}
+	return ""
+}
+
+func (x *ClusterInformationSpec) GetDatastoreLock() *DatastoreLock {
+	if x != nil {
+		return x.DatastoreLock
+	}
+	return nil
+}
+
+// DatastoreLock is for people to read.
+type DatastoreLock struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By: who has locked it.
+	By     *string `protobuf:"bytes,1,opt,name=by,proto3,oneof" json:"by,omitempty"`
+	Reason *string `protobuf:"bytes,2,opt,name=reason,proto3,oneof" json:"reason,omitempty"`
+	// Since when, as RFC 3339 has it.
+	Since         *string `protobuf:"bytes,3,opt,name=since,proto3,oneof" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DatastoreLock) Reset() {
+	*x = DatastoreLock{}
+	mi := &file_vrouter_v1_node_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DatastoreLock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DatastoreLock) ProtoMessage() {}
+
+func (x *DatastoreLock) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DatastoreLock.ProtoReflect.Descriptor instead.
+func (*DatastoreLock) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *DatastoreLock) GetBy() string {
+	if x != nil && x.By != nil {
+		return *x.By
+	}
+	return ""
+}
+
+func (x *DatastoreLock) GetReason() string {
+	if x != nil && x.Reason != nil {
+		return *x.Reason
+	}
+	return ""
+}
+
+func (x *DatastoreLock) GetSince() string {
+	if x != nil && x.Since != nil {
+		return *x.Since
 	}
 	return ""
 }
@@ -894,21 +967,29 @@ const file_vrouter_v1_node_proto_rawDesc = "" +
 	"\f_api_versionB\a\n" +
 	"\x05_kindB\v\n" +
 	"\t_metadataB\a\n" +
-	"\x05_spec\"\xf8\x02\n" +
+	"\x05_spec\"\xba\x03\n" +
 	"\x16ClusterInformationSpec\x12&\n" +
 	"\fcluster_guid\x18\x01 \x01(\tH\x00R\vclusterGUID\x88\x01\x01\x12&\n" +
 	"\fcluster_type\x18\x02 \x01(\tH\x01R\vclusterType\x88\x01\x01\x12*\n" +
 	"\x0ecalico_version\x18\x03 \x01(\tH\x02R\rcalicoVersion\x88\x01\x01\x12,\n" +
 	"\x0fdatastore_ready\x18\x04 \x01(\bH\x03R\x0edatastoreReady\x88\x01\x01\x12\x1d\n" +
 	"\avariant\x18\x05 \x01(\tH\x04R\avariant\x88\x01\x01\x12,\n" +
-	"\x0fvrouter_version\x18\x06 \x01(\tH\x05R\x0evrouterVersion\x88\x01\x01B\x0f\n" +
+	"\x0fvrouter_version\x18\x06 \x01(\tH\x05R\x0evrouterVersion\x88\x01\x01\x12@\n" +
+	"\x0edatastore_lock\x18\a \x01(\v2\x19.vrouter.v1.DatastoreLockR\rdatastoreLockB\x0f\n" +
 	"\r_cluster_guidB\x0f\n" +
 	"\r_cluster_typeB\x11\n" +
 	"\x0f_calico_versionB\x12\n" +
 	"\x10_datastore_readyB\n" +
 	"\n" +
 	"\b_variantB\x12\n" +
-	"\x10_vrouter_versionB>Z<github.com/projectvrouter/vrouter/proto/vrouter/v1;vrouterv1b\x06proto3"
+	"\x10_vrouter_version\"x\n" +
+	"\rDatastoreLock\x12\x13\n" +
+	"\x02by\x18\x01 \x01(\tH\x00R\x02by\x88\x01\x01\x12\x1b\n" +
+	"\x06reason\x18\x02 \x01(\tH\x01R\x06reason\x88\x01\x01\x12\x19\n" +
+	"\x05since\x18\x03 \x01(\tH\x02R\x05since\x88\x01\x01B\x05\n" +
+	"\x03_byB\t\n" +
+	"\a_reasonB\b\n" +
+	"\x06_sinceB>Z<github.com/projectvrouter/vrouter/proto/vrouter/v1;vrouterv1b\x06proto3"
 
 var (
 	file_vrouter_v1_node_proto_rawDescOnce sync.Once
@@ -922,7 +1003,7 @@ func file_vrouter_v1_node_proto_rawDescGZIP() []byte {
 	return file_vrouter_v1_node_proto_rawDescData
 }
 
-var file_vrouter_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_vrouter_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_vrouter_v1_node_proto_goTypes = []any{
 	(*Node)(nil),                   // 0: vrouter.v1.Node
 	(*NodeSpec)(nil),               // 1: vrouter.v1.NodeSpec
@@ -935,11 +1016,12 @@ var file_vrouter_v1_node_proto_goTypes = []any{
 	(*NodeStatus)(nil),             // 8: vrouter.v1.NodeStatus
 	(*ClusterInformation)(nil),     // 9: vrouter.v1.ClusterInformation
 	(*ClusterInformationSpec)(nil), // 10: vrouter.v1.ClusterInformationSpec
-	(*Metadata)(nil),               // 11: vrouter.v1.Metadata
-	(*structpb.Value)(nil),         // 12: google.protobuf.Value
+	(*DatastoreLock)(nil),          // 11: vrouter.v1.DatastoreLock
+	(*Metadata)(nil),               // 12: vrouter.v1.Metadata
+	(*structpb.Value)(nil),         // 13: google.protobuf.Value
 }
 var file_vrouter_v1_node_proto_depIdxs = []int32{
-	11, // 0: vrouter.v1.Node.metadata:type_name -> vrouter.v1.Metadata
+	12, // 0: vrouter.v1.Node.metadata:type_name -> vrouter.v1.Metadata
 	1,  // 1: vrouter.v1.Node.spec:type_name -> vrouter.v1.NodeSpec
 	8,  // 2: vrouter.v1.Node.status:type_name -> vrouter.v1.NodeStatus
 	3,  // 3: vrouter.v1.NodeSpec.bgp:type_name -> vrouter.v1.NodeBGPSpec
@@ -948,14 +1030,15 @@ var file_vrouter_v1_node_proto_depIdxs = []int32{
 	6,  // 6: vrouter.v1.NodeSpec.addresses:type_name -> vrouter.v1.NodeAddress
 	7,  // 7: vrouter.v1.NodeSpec.interfaces:type_name -> vrouter.v1.NodeInterface
 	2,  // 8: vrouter.v1.NodeSpec.drain:type_name -> vrouter.v1.NodeDrain
-	12, // 9: vrouter.v1.NodeBGPSpec.as_number:type_name -> google.protobuf.Value
-	11, // 10: vrouter.v1.ClusterInformation.metadata:type_name -> vrouter.v1.Metadata
+	13, // 9: vrouter.v1.NodeBGPSpec.as_number:type_name -> google.protobuf.Value
+	12, // 10: vrouter.v1.ClusterInformation.metadata:type_name -> vrouter.v1.Metadata
 	10, // 11: vrouter.v1.ClusterInformation.spec:type_name -> vrouter.v1.ClusterInformationSpec
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	11, // 12: vrouter.v1.ClusterInformationSpec.datastore_lock:type_name -> vrouter.v1.DatastoreLock
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_vrouter_v1_node_proto_init() }
@@ -975,13 +1058,14 @@ func file_vrouter_v1_node_proto_init() {
 	file_vrouter_v1_node_proto_msgTypes[8].OneofWrappers = []any{}
 	file_vrouter_v1_node_proto_msgTypes[9].OneofWrappers = []any{}
 	file_vrouter_v1_node_proto_msgTypes[10].OneofWrappers = []any{}
+	file_vrouter_v1_node_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_vrouter_v1_node_proto_rawDesc), len(file_vrouter_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
