@@ -32,7 +32,7 @@ func (v *View) endpointLocked(id resource.EndpointID) *resource.WorkloadEndpoint
 func (v *View) putLocked(kv store.KV, changed *changes) {
 	old, had := v.objects[kv.Key]
 	// The value is compared too: two stores may use one revision for two things.
-	if had && old.modRevision == kv.ModRevision && bytes.Equal(old.value, kv.Value) {
+	if had && old.modRevision == kv.ModRevision && bytes.Equal(old.value, kv.Value) || !had && v.followed.has(kv) {
 		return
 	}
 	checked, err := decode(kv)
@@ -51,8 +51,10 @@ func (v *View) putLocked(kv store.KV, changed *changes) {
 	}
 	if ep, ok := checked.(*resource.WorkloadEndpoint); ok && ep.Node != v.node {
 		v.deleteLocked(kv.Key, changed)
+		changed.copy = v.followed.put(kv, checked, true) || changed.copy
 		return
 	}
+	v.followed.put(kv, checked, false)
 	v.forgetLocked(kv.Key, old.checked, changed)
 	v.objects[kv.Key] = object{modRevision: kv.ModRevision, value: kv.Value, checked: checked, good: kv}
 	changed.copy = true
@@ -66,6 +68,7 @@ func (v *View) putLocked(kv store.KV, changed *changes) {
 }
 
 func (v *View) deleteLocked(key string, changed *changes) {
+	changed.copy = v.followed.delete(key) || changed.copy
 	old, had := v.objects[key]
 	if !had {
 		return

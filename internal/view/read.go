@@ -141,8 +141,12 @@ func (v *View) Copy() ([]store.KV, int64, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	kvs := make([]store.KV, 0, len(v.objects))
+	for _, kv := range v.followed.keys() {
+		kvs = append(kvs, kv)
+	}
 	for key, o := range v.objects {
 		switch {
+		case v.followed.holds(key):
 		case o.checked != nil:
 			kvs = append(kvs, o.good)
 		case o.value != nil: // a newer version may make something of it

@@ -5,7 +5,8 @@
 // It keeps that the view is a function of what is stored, whatever way the
 // store came there: a batch may be told twice and steps may be skipped. Objects
 // that cannot be converted keep their last good form, are listed as problems
-// and hold up nothing else. Endpoints of other hosts are not kept at all.
+// and hold up nothing else. Endpoints of other hosts are not kept, unless somebody
+// follows all objects.
 //
 // A view may be filled from the local copy first; what the store does not
 // confirm is forgotten when the first snapshot is complete.
@@ -33,6 +34,7 @@ type View struct {
 	owners        *Owners // nil: not kept
 
 	mu          sync.Mutex // guards the rest
+	followed    *followed  // nil: nobody follows
 	objects     map[string]object
 	byID        map[resource.EndpointID]string // local endpoints by identity: key
 	dirty       map[resource.EndpointID]struct{}
@@ -132,6 +134,9 @@ func (v *View) Restart() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for key := range v.objects {
+		v.unconfirmed[key] = struct{}{}
+	}
+	for key := range v.followed.keys() {
 		v.unconfirmed[key] = struct{}{}
 	}
 	if v.owners != nil {

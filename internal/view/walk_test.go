@@ -20,6 +20,7 @@ type history struct {
 	rng      *rand.Rand
 	revision int64
 	now      map[string]store.KV
+	follow   bool // views are followed
 }
 
 // step changes one key.
@@ -80,9 +81,18 @@ func (h *history) snapshot() []store.Batch {
 	return append(batches, h.deltas())
 }
 
+// empty is a view that nobody has told anything.
+func (h *history) empty() *View {
+	v := New(self)
+	if h.follow {
+		v.Follow()
+	}
+	return v
+}
+
 // fresh is a view that knows nothing but what is there now.
 func (h *history) fresh() *View {
-	v := New(self)
+	v := h.empty()
 	v.Apply(puts(h.revision, slices.Collect(maps.Values(h.now))...))
 	return v
 }
@@ -92,8 +102,9 @@ func (h *history) fresh() *View {
 // holds, and so does who follows DrainEndpoints.
 func TestFoldWalk(t *testing.T) {
 	for seed := range uint64(60) {
-		h := &history{t: t, rng: rand.New(rand.NewPCG(seed, 3)), now: make(map[string]store.KV)}
-		v := New(self)
+		h := &history{t: t, rng: rand.New(rand.NewPCG(seed, 3)), now: make(map[string]store.KV), follow: seed%2 == 1}
+		v := h.empty()
+		objects := make(map[resource.ID]int64)
 		mirror := make(map[resource.EndpointID]int64)
 		begin := true
 		for step := range 30 {
@@ -112,6 +123,7 @@ func TestFoldWalk(t *testing.T) {
 			}
 			if h.rng.IntN(3) > 0 {
 				follow(v, mirror)
+				followObjects(v, objects)
 			}
 			if diff := cmp.Diff(text(h.fresh()), text(v)); diff != "" {
 				t.Fatalf("seed %d, step %d (-fresh +folded):\n%s", seed, step, diff)
@@ -124,9 +136,10 @@ func TestFoldWalk(t *testing.T) {
 				begin = true
 			case 1: // the daemon does
 				kvs, _, _ := v.Copy()
-				v, begin = New(self), true
+				v, begin = h.empty(), true
 				v.Load(kvs)
 				clear(mirror)
+				clear(objects)
 				follow(v, mirror)
 				h.deltas()
 			}
@@ -143,6 +156,27 @@ func TestFoldWalk(t *testing.T) {
 		}
 		if diff := cmp.Diff(held, mirror); diff != "" {
 			t.Fatalf("seed %d: who followed the news (-want +got):\n%s", seed, diff)
+		}
+		if !h.follow {
+			continue
+		}
+		all := make(map[resource.ID]int64)
+		followObjects(h.fresh(), all)
+		followObjects(v, objects)
+		if diff := cmp.Diff(all, objects); diff != "" {
+			t.Fatalf("seed %d: who followed all objects (-want +got):\n%s", seed, diff)
+		}
+	}
+}
+
+func followObjects(v *View, mirror map[resource.ID]int64) {
+	if v.followed == nil {
+		return
+	}
+	for id, o := range v.DrainObjects() {
+		delete(mirror, id)
+		if o != nil {
+			mirror[id] = o.Metadata().Revision
 		}
 	}
 }
