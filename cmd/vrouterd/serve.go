@@ -80,7 +80,14 @@ func serve(ctx context.Context, cfg config.Config, role string) (err error) {
 		defer closeKernel()
 		tasks = append(tasks, more...)
 	}
-	if opts.Identity, err = identity(cfg, role, log); err != nil {
+	found, err := newDetector(ctx, cfg, log.Named("host"))
+	if err != nil {
+		return err
+	}
+	defer found.Close()
+	opts.Detections = found.State
+	tasks = append(tasks, task{"detection", found.Run})
+	if opts.Identity, err = identity(cfg, role, found); err != nil {
 		return err
 	}
 	a := agent.New(opts)
@@ -230,7 +237,7 @@ func dataplane(cfg config.Config, opts *agent.Options, log hclog.Logger) ([]task
 
 // identity puts together what the configuration says of this host and what the
 // host shows.
-func identity(cfg config.Config, role string, log hclog.Logger) (agent.Identity, error) {
+func identity(cfg config.Config, role string, found *detector) (agent.Identity, error) {
 	host, err := hostID(filepath.Dir(cfg.Store.CopyFile))
 	if err != nil {
 		return agent.Identity{}, fmt.Errorf("host id: %w", err)
@@ -243,31 +250,9 @@ func identity(cfg config.Config, role string, log hclog.Logger) (agent.Identity,
 		},
 		HasAddress: hasAddress,
 	}
-	if !cfg.Node.IPv4.IsValid() && !cfg.Node.IPv6.IsValid() {
-		if id.Detected, err = detect(cfg, log); err != nil {
-			return agent.Identity{}, err
-		}
-	}
+	found.Identify(&id, cfg.Node)
 	id.APIAddress = apiAddress(cfg, id)
 	return id, nil
-}
-
-// detect finds the node's addresses where the configuration states none.
-func detect(cfg config.Config, log hclog.Logger) (agent.NodeFields, error) {
-	host, err := hostnet.Open(log.Named("host"), hostnet.KernelSysctls())
-	if err != nil {
-		return agent.NodeFields{}, err
-	}
-	defer host.Close()
-	p := cfg.FIB.Protocols
-	found, err := host.Detect(p.Workload, p.Overlay, p.BGP, p.Blackhole)
-	if err != nil {
-		return agent.NodeFields{}, fmt.Errorf("detect the node's addresses: %w", err)
-	}
-	log.Info("addresses of the node were detected",
-		"ipv4", found.IPv4.Prefix, "ipv4_because", found.IPv4.Reason,
-		"ipv6", found.IPv6.Prefix, "ipv6_because", found.IPv6.Reason)
-	return agent.NodeFields{IPv4: found.IPv4.Prefix, IPv6: found.IPv6.Prefix}, nil
 }
 
 // hasAddress reports whether an address is one of this host's.

@@ -56,6 +56,9 @@ type Options struct {
 	// the local copy.
 	Patience time.Duration
 
+	// Detections are how the host's own addresses were found; nil: all are
+	// configured.
+	Detections func() []Detection
 	// Stations are those that monitor us; nil: none can.
 	Stations func() []bgp.StationState
 	// Dump writes the speaker's table as a file; nil: it cannot be had.

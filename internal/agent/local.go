@@ -28,7 +28,9 @@ func (a *Agent) Status(context.Context) (*vrouterv1.GetStatusResponse, error) {
 	if own := f.Node(a.opts.Identity.Name); own != nil {
 		r.AsNumber, r.RouterId = asNumber(f, own), bgp.RouterID(own.Name, own.IPv4).String()
 	}
-	r.Problems = a.problems()
+	detected, changed := detectionMessages(a.detections())
+	r.Detections = detected
+	r.Problems = append(a.problems(), changed...)
 	r.Drain = a.sessions.Drain()
 	ready, conditions := a.opts.Health.Ready()
 	r.Ready = ready

@@ -206,6 +206,17 @@ func busyNode() *vrouterv1.GetStatusResponse {
 		Conditions: []*vrouterv1.Condition{
 			{Name: "store", Ok: true}, {Name: "programmed", Ok: false, Reason: "2 of 14 routes are pending"},
 		},
+		Detections: []*vrouterv1.AddressDetection{
+			{
+				Family: "IPv4", Method: "first-found", Address: "10.0.0.1/24", Interface: "eth0",
+				Reason: "first address of the default route's interface",
+				Candidates: []*vrouterv1.AddressCandidate{
+					{Interface: "lo", Address: "10.9.9.9/32", Reason: "interfaces of such a name are left out"},
+					{Interface: "eth0", Address: "10.0.0.1/24", Chosen: true, Reason: "first address of the default route's interface"},
+				},
+			},
+			{Family: "IPv6", Method: "first-found", Reason: "no address will do"},
+		},
 		Peers: []*vrouterv1.Peer{
 			{
 				Name: "tor1", Address: "10.0.0.254", Type: "node specific", AsNumber: 65001, LocalAsNumber: 64512,

@@ -24,6 +24,9 @@ func (a *app) writeStatus(s *vrouterv1.GetStatusResponse, wide bool) error {
 			return err
 		}
 	}
+	if err := a.writeDetections(s.GetDetections(), wide); err != nil {
+		return err
+	}
 	if len(s.GetProblems()) > 0 {
 		a.line("")
 		a.heading("Problems")

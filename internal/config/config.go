@@ -49,6 +49,8 @@ type Config struct {
 type Node struct {
 	Name                    string // a DNS subdomain
 	IPv4, IPv6              netip.Prefix
+	IPv4Detection           Detection // where IPv4 is not given
+	IPv6Detection           Detection
 	ASNumber                uint32
 	Labels                  map[string]string
 	RouteReflectorClusterID netip.Addr

@@ -20,7 +20,10 @@ import (
 // defaults is what a file says that says nothing but a name.
 func defaults(name string) config.Config {
 	return config.Config{
-		Node: config.Node{Name: name},
+		Node: config.Node{
+			Name:          name,
+			IPv4Detection: config.Detection{Method: config.FirstFound}, IPv6Detection: config.Detection{Method: config.FirstFound},
+		},
 		Store: config.Store{
 			Mode:     config.Embedded,
 			Prefix:   "/vrouter/v1/",
@@ -124,6 +127,7 @@ metrics: {listen: "[::1]:9091", pprof: true}
 	want := defaults("rack1-host1.example.com")
 	want.Node.IPv4 = netip.MustParsePrefix("192.0.2.11/24")
 	want.Node.IPv6 = netip.MustParsePrefix("2001:db8::11/128")
+	want.Node.IPv4Detection, want.Node.IPv6Detection = config.Detection{}, config.Detection{}
 	want.Node.ASNumber = 65000<<16 | 1
 	want.Node.Labels = map[string]string{"rack": "rack1", "example.com/zone": "1"}
 	want.Node.RouteReflectorClusterID = netip.MustParseAddr("10.0.0.1")

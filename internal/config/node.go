@@ -13,10 +13,17 @@ import (
 func (c *checker) node(raw *rawNode) Node {
 	n := Node{
 		Name:     c.nodeName("node.name", raw.Name),
-		IPv4:     c.nodeAddress("node.ipv4Address", raw.IPv4Address, true),
-		IPv6:     c.nodeAddress("node.ipv6Address", raw.IPv6Address, false),
 		ASNumber: c.asNumber("node.asNumber", raw.ASNumber),
 		Labels:   raw.Labels,
+	}
+	n.IPv4, n.IPv4Detection = c.nodeAddress("node.ipv4Address", raw.IPv4Address, true)
+	n.IPv6, n.IPv6Detection = c.nodeAddress("node.ipv6Address", raw.IPv6Address, false)
+	// Who states one address has said what the host is known by.
+	if raw.IPv4Address == nil && !n.IPv6.IsValid() {
+		n.IPv4Detection.Method = FirstFound
+	}
+	if raw.IPv6Address == nil && !n.IPv4.IsValid() {
+		n.IPv6Detection.Method = FirstFound
 	}
 	for _, key := range slices.Sorted(maps.Keys(raw.Labels)) {
 		c.refused(join("node.labels", key), resource.CheckLabel(key, raw.Labels[key]))
@@ -46,12 +53,17 @@ func (c *checker) nodeName(path string, raw *string) string {
 	return name
 }
 
-// nodeAddress returns a host's address with the length of its subnet.
-func (c *checker) nodeAddress(path string, raw *string, v4 bool) netip.Prefix {
+// nodeAddress returns a host's address with the length of its subnet, or how
+// it is found.
+func (c *checker) nodeAddress(path string, raw *string, v4 bool) (netip.Prefix, Detection) {
 	if raw == nil {
-		return netip.Prefix{}
+		return netip.Prefix{}, Detection{}
+	}
+	if d, is, err := parseDetection(*raw, v4); is {
+		c.refused(path, err)
+		return netip.Prefix{}, d
 	}
 	p, err := resource.ParseNodeAddress(*raw, v4)
 	c.refused(path, err)
-	return p
+	return p, Detection{}
 }

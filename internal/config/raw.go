@@ -41,7 +41,9 @@ type rawNode struct {
 	Name *string `yaml:"name"`
 	// IPv4Address and IPv6Address are the addresses that peers and other hosts
 	// know this host by, with the length of their subnet; a bare address means
-	// /32 or /128. Default: those of the interface of the default route.
+	// /32 or /128. Or how they are found: first-found, can-reach=DEST,
+	// interface=REGEX[,REGEX], skip-interface=REGEX[,REGEX], cidr=CIDR[,CIDR];
+	// none looks for none. Default: first-found, unless the other is an address.
 	IPv4Address *string `yaml:"ipv4Address"`
 	IPv6Address *string `yaml:"ipv6Address"`
 	// ASNumber is the host's own AS. Default: the cluster's.

@@ -1,14 +1,68 @@
 package hostnet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
+
+// Method is how the node's own address of a family is found. The zero value
+// finds none.
+type Method struct {
+	Kind        MethodKind
+	Destination string           // of CanReach: an IP address, or a name
+	Interfaces  []*regexp.Regexp // of OnInterface and SkipInterface; any part of a name may match
+	CIDRs       []netip.Prefix   // of InCIDR
+}
+
+// MethodKind is the name of a method; those of Calico mean the same here.
+type MethodKind string
+
+// The methods. All look at usable addresses alone: global unicast, of a link
+// that is up, not secondary, temporary, deprecated, tentative or a duplicate.
+const (
+	// FirstFound takes an address of the interface of the default route, else
+	// the first of the interface with the lowest index, which does not give way
+	// to what is plugged in later. Interfaces of workloads, bridges and tunnels
+	// are left out, and so is lo.
+	FirstFound MethodKind = "first-found"
+	// CanReach takes the source address that the kernel uses towards a
+	// destination.
+	CanReach MethodKind = "can-reach"
+	// OnInterface takes the first address of the interfaces that the first
+	// expression matches, then the second, and so on. It leaves out none.
+	OnInterface MethodKind = "interface"
+	// SkipInterface is FirstFound that leaves out more.
+	SkipInterface MethodKind = "skip-interface"
+	// InCIDR takes the first address inside the first CIDR, then the second, and
+	// so on. An address of its own on lo is often one that several hosts have:
+	// it is passed over unless the CIDR is that address.
+	InCIDR MethodKind = "cidr"
+)
+
+// resolveTime is how long a name's addresses are waited for, at most: a start
+// without a resolver must not hang.
+const resolveTime = 5 * time.Second
+
+// DetectOptions says how addresses are looked for.
+type DetectOptions struct {
+	IPv4, IPv6 Method
+	// Own are route protocols of ours. Default routes that have one are
+	// overlooked: they were learned by a former run, and the answer must not
+	// depend on whether there was one.
+	Own []uint8
+	// Workload tells by the name which interfaces are of workloads; nil: none.
+	Workload func(name string) bool
+	// Lookup resolves a name; nil: the system's resolver does.
+	Lookup func(ctx context.Context, network, name string) ([]netip.Addr, error)
+}
 
 // Candidate is an address that was considered as the node's own.
 type Candidate struct {
@@ -27,50 +81,94 @@ type Detection struct {
 // Found is what was found for one family.
 type Found struct {
 	Prefix     netip.Prefix
+	Interface  string
 	Reason     string
-	Candidates []Candidate // in the order of the kernel
+	Candidates []Candidate // by index of the interface, then in the order of the kernel
 }
 
-// Detect finds the addresses of the node where the configuration gives none:
-// per family, an address of the interface of the default route. Default routes
-// with a protocol in own are overlooked: they were learned by a former run, and
-// the answer must not depend on whether there was one.
-func (h *Host) Detect(own ...uint8) (Detection, error) {
-	v4, err4 := h.detect(netlink.FAMILY_V4, own)
-	v6, err6 := h.detect(netlink.FAMILY_V6, own)
+// Detect finds the addresses of the node. That there is none is no error.
+func (h *Host) Detect(ctx context.Context, opts DetectOptions) (Detection, error) {
+	v4, err4 := h.detect(ctx, netlink.FAMILY_V4, opts.IPv4, &opts)
+	v6, err6 := h.detect(ctx, netlink.FAMILY_V6, opts.IPv6, &opts)
 	return Detection{IPv4: v4, IPv6: v6}, errors.Join(err4, err6)
 }
 
-func (h *Host) detect(family int, own []uint8) (Found, error) {
-	route, err := h.defaultRoute(family, own)
-	if err != nil || route == nil {
-		return Found{Reason: "there is no default route"}, err
+func (h *Host) detect(ctx context.Context, family int, m Method, opts *DetectOptions) (Found, error) {
+	if m.Kind == "" {
+		return Found{Reason: "none is looked for"}, nil
 	}
-	link, err := h.nl.LinkByIndex(routeLink(route))
-	if vanished(err) {
-		return Found{Reason: "the interface of the default route has gone"}, nil
+	c := chooser{method: m, workload: opts.Workload}
+	var err error
+	switch m.Kind {
+	case FirstFound, SkipInterface:
+		c.way, err = h.defaultRoute(family, opts.Own)
+	case CanReach:
+		c.source, c.towards, err = h.sourceTowards(ctx, family, m.Destination, opts.Lookup)
+		var none *unreachableError
+		if errors.As(err, &none) {
+			return Found{Reason: none.Error()}, nil
+		}
 	}
 	if err != nil {
-		return Found{}, fmt.Errorf("find interface of the default route: %w", err)
+		return Found{}, err
 	}
-	addrs, err := h.nl.AddrList(link, family)
+	all, err := h.addresses(family)
 	if err != nil {
-		return Found{}, fmt.Errorf("list addresses of %s: %w", link.Attrs().Name, err)
+		return Found{}, err
 	}
-	var preferred netip.Addr
-	if a, ok := netip.AddrFromSlice(route.Src); ok {
-		preferred = a.Unmap()
+	return c.choose(all), nil
+}
+
+// hostAddress is an address of the host, and the link that has it.
+type hostAddress struct {
+	netlink.Addr
+	prefix   netip.Prefix
+	link     string
+	up       bool
+	loopback bool
+}
+
+// addresses returns all addresses of a family, by index of their links.
+func (h *Host) addresses(family int) ([]hostAddress, error) {
+	links, err := h.nl.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list interfaces: %w", err)
 	}
-	return choose(link.Attrs().Name, addrs, preferred), nil
+	byIndex := make(map[int]*netlink.LinkAttrs, len(links))
+	for _, l := range links {
+		byIndex[l.Attrs().Index] = l.Attrs()
+	}
+	kernel, err := h.nl.AddrList(nil, family)
+	if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	var all []hostAddress
+	for _, a := range kernel {
+		prefix, ok := addrPrefix(a)
+		link := byIndex[a.LinkIndex]
+		if !ok || link == nil { // which has gone meanwhile
+			continue
+		}
+		all = append(all, hostAddress{Addr: a, prefix: prefix, link: link.Name,
+			up: link.RawFlags&unix.IFF_UP != 0, loopback: link.RawFlags&unix.IFF_LOOPBACK != 0})
+	}
+	slices.SortStableFunc(all, func(a, b hostAddress) int { return a.LinkIndex - b.LinkIndex })
+	return all, nil
+}
+
+// wayOut is a default route.
+type wayOut struct {
+	links  []int      // the interfaces of its next hops
+	source netip.Addr // that it prefers, if it does
 }
 
 // defaultRoute is the unicast default route of the main table with the lowest
 // metric, or nil. Routes are read one by one: there may be a million.
-func (h *Host) defaultRoute(family int, own []uint8) (*netlink.Route, error) {
+func (h *Host) defaultRoute(family int, own []uint8) (*wayOut, error) {
 	var best *netlink.Route
 	filter := &netlink.Route{Table: unix.RT_TABLE_MAIN}
 	err := h.nl.RouteListFilteredIter(family, filter, netlink.RT_FILTER_TABLE, func(r netlink.Route) bool {
-		if !isDefault(&r) || r.Type != unix.RTN_UNICAST || slices.Contains(own, uint8(r.Protocol)) || routeLink(&r) == 0 {
+		if !isDefault(&r) || r.Type != unix.RTN_UNICAST || slices.Contains(own, uint8(r.Protocol)) || len(routeLinks(&r)) == 0 {
 			return true
 		}
 		if best == nil || r.Priority < best.Priority {
@@ -81,7 +179,14 @@ func (h *Host) defaultRoute(family int, own []uint8) (*netlink.Route, error) {
 	if err != nil && !vanished(err) && !errors.Is(err, unix.EAFNOSUPPORT) {
 		return nil, fmt.Errorf("list routes: %w", err)
 	}
-	return best, nil
+	if best == nil {
+		return nil, nil
+	}
+	way := &wayOut{links: routeLinks(best)}
+	if a, ok := netip.AddrFromSlice(best.Src); ok {
+		way.source = a.Unmap()
+	}
+	return way, nil
 }
 
 func isDefault(r *netlink.Route) bool {
@@ -92,81 +197,16 @@ func isDefault(r *netlink.Route) bool {
 	return bits == 0 && r.Dst.IP.IsUnspecified()
 }
 
-// routeLink is the interface of a route, the first of several.
-func routeLink(r *netlink.Route) int {
-	if r.LinkIndex == 0 && len(r.MultiPath) > 0 {
-		return r.MultiPath[0].LinkIndex
+// routeLinks returns the interfaces of a route.
+func routeLinks(r *netlink.Route) []int {
+	var links []int
+	if r.LinkIndex != 0 {
+		links = append(links, r.LinkIndex)
 	}
-	return r.LinkIndex
-}
-
-// choose picks one of the addresses of an interface: the source that the
-// default route prefers; else the first with a real network, because a lone
-// /32 or /128 is often a floating address that moves; else the first.
-func choose(ifName string, addrs []netlink.Addr, preferred netip.Addr) Found {
-	var f Found
-	best, bestRank := -1, 0
-	for _, a := range addrs {
-		prefix, ok := addrPrefix(a)
-		if !ok {
-			continue
-		}
-		c := Candidate{Interface: ifName, Prefix: prefix, Reason: unusable(prefix.Addr(), a)}
-		if c.Reason == "" {
-			c.Reason = "another comes first"
-			if rank := rankOf(prefix, preferred); best < 0 || rank < bestRank {
-				best, bestRank = len(f.Candidates), rank
-			}
-		}
-		f.Candidates = append(f.Candidates, c)
+	for _, hop := range r.MultiPath {
+		links = append(links, hop.LinkIndex)
 	}
-	if best < 0 {
-		f.Reason = fmt.Sprintf("interface %s of the default route has no usable address", ifName)
-		return f
-	}
-	c := &f.Candidates[best]
-	c.Chosen = true
-	c.Reason = [...]string{
-		"preferred source of the default route",
-		"first address of the default route's interface",
-		"first address of the default route's interface, which has none with a network",
-	}[bestRank]
-	f.Prefix, f.Reason = c.Prefix, c.Reason
-	return f
-}
-
-// rankOf orders usable addresses; it indexes the reasons in choose.
-func rankOf(p netip.Prefix, preferred netip.Addr) int {
-	switch {
-	case p.Addr() == preferred:
-		return 0
-	case !p.IsSingleIP():
-		return 1
-	}
-	return 2
-}
-
-// unusable says why a node cannot be known by an address; empty if it can.
-func unusable(a netip.Addr, kernel netlink.Addr) string {
-	has := func(flag int) bool { return kernel.Flags&flag != 0 }
-	switch {
-	case !a.IsGlobalUnicast():
-		return "not a global unicast address"
-	case kernel.Scope != unix.RT_SCOPE_UNIVERSE:
-		return "its scope is not global"
-	// The flags of a secondary IPv4 and of a temporary IPv6 address are one.
-	case a.Is4() && has(unix.IFA_F_SECONDARY):
-		return "secondary"
-	case has(unix.IFA_F_TEMPORARY):
-		return "temporary (RFC 8981)"
-	case has(unix.IFA_F_DEPRECATED):
-		return "deprecated"
-	case has(unix.IFA_F_DADFAILED):
-		return "duplicate of an address on the link"
-	case has(unix.IFA_F_TENTATIVE):
-		return "tentative: not yet known to be unique"
-	}
-	return ""
+	return links
 }
 
 func addrPrefix(a netlink.Addr) (netip.Prefix, bool) {

@@ -1,97 +1,175 @@
-package hostnet
+package hostnet_test
 
 import (
-	"net"
+	"context"
 	"net/netip"
+	"regexp"
+	"strings"
 	"testing"
+	"time"
 
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/projectvrouter/vrouter/internal/hostnet"
+	"github.com/projectvrouter/vrouter/internal/lab"
+	"github.com/projectvrouter/vrouter/internal/testenv"
 )
 
-func kernelAddr(cidr string, flags int) netlink.Addr {
-	ip, n, err := net.ParseCIDR(cidr)
-	if err != nil {
-		panic(err)
-	}
-	return netlink.Addr{IPNet: &net.IPNet{IP: ip, Mask: n.Mask}, Flags: flags}
+// detecting is a host whose addresses are looked for.
+type detecting struct {
+	*testing.T
+	host *lab.Host
+	opts hostnet.DetectOptions
 }
 
-func TestChoose(t *testing.T) {
-	for _, test := range []struct {
-		name      string
-		addrs     []netlink.Addr
-		preferred string
-		want      string // chosen prefix
-		reasons   []string
-	}{
-		{
-			name:    "none",
-			reasons: nil,
-		},
-		{
-			name:    "first of two networks",
-			addrs:   []netlink.Addr{kernelAddr("10.0.0.5/24", 0), kernelAddr("10.0.1.5/24", 0)},
-			want:    "10.0.0.5/24",
-			reasons: []string{"first address of the default route's interface", "another comes first"},
-		},
-		{
-			name:      "preferred source",
-			addrs:     []netlink.Addr{kernelAddr("10.0.0.5/24", 0), kernelAddr("10.0.1.5/24", 0)},
-			preferred: "10.0.1.5",
-			want:      "10.0.1.5/24",
-			reasons:   []string{"another comes first", "preferred source of the default route"},
-		},
-		{
-			name:    "floating address before the own",
-			addrs:   []netlink.Addr{kernelAddr("10.0.0.200/32", 0), kernelAddr("10.0.0.5/24", 0)},
-			want:    "10.0.0.5/24",
-			reasons: []string{"another comes first", "first address of the default route's interface"},
-		},
-		{
-			name:    "cloud with /32 only",
-			addrs:   []netlink.Addr{kernelAddr("10.0.0.5/32", 0)},
-			want:    "10.0.0.5/32",
-			reasons: []string{"first address of the default route's interface, which has none with a network"},
-		},
-		{
-			name:    "unusable IPv4",
-			addrs:   []netlink.Addr{kernelAddr("169.254.3.4/16", 0), kernelAddr("10.0.0.6/24", unix.IFA_F_SECONDARY)},
-			reasons: []string{"not a global unicast address", "secondary"},
-		},
-		{
-			name: "IPv6 with privacy addresses",
-			addrs: []netlink.Addr{
-				kernelAddr("2001:db8::a/64", unix.IFA_F_TEMPORARY), kernelAddr("2001:db8::b/64", unix.IFA_F_DEPRECATED),
-				kernelAddr("2001:db8::c/64", unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED), kernelAddr("2001:db8::e/64", unix.IFA_F_TENTATIVE),
-				kernelAddr("fe80::1/64", 0), kernelAddr("fd00::1/64", 0),
-			},
-			want: "fd00::1/64",
-			reasons: []string{"temporary (RFC 8981)", "deprecated", "duplicate of an address on the link",
-				"tentative: not yet known to be unique", "not a global unicast address", "first address of the default route's interface"},
-		},
+// expect fails the test unless m finds v4, and v6 where v6 is given.
+func (d *detecting) expect(m4, m6 hostnet.Method, v4, v6 string) {
+	d.Helper()
+	d.opts.IPv4, d.opts.IPv6 = m4, m6
+	in(d.T, d.host, func(host *hostnet.Host) error {
+		got, err := host.Detect(d.Context(), d.opts)
+		for _, f := range []struct {
+			got  hostnet.Found
+			want string
+		}{{got.IPv4, v4}, {got.IPv6, v6}} {
+			text := ""
+			if f.got.Prefix.IsValid() {
+				text = f.got.Interface + " " + f.got.Prefix.String()
+			}
+			if text != f.want || f.got.Reason == "" {
+				d.Errorf("%s and %s: detected %+v, want %q", m4.Kind, m6.Kind, f.got, f.want)
+			}
+		}
+		return err
+	})
+}
+
+func detectingHost(t *testing.T) *detecting {
+	l := lab.New(t, "detect")
+	a, b := l.Host("a"), l.Host("b")
+	l.Link(a.Port("up0", "10.1.0.2/24", "fd00:1::2/64"), b.Port("p0", "10.1.0.1/24", "fd00:1::1/64"))
+	l.Link(a.Port("up1", "10.2.0.2/24", "fd00:2::2/64"), b.Port("p1", "10.2.0.1/24"))
+	return &detecting{T: t, host: a, opts: hostnet.DetectOptions{
+		Own: []uint8{118, 119, 120, 121}, Workload: func(name string) bool { return strings.HasPrefix(name, "vr") },
+	}}
+}
+
+func TestDetect(t *testing.T) {
+	testenv.Need(t, "root", "program:ip")
+	d := detectingHost(t)
+	first := hostnet.Method{Kind: hostnet.FirstFound}
+	d.expect(hostnet.Method{}, hostnet.Method{}, "", "")
+	d.expect(first, first, "up0 10.1.0.2/24", "up0 fd00:1::2/64")
+	d.host.MustRun("ip", "route", "add", "default", "proto", "120", "via", "10.2.0.1")
+	d.expect(first, first, "up0 10.1.0.2/24", "up0 fd00:1::2/64")
+	d.host.MustRun("ip", "route", "add", "default", "metric", "200", "via", "10.2.0.1")
+	d.expect(first, first, "up1 10.2.0.2/24", "up0 fd00:1::2/64")
+	d.host.MustRun("ip", "route", "add", "default", "metric", "100", "nexthop", "via", "10.1.0.1", "nexthop", "via", "10.2.0.1")
+	d.host.MustRun("ip", "route", "add", "default", "dev", "up1", "via", "fd00:2::9")
+	d.expect(first, first, "up0 10.1.0.2/24", "up1 fd00:2::2/64")
+	d.host.MustRun("ip", "link", "set", "up0", "down")
+	d.expect(first, first, "up1 10.2.0.2/24", "up1 fd00:2::2/64")
+}
+
+func TestDetectByNameAndCIDR(t *testing.T) {
+	testenv.Need(t, "root", "program:ip")
+	d := detectingHost(t)
+	named := func(kind hostnet.MethodKind, expressions ...string) hostnet.Method {
+		m := hostnet.Method{Kind: kind}
+		for _, e := range expressions {
+			m.Interfaces = append(m.Interfaces, regexp.MustCompile(e))
+		}
+		return m
+	}
+	in := func(cidrs ...string) hostnet.Method {
+		m := hostnet.Method{Kind: hostnet.InCIDR}
+		for _, s := range cidrs {
+			m.CIDRs = append(m.CIDRs, netip.MustParsePrefix(s))
+		}
+		return m
+	}
+	// VIPs, as load balancers have them, and what is usual on hosts.
+	for _, command := range []string{
+		"addr add 10.9.9.9/32 dev lo", "addr add fd00:9::9/128 dev lo", "addr add 10.1.0.200/24 dev up0",
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			var preferred netip.Addr
-			if test.preferred != "" {
-				preferred = netip.MustParseAddr(test.preferred)
+		d.host.MustRun(append([]string{"ip"}, strings.Fields(command)...)...)
+	}
+	w := d.host.Lab().Host("w")
+	d.host.Lab().Link(d.host.Port("docker0", "172.17.0.1/16"), w.Port("eth0"))
+	d.host.Lab().Link(d.host.Port("vr1", "10.1.7.7/24"), w.Port("eth1"))
+	first := hostnet.Method{Kind: hostnet.FirstFound}
+	d.expect(first, first, "up0 10.1.0.2/24", "up0 fd00:1::2/64")
+	d.expect(named(hostnet.OnInterface, "up1", "up0"), named(hostnet.OnInterface, "^lo$"), "up1 10.2.0.2/24", "lo fd00:9::9/128")
+	d.expect(named(hostnet.OnInterface, "^lo$"), named(hostnet.OnInterface, "eth"), "lo 10.9.9.9/32", "")
+	d.expect(named(hostnet.SkipInterface, "up0"), named(hostnet.SkipInterface, "up"), "up1 10.2.0.2/24", "")
+	d.expect(in("10.9.0.0/16", "10.2.0.0/16"), in("fd00:2::/32"), "up1 10.2.0.2/24", "up1 fd00:2::2/64")
+	d.expect(in("10.9.9.9/32"), in("fd00:9::/64"), "lo 10.9.9.9/32", "")
+	d.expect(in("10.1.7.0/24"), in("fd00:9::9/128"), "", "lo fd00:9::9/128")
+	d.expect(in("172.16.0.0/12"), in("fe80::/10"), "docker0 172.17.0.1/16", "")
+}
+
+func TestDetectByDestination(t *testing.T) {
+	testenv.Need(t, "root", "program:ip")
+	d := detectingHost(t)
+	to := func(destination string) hostnet.Method {
+		return hostnet.Method{Kind: hostnet.CanReach, Destination: destination}
+	}
+	d.opts.Lookup = func(context.Context, string, string) ([]netip.Addr, error) {
+		return []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("10.2.0.7")}, nil
+	}
+	// A datagram, or the question for a neighbour that goes before it.
+	sent := func() string {
+		return d.host.MustRun("sh", "-c", "grep Udp: /proc/net/snmp; grep Udp6Out /proc/net/snmp6") + d.host.MustRun("ip", "-4", "neigh", "show")
+	}
+	before := sent()
+	d.expect(to("10.2.0.9"), to("fd00:1::1"), "up1 10.2.0.2/24", "up0 fd00:1::2/64")
+	d.expect(to("192.0.2.1"), to("2001:db8::1"), "", "")
+	d.expect(to("tor.example"), hostnet.Method{}, "up1 10.2.0.2/24", "")
+	d.expect(to("10.1.0.2"), hostnet.Method{}, "up0 10.1.0.2/24", "")
+	if after := sent(); after != before {
+		t.Errorf("looking for an address sent something:\n%s\nthen\n%s", before, after)
+	}
+	d.host.MustRun("ip", "addr", "add", "10.9.9.9/32", "dev", "lo")
+	d.host.MustRun("ip", "route", "add", "default", "via", "10.2.0.1", "src", "10.9.9.9")
+	d.expect(to("192.0.2.1"), hostnet.Method{}, "lo 10.9.9.9/32", "")
+}
+
+func TestFollowDetection(t *testing.T) {
+	testenv.Need(t, "root", "program:ip")
+	d := detectingHost(t)
+	d.opts.IPv4 = hostnet.Method{Kind: hostnet.FirstFound}
+	ctx, cancel := context.WithCancel(t.Context())
+	found, ended := make(chan string, 16), make(chan error, 1)
+	go func() {
+		ended <- d.host.Do(func() error {
+			host, err := hostnet.Open(hclog.NewNullLogger(), hostnet.KernelSysctls())
+			if err != nil {
+				return err
 			}
-			found := choose("eth0", test.addrs, preferred)
-			want := netip.Prefix{}
-			if test.want != "" {
-				want = netip.MustParsePrefix(test.want)
-			}
-			if found.Prefix != want || found.Reason == "" {
-				t.Errorf("chose %v (%s), want %v", found.Prefix, found.Reason, want)
-			}
-			for i, c := range found.Candidates {
-				if c.Reason != test.reasons[i] || c.Chosen != (c.Prefix == want) {
-					t.Errorf("candidate %+v, want reason %q", c, test.reasons[i])
-				}
-			}
-			if len(found.Candidates) != len(test.reasons) {
-				t.Errorf("%d candidates, want %d", len(found.Candidates), len(test.reasons))
-			}
+			defer host.Close()
+			return host.FollowDetection(ctx, d.opts, func(got hostnet.Detection) { found <- got.IPv4.Prefix.String() })
 		})
+	}()
+	await := func(want string) {
+		t.Helper()
+		for {
+			select {
+			case got := <-found:
+				if got == want {
+					return
+				}
+			case <-time.After(limit):
+				t.Fatalf("%s was not found", want)
+			}
+		}
+	}
+	await("10.1.0.2/24")
+	d.host.MustRun("ip", "addr", "del", "10.1.0.2/24", "dev", "up0")
+	await("10.2.0.2/24")
+	d.host.MustRun("ip", "addr", "add", "10.1.0.9/24", "dev", "up0")
+	await("10.1.0.9/24")
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

@@ -96,7 +96,7 @@ func (h *Host) surveyRoutes(protocols []uint8) (ours map[uint8]int, ending []str
 				ours[uint8(r.Protocol)]++
 			}
 			if family == netlink.FAMILY_V6 && r.Protocol == unix.RTPROT_RA && isDefault(&r) {
-				learned = append(learned, routeLink(&r))
+				learned = append(learned, routeLinks(&r)...)
 			}
 			return true
 		})

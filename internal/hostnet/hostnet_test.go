@@ -276,31 +276,3 @@ func TestFlushConntrack(t *testing.T) {
 		return nil
 	})
 }
-
-func TestDetect(t *testing.T) {
-	testenv.Need(t, "root", "program:ip")
-	l := lab.New(t, "detect")
-	a, b := l.Host("a"), l.Host("b")
-	l.Link(a.Port("up0", "10.1.0.2/24", "fd00:1::2/64"), b.Port("p0", "10.1.0.1/24", "fd00:1::1/64"))
-	l.Link(a.Port("up1", "10.2.0.2/24", "fd00:2::2/64"), b.Port("p1", "10.2.0.1/24"))
-	own := []uint8{118, 119, 120, 121}
-	expect := func(v4, v6 string) {
-		t.Helper()
-		in(t, a, func(host *hostnet.Host) error {
-			d, err := host.Detect(own...)
-			if d.IPv4.Prefix.String() != v4 || d.IPv6.Prefix.String() != v6 {
-				t.Errorf("detected %+v, want %s and %s", d, v4, v6)
-			}
-			return err
-		})
-	}
-	const none = "invalid Prefix"
-	expect(none, none)
-	a.MustRun("ip", "route", "add", "default", "proto", "120", "via", "10.2.0.1")
-	expect(none, none)
-	a.MustRun("ip", "route", "add", "default", "metric", "200", "via", "10.1.0.1")
-	expect("10.1.0.2/24", none)
-	a.MustRun("ip", "route", "add", "default", "metric", "100", "nexthop", "via", "10.2.0.1", "nexthop", "via", "10.1.0.1")
-	a.MustRun("ip", "route", "add", "default", "via", "fd00:1::1")
-	expect("10.2.0.2/24", "fd00:1::2/64")
-}

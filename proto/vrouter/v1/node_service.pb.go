@@ -89,7 +89,10 @@ type GetStatusResponse struct {
 	// Role: agent or reflector.
 	Role string `protobuf:"bytes,14,opt,name=role,proto3" json:"role,omitempty"`
 	// Drain: "", or how far it is: asked or closed.
-	Drain         string `protobuf:"bytes,15,opt,name=drain,proto3" json:"drain,omitempty"`
+	Drain string `protobuf:"bytes,15,opt,name=drain,proto3" json:"drain,omitempty"`
+	// Detections are how the node's addresses were found at the start, of each
+	// family that its configuration states none of.
+	Detections    []*AddressDetection `protobuf:"bytes,16,rep,name=detections,proto3" json:"detections,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -229,6 +232,171 @@ func (x *GetStatusResponse) GetDrain() string {
 	return ""
 }
 
+func (x *GetStatusResponse) GetDetections() []*AddressDetection {
+	if x != nil {
+		return x.Detections
+	}
+	return nil
+}
+
+// AddressDetection is how a node found its address of a family.
+type AddressDetection struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Family: IPv4 or IPv6.
+	Family string `protobuf:"bytes,1,opt,name=family,proto3" json:"family,omitempty"`
+	// Method as it is configured, such as first-found or interface=^lo$.
+	Method string `protobuf:"bytes,2,opt,name=method,proto3" json:"method,omitempty"`
+	// Address with the length of its network; empty: none was found.
+	Address   string `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	Interface string `protobuf:"bytes,4,opt,name=interface,proto3" json:"interface,omitempty"`
+	// Reason why that one, or why none.
+	Reason        string              `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	Candidates    []*AddressCandidate `protobuf:"bytes,6,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddressDetection) Reset() {
+	*x = AddressDetection{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddressDetection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddressDetection) ProtoMessage() {}
+
+func (x *AddressDetection) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddressDetection.ProtoReflect.Descriptor instead.
+func (*AddressDetection) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *AddressDetection) GetFamily() string {
+	if x != nil {
+		return x.Family
+	}
+	return ""
+}
+
+func (x *AddressDetection) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *AddressDetection) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *AddressDetection) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *AddressDetection) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *AddressDetection) GetCandidates() []*AddressCandidate {
+	if x != nil {
+		return x.Candidates
+	}
+	return nil
+}
+
+// AddressCandidate is an address that was considered.
+type AddressCandidate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Interface     string                 `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
+	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Chosen        bool                   `protobuf:"varint,3,opt,name=chosen,proto3" json:"chosen,omitempty"`
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddressCandidate) Reset() {
+	*x = AddressCandidate{}
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddressCandidate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddressCandidate) ProtoMessage() {}
+
+func (x *AddressCandidate) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddressCandidate.ProtoReflect.Descriptor instead.
+func (*AddressCandidate) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *AddressCandidate) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *AddressCandidate) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *AddressCandidate) GetChosen() bool {
+	if x != nil {
+		return x.Chosen
+	}
+	return false
+}
+
+func (x *AddressCandidate) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // Condition is one of the things that make a node ready.
 type Condition struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -241,7 +409,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[2]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -253,7 +421,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[2]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -266,7 +434,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{2}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Condition) GetName() string {
@@ -333,7 +501,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[3]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -345,7 +513,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[3]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -358,7 +526,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{3}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Peer) GetName() string {
@@ -562,7 +730,7 @@ type PeerFamily struct {
 
 func (x *PeerFamily) Reset() {
 	*x = PeerFamily{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[4]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -574,7 +742,7 @@ func (x *PeerFamily) String() string {
 func (*PeerFamily) ProtoMessage() {}
 
 func (x *PeerFamily) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[4]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -587,7 +755,7 @@ func (x *PeerFamily) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerFamily.ProtoReflect.Descriptor instead.
 func (*PeerFamily) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{4}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PeerFamily) GetFamily() string {
@@ -656,7 +824,7 @@ type PeerRestart struct {
 
 func (x *PeerRestart) Reset() {
 	*x = PeerRestart{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[5]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -668,7 +836,7 @@ func (x *PeerRestart) String() string {
 func (*PeerRestart) ProtoMessage() {}
 
 func (x *PeerRestart) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[5]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -681,7 +849,7 @@ func (x *PeerRestart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerRestart.ProtoReflect.Descriptor instead.
 func (*PeerRestart) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{5}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PeerRestart) GetNegotiated() bool {
@@ -745,7 +913,7 @@ type PeerOptions struct {
 
 func (x *PeerOptions) Reset() {
 	*x = PeerOptions{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[6]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -757,7 +925,7 @@ func (x *PeerOptions) String() string {
 func (*PeerOptions) ProtoMessage() {}
 
 func (x *PeerOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[6]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -770,7 +938,7 @@ func (x *PeerOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerOptions.ProtoReflect.Descriptor instead.
 func (*PeerOptions) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{6}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PeerOptions) GetFilters() []string {
@@ -870,7 +1038,7 @@ type PeerStatistics struct {
 
 func (x *PeerStatistics) Reset() {
 	*x = PeerStatistics{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[7]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -882,7 +1050,7 @@ func (x *PeerStatistics) String() string {
 func (*PeerStatistics) ProtoMessage() {}
 
 func (x *PeerStatistics) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[7]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -895,7 +1063,7 @@ func (x *PeerStatistics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerStatistics.ProtoReflect.Descriptor instead.
 func (*PeerStatistics) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{7}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PeerStatistics) GetIn() *PeerTraffic {
@@ -968,7 +1136,7 @@ type PeerTraffic struct {
 
 func (x *PeerTraffic) Reset() {
 	*x = PeerTraffic{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[8]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1148,7 @@ func (x *PeerTraffic) String() string {
 func (*PeerTraffic) ProtoMessage() {}
 
 func (x *PeerTraffic) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[8]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1161,7 @@ func (x *PeerTraffic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerTraffic.ProtoReflect.Descriptor instead.
 func (*PeerTraffic) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{8}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PeerTraffic) GetOpens() int64 {
@@ -1047,7 +1215,7 @@ type WatchPeersRequest struct {
 
 func (x *WatchPeersRequest) Reset() {
 	*x = WatchPeersRequest{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[9]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1059,7 +1227,7 @@ func (x *WatchPeersRequest) String() string {
 func (*WatchPeersRequest) ProtoMessage() {}
 
 func (x *WatchPeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[9]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1072,7 +1240,7 @@ func (x *WatchPeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchPeersRequest.ProtoReflect.Descriptor instead.
 func (*WatchPeersRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{9}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *WatchPeersRequest) GetNode() string {
@@ -1096,7 +1264,7 @@ type WatchPeersResponse struct {
 
 func (x *WatchPeersResponse) Reset() {
 	*x = WatchPeersResponse{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[10]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1108,7 +1276,7 @@ func (x *WatchPeersResponse) String() string {
 func (*WatchPeersResponse) ProtoMessage() {}
 
 func (x *WatchPeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[10]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1121,7 +1289,7 @@ func (x *WatchPeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchPeersResponse.ProtoReflect.Descriptor instead.
 func (*WatchPeersResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{10}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WatchPeersResponse) GetEvent() isWatchPeersResponse_Event {
@@ -1191,7 +1359,7 @@ type WatchRoutesRequest struct {
 
 func (x *WatchRoutesRequest) Reset() {
 	*x = WatchRoutesRequest{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[11]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1203,7 +1371,7 @@ func (x *WatchRoutesRequest) String() string {
 func (*WatchRoutesRequest) ProtoMessage() {}
 
 func (x *WatchRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[11]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1216,7 +1384,7 @@ func (x *WatchRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRoutesRequest.ProtoReflect.Descriptor instead.
 func (*WatchRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{11}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WatchRoutesRequest) GetNode() string {
@@ -1248,7 +1416,7 @@ type WatchRoutesResponse struct {
 
 func (x *WatchRoutesResponse) Reset() {
 	*x = WatchRoutesResponse{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[12]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1260,7 +1428,7 @@ func (x *WatchRoutesResponse) String() string {
 func (*WatchRoutesResponse) ProtoMessage() {}
 
 func (x *WatchRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[12]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1273,7 +1441,7 @@ func (x *WatchRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRoutesResponse.ProtoReflect.Descriptor instead.
 func (*WatchRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{12}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WatchRoutesResponse) GetEvent() isWatchRoutesResponse_Event {
@@ -1368,7 +1536,7 @@ type RouteFilter struct {
 
 func (x *RouteFilter) Reset() {
 	*x = RouteFilter{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[13]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1380,7 +1548,7 @@ func (x *RouteFilter) String() string {
 func (*RouteFilter) ProtoMessage() {}
 
 func (x *RouteFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[13]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1393,7 +1561,7 @@ func (x *RouteFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteFilter.ProtoReflect.Descriptor instead.
 func (*RouteFilter) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{13}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RouteFilter) GetPrefix() string {
@@ -1440,7 +1608,7 @@ type GetReflectorRequest struct {
 
 func (x *GetReflectorRequest) Reset() {
 	*x = GetReflectorRequest{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[14]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1452,7 +1620,7 @@ func (x *GetReflectorRequest) String() string {
 func (*GetReflectorRequest) ProtoMessage() {}
 
 func (x *GetReflectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[14]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1465,7 +1633,7 @@ func (x *GetReflectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReflectorRequest.ProtoReflect.Descriptor instead.
 func (*GetReflectorRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{14}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetReflectorRequest) GetNode() string {
@@ -1501,7 +1669,7 @@ type GetReflectorResponse struct {
 
 func (x *GetReflectorResponse) Reset() {
 	*x = GetReflectorResponse{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[15]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1513,7 +1681,7 @@ func (x *GetReflectorResponse) String() string {
 func (*GetReflectorResponse) ProtoMessage() {}
 
 func (x *GetReflectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[15]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1526,7 +1694,7 @@ func (x *GetReflectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReflectorResponse.ProtoReflect.Descriptor instead.
 func (*GetReflectorResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{15}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetReflectorResponse) GetNode() string {
@@ -1639,7 +1807,7 @@ type ReflectorPlacement struct {
 
 func (x *ReflectorPlacement) Reset() {
 	*x = ReflectorPlacement{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[16]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1651,7 +1819,7 @@ func (x *ReflectorPlacement) String() string {
 func (*ReflectorPlacement) ProtoMessage() {}
 
 func (x *ReflectorPlacement) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[16]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1664,7 +1832,7 @@ func (x *ReflectorPlacement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReflectorPlacement.ProtoReflect.Descriptor instead.
 func (*ReflectorPlacement) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{16}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReflectorPlacement) GetGroup() string {
@@ -1717,7 +1885,7 @@ type RouteTable struct {
 
 func (x *RouteTable) Reset() {
 	*x = RouteTable{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[17]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1729,7 +1897,7 @@ func (x *RouteTable) String() string {
 func (*RouteTable) ProtoMessage() {}
 
 func (x *RouteTable) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[17]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1742,7 +1910,7 @@ func (x *RouteTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteTable.ProtoReflect.Descriptor instead.
 func (*RouteTable) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{17}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RouteTable) GetRoutes() int64 {
@@ -1807,7 +1975,7 @@ type UpdateGroup struct {
 
 func (x *UpdateGroup) Reset() {
 	*x = UpdateGroup{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[18]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1819,7 +1987,7 @@ func (x *UpdateGroup) String() string {
 func (*UpdateGroup) ProtoMessage() {}
 
 func (x *UpdateGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[18]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1832,7 +2000,7 @@ func (x *UpdateGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateGroup.ProtoReflect.Descriptor instead.
 func (*UpdateGroup) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{18}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *UpdateGroup) GetId() int32 {
@@ -1953,7 +2121,7 @@ type GroupMember struct {
 
 func (x *GroupMember) Reset() {
 	*x = GroupMember{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[19]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1965,7 +2133,7 @@ func (x *GroupMember) String() string {
 func (*GroupMember) ProtoMessage() {}
 
 func (x *GroupMember) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[19]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1978,7 +2146,7 @@ func (x *GroupMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupMember.ProtoReflect.Descriptor instead.
 func (*GroupMember) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{19}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GroupMember) GetPeer() string {
@@ -2061,7 +2229,7 @@ type MonitoringStation struct {
 
 func (x *MonitoringStation) Reset() {
 	*x = MonitoringStation{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[20]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2073,7 +2241,7 @@ func (x *MonitoringStation) String() string {
 func (*MonitoringStation) ProtoMessage() {}
 
 func (x *MonitoringStation) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[20]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2086,7 +2254,7 @@ func (x *MonitoringStation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitoringStation.ProtoReflect.Descriptor instead.
 func (*MonitoringStation) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{20}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *MonitoringStation) GetAddress() string {
@@ -2147,7 +2315,7 @@ type DumpRoutesRequest struct {
 
 func (x *DumpRoutesRequest) Reset() {
 	*x = DumpRoutesRequest{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[21]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2159,7 +2327,7 @@ func (x *DumpRoutesRequest) String() string {
 func (*DumpRoutesRequest) ProtoMessage() {}
 
 func (x *DumpRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[21]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2172,7 +2340,7 @@ func (x *DumpRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpRoutesRequest.ProtoReflect.Descriptor instead.
 func (*DumpRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{21}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DumpRoutesRequest) GetNode() string {
@@ -2192,7 +2360,7 @@ type DumpRoutesResponse struct {
 
 func (x *DumpRoutesResponse) Reset() {
 	*x = DumpRoutesResponse{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[22]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2204,7 +2372,7 @@ func (x *DumpRoutesResponse) String() string {
 func (*DumpRoutesResponse) ProtoMessage() {}
 
 func (x *DumpRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[22]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2217,7 +2385,7 @@ func (x *DumpRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpRoutesResponse.ProtoReflect.Descriptor instead.
 func (*DumpRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{22}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DumpRoutesResponse) GetData() []byte {
@@ -2241,7 +2409,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[23]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2253,7 +2421,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[23]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2266,7 +2434,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{23}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListRoutesRequest) GetNode() string {
@@ -2299,7 +2467,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[24]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2311,7 +2479,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[24]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2324,7 +2492,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{24}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*Route {
@@ -2362,7 +2530,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[25]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2374,7 +2542,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[25]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2387,7 +2555,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{25}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Route) GetPrefix() string {
@@ -2471,7 +2639,7 @@ type RouteNextHop struct {
 
 func (x *RouteNextHop) Reset() {
 	*x = RouteNextHop{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[26]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2483,7 +2651,7 @@ func (x *RouteNextHop) String() string {
 func (*RouteNextHop) ProtoMessage() {}
 
 func (x *RouteNextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[26]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2496,7 +2664,7 @@ func (x *RouteNextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteNextHop.ProtoReflect.Descriptor instead.
 func (*RouteNextHop) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{26}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RouteNextHop) GetGateway() string {
@@ -2548,7 +2716,7 @@ type BGPPath struct {
 
 func (x *BGPPath) Reset() {
 	*x = BGPPath{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[27]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2560,7 +2728,7 @@ func (x *BGPPath) String() string {
 func (*BGPPath) ProtoMessage() {}
 
 func (x *BGPPath) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[27]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2573,7 +2741,7 @@ func (x *BGPPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPath.ProtoReflect.Descriptor instead.
 func (*BGPPath) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{27}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *BGPPath) GetPeer() string {
@@ -2690,7 +2858,7 @@ type AdoptClusterRequest struct {
 
 func (x *AdoptClusterRequest) Reset() {
 	*x = AdoptClusterRequest{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[28]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2702,7 +2870,7 @@ func (x *AdoptClusterRequest) String() string {
 func (*AdoptClusterRequest) ProtoMessage() {}
 
 func (x *AdoptClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[28]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2715,7 +2883,7 @@ func (x *AdoptClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptClusterRequest.ProtoReflect.Descriptor instead.
 func (*AdoptClusterRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{28}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AdoptClusterRequest) GetNode() string {
@@ -2736,7 +2904,7 @@ type AdoptClusterResponse struct {
 
 func (x *AdoptClusterResponse) Reset() {
 	*x = AdoptClusterResponse{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[29]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2748,7 +2916,7 @@ func (x *AdoptClusterResponse) String() string {
 func (*AdoptClusterResponse) ProtoMessage() {}
 
 func (x *AdoptClusterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[29]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2761,7 +2929,7 @@ func (x *AdoptClusterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptClusterResponse.ProtoReflect.Descriptor instead.
 func (*AdoptClusterResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{29}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AdoptClusterResponse) GetClusterGuid() string {
@@ -2791,7 +2959,7 @@ type SetLogLevelRequest struct {
 
 func (x *SetLogLevelRequest) Reset() {
 	*x = SetLogLevelRequest{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[30]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2803,7 +2971,7 @@ func (x *SetLogLevelRequest) String() string {
 func (*SetLogLevelRequest) ProtoMessage() {}
 
 func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[30]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2816,7 +2984,7 @@ func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelRequest.ProtoReflect.Descriptor instead.
 func (*SetLogLevelRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{30}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SetLogLevelRequest) GetNode() string {
@@ -2848,7 +3016,7 @@ type SetLogLevelResponse struct {
 
 func (x *SetLogLevelResponse) Reset() {
 	*x = SetLogLevelResponse{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[31]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2860,7 +3028,7 @@ func (x *SetLogLevelResponse) String() string {
 func (*SetLogLevelResponse) ProtoMessage() {}
 
 func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[31]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2873,7 +3041,7 @@ func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelResponse.ProtoReflect.Descriptor instead.
 func (*SetLogLevelResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{31}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{33}
 }
 
 type DrainRequest struct {
@@ -2889,7 +3057,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[32]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2901,7 +3069,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[32]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2914,7 +3082,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{32}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DrainRequest) GetNode() string {
@@ -2946,7 +3114,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[33]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2958,7 +3126,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[33]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2971,7 +3139,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{33}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{35}
 }
 
 type UndrainRequest struct {
@@ -2983,7 +3151,7 @@ type UndrainRequest struct {
 
 func (x *UndrainRequest) Reset() {
 	*x = UndrainRequest{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[34]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2995,7 +3163,7 @@ func (x *UndrainRequest) String() string {
 func (*UndrainRequest) ProtoMessage() {}
 
 func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[34]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3008,7 +3176,7 @@ func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainRequest.ProtoReflect.Descriptor instead.
 func (*UndrainRequest) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{34}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *UndrainRequest) GetNode() string {
@@ -3028,7 +3196,7 @@ type UndrainResponse struct {
 
 func (x *UndrainResponse) Reset() {
 	*x = UndrainResponse{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[35]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3040,7 +3208,7 @@ func (x *UndrainResponse) String() string {
 func (*UndrainResponse) ProtoMessage() {}
 
 func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[35]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3053,7 +3221,7 @@ func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainResponse.ProtoReflect.Descriptor instead.
 func (*UndrainResponse) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{35}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *UndrainResponse) GetDrained() bool {
@@ -3072,7 +3240,7 @@ type WatchPeersResponse_Synced struct {
 
 func (x *WatchPeersResponse_Synced) Reset() {
 	*x = WatchPeersResponse_Synced{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[37]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3084,7 +3252,7 @@ func (x *WatchPeersResponse_Synced) String() string {
 func (*WatchPeersResponse_Synced) ProtoMessage() {}
 
 func (x *WatchPeersResponse_Synced) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[37]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3097,7 +3265,7 @@ func (x *WatchPeersResponse_Synced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchPeersResponse_Synced.ProtoReflect.Descriptor instead.
 func (*WatchPeersResponse_Synced) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{10, 0}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{12, 0}
 }
 
 // Synced: everything was told once.
@@ -3109,7 +3277,7 @@ type WatchRoutesResponse_Synced struct {
 
 func (x *WatchRoutesResponse_Synced) Reset() {
 	*x = WatchRoutesResponse_Synced{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[38]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3121,7 +3289,7 @@ func (x *WatchRoutesResponse_Synced) String() string {
 func (*WatchRoutesResponse_Synced) ProtoMessage() {}
 
 func (x *WatchRoutesResponse_Synced) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[38]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3134,7 +3302,7 @@ func (x *WatchRoutesResponse_Synced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRoutesResponse_Synced.ProtoReflect.Descriptor instead.
 func (*WatchRoutesResponse_Synced) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{12, 0}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{14, 0}
 }
 
 // Reset: everything follows anew, up to the next Synced; what does not come
@@ -3147,7 +3315,7 @@ type WatchRoutesResponse_Reset struct {
 
 func (x *WatchRoutesResponse_Reset) Reset() {
 	*x = WatchRoutesResponse_Reset{}
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[39]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3159,7 +3327,7 @@ func (x *WatchRoutesResponse_Reset) String() string {
 func (*WatchRoutesResponse_Reset) ProtoMessage() {}
 
 func (x *WatchRoutesResponse_Reset) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_node_service_proto_msgTypes[39]
+	mi := &file_vrouter_v1_node_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3172,7 +3340,7 @@ func (x *WatchRoutesResponse_Reset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRoutesResponse_Reset.ProtoReflect.Descriptor instead.
 func (*WatchRoutesResponse_Reset) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{12, 1}
+	return file_vrouter_v1_node_service_proto_rawDescGZIP(), []int{14, 1}
 }
 
 var File_vrouter_v1_node_service_proto protoreflect.FileDescriptor
@@ -3182,7 +3350,7 @@ const file_vrouter_v1_node_service_proto_rawDesc = "" +
 	"\x1dvrouter/v1/node_service.proto\x12\n" +
 	"vrouter.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"&\n" +
 	"\x10GetStatusRequest\x12\x12\n" +
-	"\x04node\x18\x01 \x01(\tR\x04node\"\xf7\x03\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\"\xb5\x04\n" +
 	"\x11GetStatusResponse\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x124\n" +
@@ -3201,7 +3369,24 @@ const file_vrouter_v1_node_service_proto_rawDesc = "" +
 	"\x06policy\x18\f \x01(\tR\x06policy\x12'\n" +
 	"\x0flocal_endpoints\x18\r \x01(\x03R\x0elocalEndpoints\x12\x12\n" +
 	"\x04role\x18\x0e \x01(\tR\x04role\x12\x14\n" +
-	"\x05drain\x18\x0f \x01(\tR\x05drain\"G\n" +
+	"\x05drain\x18\x0f \x01(\tR\x05drain\x12<\n" +
+	"\n" +
+	"detections\x18\x10 \x03(\v2\x1c.vrouter.v1.AddressDetectionR\n" +
+	"detections\"\xd0\x01\n" +
+	"\x10AddressDetection\x12\x16\n" +
+	"\x06family\x18\x01 \x01(\tR\x06family\x12\x16\n" +
+	"\x06method\x18\x02 \x01(\tR\x06method\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x1c\n" +
+	"\tinterface\x18\x04 \x01(\tR\tinterface\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12<\n" +
+	"\n" +
+	"candidates\x18\x06 \x03(\v2\x1c.vrouter.v1.AddressCandidateR\n" +
+	"candidates\"z\n" +
+	"\x10AddressCandidate\x12\x1c\n" +
+	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
+	"\x06chosen\x18\x03 \x01(\bR\x06chosen\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"G\n" +
 	"\tCondition\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02ok\x18\x02 \x01(\bR\x02ok\x12\x16\n" +
@@ -3492,111 +3677,115 @@ func file_vrouter_v1_node_service_proto_rawDescGZIP() []byte {
 	return file_vrouter_v1_node_service_proto_rawDescData
 }
 
-var file_vrouter_v1_node_service_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_vrouter_v1_node_service_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_vrouter_v1_node_service_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),           // 0: vrouter.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),          // 1: vrouter.v1.GetStatusResponse
-	(*Condition)(nil),                  // 2: vrouter.v1.Condition
-	(*Peer)(nil),                       // 3: vrouter.v1.Peer
-	(*PeerFamily)(nil),                 // 4: vrouter.v1.PeerFamily
-	(*PeerRestart)(nil),                // 5: vrouter.v1.PeerRestart
-	(*PeerOptions)(nil),                // 6: vrouter.v1.PeerOptions
-	(*PeerStatistics)(nil),             // 7: vrouter.v1.PeerStatistics
-	(*PeerTraffic)(nil),                // 8: vrouter.v1.PeerTraffic
-	(*WatchPeersRequest)(nil),          // 9: vrouter.v1.WatchPeersRequest
-	(*WatchPeersResponse)(nil),         // 10: vrouter.v1.WatchPeersResponse
-	(*WatchRoutesRequest)(nil),         // 11: vrouter.v1.WatchRoutesRequest
-	(*WatchRoutesResponse)(nil),        // 12: vrouter.v1.WatchRoutesResponse
-	(*RouteFilter)(nil),                // 13: vrouter.v1.RouteFilter
-	(*GetReflectorRequest)(nil),        // 14: vrouter.v1.GetReflectorRequest
-	(*GetReflectorResponse)(nil),       // 15: vrouter.v1.GetReflectorResponse
-	(*ReflectorPlacement)(nil),         // 16: vrouter.v1.ReflectorPlacement
-	(*RouteTable)(nil),                 // 17: vrouter.v1.RouteTable
-	(*UpdateGroup)(nil),                // 18: vrouter.v1.UpdateGroup
-	(*GroupMember)(nil),                // 19: vrouter.v1.GroupMember
-	(*MonitoringStation)(nil),          // 20: vrouter.v1.MonitoringStation
-	(*DumpRoutesRequest)(nil),          // 21: vrouter.v1.DumpRoutesRequest
-	(*DumpRoutesResponse)(nil),         // 22: vrouter.v1.DumpRoutesResponse
-	(*ListRoutesRequest)(nil),          // 23: vrouter.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),         // 24: vrouter.v1.ListRoutesResponse
-	(*Route)(nil),                      // 25: vrouter.v1.Route
-	(*RouteNextHop)(nil),               // 26: vrouter.v1.RouteNextHop
-	(*BGPPath)(nil),                    // 27: vrouter.v1.BGPPath
-	(*AdoptClusterRequest)(nil),        // 28: vrouter.v1.AdoptClusterRequest
-	(*AdoptClusterResponse)(nil),       // 29: vrouter.v1.AdoptClusterResponse
-	(*SetLogLevelRequest)(nil),         // 30: vrouter.v1.SetLogLevelRequest
-	(*SetLogLevelResponse)(nil),        // 31: vrouter.v1.SetLogLevelResponse
-	(*DrainRequest)(nil),               // 32: vrouter.v1.DrainRequest
-	(*DrainResponse)(nil),              // 33: vrouter.v1.DrainResponse
-	(*UndrainRequest)(nil),             // 34: vrouter.v1.UndrainRequest
-	(*UndrainResponse)(nil),            // 35: vrouter.v1.UndrainResponse
-	nil,                                // 36: vrouter.v1.PeerStatistics.RefusedEntry
-	(*WatchPeersResponse_Synced)(nil),  // 37: vrouter.v1.WatchPeersResponse.Synced
-	(*WatchRoutesResponse_Synced)(nil), // 38: vrouter.v1.WatchRoutesResponse.Synced
-	(*WatchRoutesResponse_Reset)(nil),  // 39: vrouter.v1.WatchRoutesResponse.Reset
-	(*timestamppb.Timestamp)(nil),      // 40: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 41: google.protobuf.Duration
+	(*AddressDetection)(nil),           // 2: vrouter.v1.AddressDetection
+	(*AddressCandidate)(nil),           // 3: vrouter.v1.AddressCandidate
+	(*Condition)(nil),                  // 4: vrouter.v1.Condition
+	(*Peer)(nil),                       // 5: vrouter.v1.Peer
+	(*PeerFamily)(nil),                 // 6: vrouter.v1.PeerFamily
+	(*PeerRestart)(nil),                // 7: vrouter.v1.PeerRestart
+	(*PeerOptions)(nil),                // 8: vrouter.v1.PeerOptions
+	(*PeerStatistics)(nil),             // 9: vrouter.v1.PeerStatistics
+	(*PeerTraffic)(nil),                // 10: vrouter.v1.PeerTraffic
+	(*WatchPeersRequest)(nil),          // 11: vrouter.v1.WatchPeersRequest
+	(*WatchPeersResponse)(nil),         // 12: vrouter.v1.WatchPeersResponse
+	(*WatchRoutesRequest)(nil),         // 13: vrouter.v1.WatchRoutesRequest
+	(*WatchRoutesResponse)(nil),        // 14: vrouter.v1.WatchRoutesResponse
+	(*RouteFilter)(nil),                // 15: vrouter.v1.RouteFilter
+	(*GetReflectorRequest)(nil),        // 16: vrouter.v1.GetReflectorRequest
+	(*GetReflectorResponse)(nil),       // 17: vrouter.v1.GetReflectorResponse
+	(*ReflectorPlacement)(nil),         // 18: vrouter.v1.ReflectorPlacement
+	(*RouteTable)(nil),                 // 19: vrouter.v1.RouteTable
+	(*UpdateGroup)(nil),                // 20: vrouter.v1.UpdateGroup
+	(*GroupMember)(nil),                // 21: vrouter.v1.GroupMember
+	(*MonitoringStation)(nil),          // 22: vrouter.v1.MonitoringStation
+	(*DumpRoutesRequest)(nil),          // 23: vrouter.v1.DumpRoutesRequest
+	(*DumpRoutesResponse)(nil),         // 24: vrouter.v1.DumpRoutesResponse
+	(*ListRoutesRequest)(nil),          // 25: vrouter.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),         // 26: vrouter.v1.ListRoutesResponse
+	(*Route)(nil),                      // 27: vrouter.v1.Route
+	(*RouteNextHop)(nil),               // 28: vrouter.v1.RouteNextHop
+	(*BGPPath)(nil),                    // 29: vrouter.v1.BGPPath
+	(*AdoptClusterRequest)(nil),        // 30: vrouter.v1.AdoptClusterRequest
+	(*AdoptClusterResponse)(nil),       // 31: vrouter.v1.AdoptClusterResponse
+	(*SetLogLevelRequest)(nil),         // 32: vrouter.v1.SetLogLevelRequest
+	(*SetLogLevelResponse)(nil),        // 33: vrouter.v1.SetLogLevelResponse
+	(*DrainRequest)(nil),               // 34: vrouter.v1.DrainRequest
+	(*DrainResponse)(nil),              // 35: vrouter.v1.DrainResponse
+	(*UndrainRequest)(nil),             // 36: vrouter.v1.UndrainRequest
+	(*UndrainResponse)(nil),            // 37: vrouter.v1.UndrainResponse
+	nil,                                // 38: vrouter.v1.PeerStatistics.RefusedEntry
+	(*WatchPeersResponse_Synced)(nil),  // 39: vrouter.v1.WatchPeersResponse.Synced
+	(*WatchRoutesResponse_Synced)(nil), // 40: vrouter.v1.WatchRoutesResponse.Synced
+	(*WatchRoutesResponse_Reset)(nil),  // 41: vrouter.v1.WatchRoutesResponse.Reset
+	(*timestamppb.Timestamp)(nil),      // 42: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 43: google.protobuf.Duration
 }
 var file_vrouter_v1_node_service_proto_depIdxs = []int32{
-	40, // 0: vrouter.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	2,  // 1: vrouter.v1.GetStatusResponse.conditions:type_name -> vrouter.v1.Condition
-	3,  // 2: vrouter.v1.GetStatusResponse.peers:type_name -> vrouter.v1.Peer
-	40, // 3: vrouter.v1.Peer.since:type_name -> google.protobuf.Timestamp
-	41, // 4: vrouter.v1.Peer.hold_time:type_name -> google.protobuf.Duration
-	41, // 5: vrouter.v1.Peer.keepalive_time:type_name -> google.protobuf.Duration
-	4,  // 6: vrouter.v1.Peer.families:type_name -> vrouter.v1.PeerFamily
-	5,  // 7: vrouter.v1.Peer.restart:type_name -> vrouter.v1.PeerRestart
-	40, // 8: vrouter.v1.Peer.last_update:type_name -> google.protobuf.Timestamp
-	6,  // 9: vrouter.v1.Peer.options:type_name -> vrouter.v1.PeerOptions
-	7,  // 10: vrouter.v1.Peer.statistics:type_name -> vrouter.v1.PeerStatistics
-	41, // 11: vrouter.v1.PeerRestart.restart_time:type_name -> google.protobuf.Duration
-	41, // 12: vrouter.v1.PeerOptions.long_lived_time:type_name -> google.protobuf.Duration
-	8,  // 13: vrouter.v1.PeerStatistics.in:type_name -> vrouter.v1.PeerTraffic
-	8,  // 14: vrouter.v1.PeerStatistics.out:type_name -> vrouter.v1.PeerTraffic
-	36, // 15: vrouter.v1.PeerStatistics.refused:type_name -> vrouter.v1.PeerStatistics.RefusedEntry
-	19, // 16: vrouter.v1.PeerStatistics.members:type_name -> vrouter.v1.GroupMember
-	3,  // 17: vrouter.v1.WatchPeersResponse.put:type_name -> vrouter.v1.Peer
-	37, // 18: vrouter.v1.WatchPeersResponse.synced:type_name -> vrouter.v1.WatchPeersResponse.Synced
-	13, // 19: vrouter.v1.WatchRoutesRequest.filter:type_name -> vrouter.v1.RouteFilter
-	25, // 20: vrouter.v1.WatchRoutesResponse.put:type_name -> vrouter.v1.Route
-	38, // 21: vrouter.v1.WatchRoutesResponse.synced:type_name -> vrouter.v1.WatchRoutesResponse.Synced
-	39, // 22: vrouter.v1.WatchRoutesResponse.reset:type_name -> vrouter.v1.WatchRoutesResponse.Reset
-	40, // 23: vrouter.v1.GetReflectorResponse.started:type_name -> google.protobuf.Timestamp
-	17, // 24: vrouter.v1.GetReflectorResponse.table:type_name -> vrouter.v1.RouteTable
-	18, // 25: vrouter.v1.GetReflectorResponse.groups:type_name -> vrouter.v1.UpdateGroup
-	20, // 26: vrouter.v1.GetReflectorResponse.stations:type_name -> vrouter.v1.MonitoringStation
-	16, // 27: vrouter.v1.GetReflectorResponse.placements:type_name -> vrouter.v1.ReflectorPlacement
-	19, // 28: vrouter.v1.UpdateGroup.members:type_name -> vrouter.v1.GroupMember
-	40, // 29: vrouter.v1.MonitoringStation.since:type_name -> google.protobuf.Timestamp
-	13, // 30: vrouter.v1.ListRoutesRequest.filter:type_name -> vrouter.v1.RouteFilter
-	25, // 31: vrouter.v1.ListRoutesResponse.routes:type_name -> vrouter.v1.Route
-	26, // 32: vrouter.v1.Route.next_hops:type_name -> vrouter.v1.RouteNextHop
-	27, // 33: vrouter.v1.Route.paths:type_name -> vrouter.v1.BGPPath
-	0,  // 34: vrouter.v1.NodeService.GetStatus:input_type -> vrouter.v1.GetStatusRequest
-	23, // 35: vrouter.v1.NodeService.ListRoutes:input_type -> vrouter.v1.ListRoutesRequest
-	9,  // 36: vrouter.v1.NodeService.WatchPeers:input_type -> vrouter.v1.WatchPeersRequest
-	11, // 37: vrouter.v1.NodeService.WatchRoutes:input_type -> vrouter.v1.WatchRoutesRequest
-	14, // 38: vrouter.v1.NodeService.GetReflector:input_type -> vrouter.v1.GetReflectorRequest
-	21, // 39: vrouter.v1.NodeService.DumpRoutes:input_type -> vrouter.v1.DumpRoutesRequest
-	28, // 40: vrouter.v1.NodeService.AdoptCluster:input_type -> vrouter.v1.AdoptClusterRequest
-	30, // 41: vrouter.v1.NodeService.SetLogLevel:input_type -> vrouter.v1.SetLogLevelRequest
-	32, // 42: vrouter.v1.NodeService.Drain:input_type -> vrouter.v1.DrainRequest
-	34, // 43: vrouter.v1.NodeService.Undrain:input_type -> vrouter.v1.UndrainRequest
-	1,  // 44: vrouter.v1.NodeService.GetStatus:output_type -> vrouter.v1.GetStatusResponse
-	24, // 45: vrouter.v1.NodeService.ListRoutes:output_type -> vrouter.v1.ListRoutesResponse
-	10, // 46: vrouter.v1.NodeService.WatchPeers:output_type -> vrouter.v1.WatchPeersResponse
-	12, // 47: vrouter.v1.NodeService.WatchRoutes:output_type -> vrouter.v1.WatchRoutesResponse
-	15, // 48: vrouter.v1.NodeService.GetReflector:output_type -> vrouter.v1.GetReflectorResponse
-	22, // 49: vrouter.v1.NodeService.DumpRoutes:output_type -> vrouter.v1.DumpRoutesResponse
-	29, // 50: vrouter.v1.NodeService.AdoptCluster:output_type -> vrouter.v1.AdoptClusterResponse
-	31, // 51: vrouter.v1.NodeService.SetLogLevel:output_type -> vrouter.v1.SetLogLevelResponse
-	33, // 52: vrouter.v1.NodeService.Drain:output_type -> vrouter.v1.DrainResponse
-	35, // 53: vrouter.v1.NodeService.Undrain:output_type -> vrouter.v1.UndrainResponse
-	44, // [44:54] is the sub-list for method output_type
-	34, // [34:44] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	42, // 0: vrouter.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	4,  // 1: vrouter.v1.GetStatusResponse.conditions:type_name -> vrouter.v1.Condition
+	5,  // 2: vrouter.v1.GetStatusResponse.peers:type_name -> vrouter.v1.Peer
+	2,  // 3: vrouter.v1.GetStatusResponse.detections:type_name -> vrouter.v1.AddressDetection
+	3,  // 4: vrouter.v1.AddressDetection.candidates:type_name -> vrouter.v1.AddressCandidate
+	42, // 5: vrouter.v1.Peer.since:type_name -> google.protobuf.Timestamp
+	43, // 6: vrouter.v1.Peer.hold_time:type_name -> google.protobuf.Duration
+	43, // 7: vrouter.v1.Peer.keepalive_time:type_name -> google.protobuf.Duration
+	6,  // 8: vrouter.v1.Peer.families:type_name -> vrouter.v1.PeerFamily
+	7,  // 9: vrouter.v1.Peer.restart:type_name -> vrouter.v1.PeerRestart
+	42, // 10: vrouter.v1.Peer.last_update:type_name -> google.protobuf.Timestamp
+	8,  // 11: vrouter.v1.Peer.options:type_name -> vrouter.v1.PeerOptions
+	9,  // 12: vrouter.v1.Peer.statistics:type_name -> vrouter.v1.PeerStatistics
+	43, // 13: vrouter.v1.PeerRestart.restart_time:type_name -> google.protobuf.Duration
+	43, // 14: vrouter.v1.PeerOptions.long_lived_time:type_name -> google.protobuf.Duration
+	10, // 15: vrouter.v1.PeerStatistics.in:type_name -> vrouter.v1.PeerTraffic
+	10, // 16: vrouter.v1.PeerStatistics.out:type_name -> vrouter.v1.PeerTraffic
+	38, // 17: vrouter.v1.PeerStatistics.refused:type_name -> vrouter.v1.PeerStatistics.RefusedEntry
+	21, // 18: vrouter.v1.PeerStatistics.members:type_name -> vrouter.v1.GroupMember
+	5,  // 19: vrouter.v1.WatchPeersResponse.put:type_name -> vrouter.v1.Peer
+	39, // 20: vrouter.v1.WatchPeersResponse.synced:type_name -> vrouter.v1.WatchPeersResponse.Synced
+	15, // 21: vrouter.v1.WatchRoutesRequest.filter:type_name -> vrouter.v1.RouteFilter
+	27, // 22: vrouter.v1.WatchRoutesResponse.put:type_name -> vrouter.v1.Route
+	40, // 23: vrouter.v1.WatchRoutesResponse.synced:type_name -> vrouter.v1.WatchRoutesResponse.Synced
+	41, // 24: vrouter.v1.WatchRoutesResponse.reset:type_name -> vrouter.v1.WatchRoutesResponse.Reset
+	42, // 25: vrouter.v1.GetReflectorResponse.started:type_name -> google.protobuf.Timestamp
+	19, // 26: vrouter.v1.GetReflectorResponse.table:type_name -> vrouter.v1.RouteTable
+	20, // 27: vrouter.v1.GetReflectorResponse.groups:type_name -> vrouter.v1.UpdateGroup
+	22, // 28: vrouter.v1.GetReflectorResponse.stations:type_name -> vrouter.v1.MonitoringStation
+	18, // 29: vrouter.v1.GetReflectorResponse.placements:type_name -> vrouter.v1.ReflectorPlacement
+	21, // 30: vrouter.v1.UpdateGroup.members:type_name -> vrouter.v1.GroupMember
+	42, // 31: vrouter.v1.MonitoringStation.since:type_name -> google.protobuf.Timestamp
+	15, // 32: vrouter.v1.ListRoutesRequest.filter:type_name -> vrouter.v1.RouteFilter
+	27, // 33: vrouter.v1.ListRoutesResponse.routes:type_name -> vrouter.v1.Route
+	28, // 34: vrouter.v1.Route.next_hops:type_name -> vrouter.v1.RouteNextHop
+	29, // 35: vrouter.v1.Route.paths:type_name -> vrouter.v1.BGPPath
+	0,  // 36: vrouter.v1.NodeService.GetStatus:input_type -> vrouter.v1.GetStatusRequest
+	25, // 37: vrouter.v1.NodeService.ListRoutes:input_type -> vrouter.v1.ListRoutesRequest
+	11, // 38: vrouter.v1.NodeService.WatchPeers:input_type -> vrouter.v1.WatchPeersRequest
+	13, // 39: vrouter.v1.NodeService.WatchRoutes:input_type -> vrouter.v1.WatchRoutesRequest
+	16, // 40: vrouter.v1.NodeService.GetReflector:input_type -> vrouter.v1.GetReflectorRequest
+	23, // 41: vrouter.v1.NodeService.DumpRoutes:input_type -> vrouter.v1.DumpRoutesRequest
+	30, // 42: vrouter.v1.NodeService.AdoptCluster:input_type -> vrouter.v1.AdoptClusterRequest
+	32, // 43: vrouter.v1.NodeService.SetLogLevel:input_type -> vrouter.v1.SetLogLevelRequest
+	34, // 44: vrouter.v1.NodeService.Drain:input_type -> vrouter.v1.DrainRequest
+	36, // 45: vrouter.v1.NodeService.Undrain:input_type -> vrouter.v1.UndrainRequest
+	1,  // 46: vrouter.v1.NodeService.GetStatus:output_type -> vrouter.v1.GetStatusResponse
+	26, // 47: vrouter.v1.NodeService.ListRoutes:output_type -> vrouter.v1.ListRoutesResponse
+	12, // 48: vrouter.v1.NodeService.WatchPeers:output_type -> vrouter.v1.WatchPeersResponse
+	14, // 49: vrouter.v1.NodeService.WatchRoutes:output_type -> vrouter.v1.WatchRoutesResponse
+	17, // 50: vrouter.v1.NodeService.GetReflector:output_type -> vrouter.v1.GetReflectorResponse
+	24, // 51: vrouter.v1.NodeService.DumpRoutes:output_type -> vrouter.v1.DumpRoutesResponse
+	31, // 52: vrouter.v1.NodeService.AdoptCluster:output_type -> vrouter.v1.AdoptClusterResponse
+	33, // 53: vrouter.v1.NodeService.SetLogLevel:output_type -> vrouter.v1.SetLogLevelResponse
+	35, // 54: vrouter.v1.NodeService.Drain:output_type -> vrouter.v1.DrainResponse
+	37, // 55: vrouter.v1.NodeService.Undrain:output_type -> vrouter.v1.UndrainResponse
+	46, // [46:56] is the sub-list for method output_type
+	36, // [36:46] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_vrouter_v1_node_service_proto_init() }
@@ -3604,12 +3793,12 @@ func file_vrouter_v1_node_service_proto_init() {
 	if File_vrouter_v1_node_service_proto != nil {
 		return
 	}
-	file_vrouter_v1_node_service_proto_msgTypes[10].OneofWrappers = []any{
+	file_vrouter_v1_node_service_proto_msgTypes[12].OneofWrappers = []any{
 		(*WatchPeersResponse_Put)(nil),
 		(*WatchPeersResponse_Delete)(nil),
 		(*WatchPeersResponse_Synced_)(nil),
 	}
-	file_vrouter_v1_node_service_proto_msgTypes[12].OneofWrappers = []any{
+	file_vrouter_v1_node_service_proto_msgTypes[14].OneofWrappers = []any{
 		(*WatchRoutesResponse_Put)(nil),
 		(*WatchRoutesResponse_Delete)(nil),
 		(*WatchRoutesResponse_Synced_)(nil),
@@ -3621,7 +3810,7 @@ func file_vrouter_v1_node_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_vrouter_v1_node_service_proto_rawDesc), len(file_vrouter_v1_node_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   40,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/projectvrouter/vrouter/internal/agent"
+	"github.com/projectvrouter/vrouter/internal/config"
+	"github.com/projectvrouter/vrouter/internal/hostnet"
+)
+
+func configOf(t *testing.T, node string) config.Config {
+	t.Helper()
+	cfg, err := config.Parse("f", []byte("node: {name: n, "+node+"}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func TestMethodText(t *testing.T) {
+	for _, text := range []string{
+		"first-found", "can-reach=tor.example", "can-reach=192.0.2.1", "interface=^eth,ens[0-9]", "skip-interface=mgmt", "cidr=10.0.0.0/8,192.0.2.0/24",
+	} {
+		cfg := configOf(t, "ipv4Address: '"+text+"'")
+		if got := methodText(detectOptions(cfg).IPv4); got != text {
+			t.Errorf("got %s, want %s", got, text)
+		}
+	}
+}
+
+func TestIdentifyByMethod(t *testing.T) {
+	v4, v6 := netip.MustParsePrefix("192.0.2.1/24"), netip.MustParsePrefix("2001:db8::1/64")
+	d := &detector{was: hostnet.Detection{IPv4: hostnet.Found{Prefix: v4}, IPv6: hostnet.Found{Prefix: v6}}}
+	var id agent.Identity
+	d.Identify(&id, configOf(t, "ipv4Address: first-found").Node)
+	want := agent.Identity{Configured: agent.NodeFields{IPv4: v4}, Detected: agent.NodeFields{IPv4: v4, IPv6: v6}}
+	if diff := cmp.Diff(want.Configured, id.Configured, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+		cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" || id.Detected.IPv6 != v6 || id.Detected.IPv4 != v4 {
+		t.Errorf("got %+v (-want +got):\n%s", id, diff)
+	}
+}
+
+func TestDetectionIsShown(t *testing.T) {
+	was := hostnet.Found{Prefix: netip.MustParsePrefix("192.0.2.1/24"), Interface: "eth0", Reason: "first", Candidates: []hostnet.Candidate{
+		{Interface: "eth0", Prefix: netip.MustParsePrefix("192.0.2.1/24"), Chosen: true, Reason: "first"},
+	}}
+	d := &detector{
+		log: hclog.NewNullLogger(), opts: detectOptions(configOf(t, "ipv6Address: none")),
+		was: hostnet.Detection{IPv4: was}, now: hostnet.Detection{IPv4: was},
+	}
+	if all := d.State(); len(all) != 1 || all[0].Changed != "" || all[0].Method != "first-found" || len(all[0].Candidates) != 1 {
+		t.Errorf("at the start: %+v", all)
+	}
+	d.now.IPv4 = hostnet.Found{Reason: "no address will do"}
+	if all := d.State(); all[0].Changed != "now it would be none (no address will do)" || all[0].Address != was.Prefix {
+		t.Errorf("after a change: %+v", all)
+	}
+	many := make([]hostnet.Candidate, shownCandidates+3)
+	if text := describeCandidates(many); !strings.HasSuffix(text, "; and 3 more") {
+		t.Error(text)
+	}
+}

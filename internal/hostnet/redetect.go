@@ -1,0 +1,68 @@
+package hostnet
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/vishvananda/netlink"
+)
+
+// detectSettle lets changes of addresses that come together be looked at
+// together: a renewed lease takes one away and adds another.
+const detectSettle = time.Second
+
+// FollowDetection looks for the node's addresses again whenever those of the
+// host change, until ctx ends, and calls found with what it finds. What only
+// workloads and links have, addresses that are not global unicast, counts for
+// nothing; nor do routes, of which there may be a million.
+func (h *Host) FollowDetection(ctx context.Context, opts DetectOptions, found func(Detection)) error {
+	for ctx.Err() == nil {
+		if err := h.followAddresses(ctx, opts, found); err != nil {
+			h.log.Warn("address events were lost", "retry_in", watchPause, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(watchPause):
+		}
+	}
+	return nil
+}
+
+func (h *Host) followAddresses(ctx context.Context, opts DetectOptions, found func(Detection)) error {
+	var broken error
+	updates := make(chan netlink.AddrUpdate, 256)
+	done := make(chan struct{})
+	defer close(done)
+	err := netlink.AddrSubscribeWithOptions(updates, done, netlink.AddrSubscribeOptions{
+		ReceiveBufferSize: watchBuffer, ReceiveBufferForceSize: true,
+		ErrorCallback: func(err error) { broken = err },
+	})
+	if err != nil {
+		return err
+	}
+	again := time.After(0) // what changed before the subscription was not told
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case u, ok := <-updates:
+			if !ok {
+				return broken // written before the channel was closed
+			}
+			a, _ := netip.AddrFromSlice(u.LinkAddress.IP)
+			if again == nil && a.Unmap().IsGlobalUnicast() {
+				again = time.After(detectSettle)
+			}
+		case <-again:
+			again = nil
+			d, err := h.Detect(ctx, opts)
+			if err != nil {
+				h.log.Warn("addresses of the node were not looked for", "retry_in", detectSettle, "error", err)
+				again = time.After(detectSettle)
+				continue
+			}
+			found(d)
+		}
+	}
+}
