@@ -3,7 +3,6 @@ package resource
 import (
 	"net"
 	"net/netip"
-	"strings"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -58,6 +57,8 @@ func Canonicalize(msg proto.Message) {
 		canonicalizeSecret(spec)
 	case *vrouterv1.WorkloadEndpointSpec:
 		canonicalizeEndpoint(msg.(*vrouterv1.WorkloadEndpoint), spec)
+	default:
+		canonicalizePolicyKind(msg)
 	}
 }
 
@@ -158,18 +159,19 @@ func canonicalizeAS(v *structpb.Value) {
 }
 
 // canonicalizeProtocol turns a number in text into a number, and writes the
-// names that it may be in upper case.
+// names that the protocol of a port may have in upper case.
 func canonicalizeProtocol(v *structpb.Value) {
 	text, ok := v.GetKind().(*structpb.Value_StringValue)
 	if !ok {
 		return
 	}
-	if n, err := parseDecimal(text.StringValue, 255); err == nil && n != 0 {
+	n, err := parsePortProtocol(v)
+	switch {
+	case err != nil:
+	case digits(text.StringValue):
 		v.Kind = &structpb.Value_NumberValue{NumberValue: float64(n)}
-		return
-	}
-	if name := strings.ToUpper(text.StringValue); knownProtocol(name) {
-		text.StringValue = name
+	default:
+		text.StringValue = ProtocolName(n)
 	}
 }
 

@@ -54,6 +54,8 @@ func Check(msg proto.Message) (Object, error) {
 		object = p.addressManagement(meta, m.GetSpec())
 	case *vrouterv1.ClusterInformation:
 		object = p.cluster(meta, m.GetSpec())
+	default:
+		object = p.policyKind(meta, msg)
 	}
 	if err := p.invalid(); err != nil {
 		return nil, err

@@ -313,7 +313,7 @@ func TestBadWorkloadEndpoint(t *testing.T) {
 			spec.ports[2].protocol: 0 is not a protocol
 			spec.ports[2].hostPort: 65536 is not a port
 			spec.ports[2].hostIP: "x" is not an IP address`},
-		{"''", whole + "ipNATs: [{internalIP: 10.0.0.1}]\nipv4Gateway: a\nipv6Gateway: b\nallowSpoofedSourcePrefixes: [x]", `
+		{"''", whole + "ipNATs: [{internalIP: 10.0.0.1}]\nipv4Gateway: a\nipv6Gateway: b\nallowSpoofedSourcePrefixes: [10.0.0.0/8]", `
 			spec.ipNATs: not supported yet (unsupported)
 			spec.ipv4Gateway: not supported yet (unsupported)
 			spec.ipv6Gateway: not supported yet (unsupported)

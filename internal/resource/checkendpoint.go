@@ -5,9 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strings"
-
-	"google.golang.org/protobuf/types/known/structpb"
 
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
@@ -20,12 +17,14 @@ const MaxAddresses = 60
 func (p *problems) endpoint(meta Meta, raw *vrouterv1.WorkloadEndpoint) *WorkloadEndpoint {
 	spec := raw.GetSpec()
 	w := &WorkloadEndpoint{
-		Meta:       meta,
-		Endpoint:   EndpointIDOf(raw),
-		Node:       spec.GetNode(),
-		Interface:  spec.GetInterfaceName(),
-		Profiles:   slices.Clone(spec.GetProfiles()),
-		Generation: int64(raw.GetMetadata().GetGeneration()),
+		Meta:      meta,
+		Endpoint:  EndpointIDOf(raw),
+		Node:      spec.GetNode(),
+		Interface: spec.GetInterfaceName(),
+		Profiles:  slices.Clone(spec.GetProfiles()),
+
+		ServiceAccount: spec.GetServiceAccountName(),
+		Generation:     int64(raw.GetMetadata().GetGeneration()),
 	}
 	w.Endpoint.Namespace = meta.Namespace
 	p.identity(w, raw)
@@ -37,8 +36,12 @@ func (p *problems) endpoint(meta Meta, raw *vrouterv1.WorkloadEndpoint) *Workloa
 		p.err(index("spec.profiles", i), checkCalicoName(profile))
 	}
 	for i, port := range spec.GetPorts() {
-		p.port(index("spec.ports", i), port)
+		w.Ports = append(w.Ports, p.port(index("spec.ports", i), port))
 	}
+	if w.ServiceAccount != "" {
+		p.err("spec.serviceAccountName", checkSubdomain(w.ServiceAccount))
+	}
+	w.Spoofs = p.spoofs(spec.GetAllowSpoofedSourcePrefixes())
 	p.unsupported(len(spec.GetIpNats()) > 0, "spec.ipNATs", "")
 	p.unsupported(spec.GetIpv4Gateway() != "", "spec.ipv4Gateway", "")
 	p.unsupported(spec.GetIpv6Gateway() != "", "spec.ipv6Gateway", "")
@@ -121,10 +124,16 @@ func (p *problems) mac(text string) string {
 	return mac.String()
 }
 
-func (p *problems) port(path string, port *vrouterv1.WorkloadEndpointPort) {
+// spoofs reads what an endpoint may send from beside its own addresses.
+func (p *problems) spoofs(texts []string) []netip.Prefix {
+	return p.ranges("spec.allowSpoofedSourcePrefixes", texts)
+}
+
+func (p *problems) port(path string, port *vrouterv1.WorkloadEndpointPort) EndpointPort {
 	p.err(join(path, "name"), checkCalicoName(port.GetName()))
 	p.err(join(path, "port"), checkPort(port.GetPort()))
-	p.err(join(path, "protocol"), checkProtocol(port.GetProtocol()))
+	protocol, err := parsePortProtocol(port.GetProtocol())
+	p.err(join(path, "protocol"), err)
 	if host := port.GetHostPort(); host != 0 { // zero: none, as in Kubernetes
 		p.err(join(path, "hostPort"), checkPort(host))
 	}
@@ -132,30 +141,5 @@ func (p *problems) port(path string, port *vrouterv1.WorkloadEndpointPort) {
 		_, err := parseAddr(ip)
 		p.err(join(path, "hostIP"), err)
 	}
+	return EndpointPort{Name: port.GetName(), Protocol: protocol, Port: uint16(port.GetPort())}
 }
-
-// checkProtocol accepts the protocols that have ports, by name or by number.
-func checkProtocol(v *structpb.Value) error {
-	switch k := v.GetKind().(type) {
-	case *structpb.Value_NumberValue:
-		n, err := wholeNumber(k.NumberValue, 255)
-		if err == nil && n == 0 {
-			err = fmt.Errorf("0 is not a protocol")
-		}
-		return err
-	case *structpb.Value_StringValue:
-		if knownProtocol(strings.ToUpper(k.StringValue)) {
-			return nil
-		}
-		if n, err := parseDecimal(k.StringValue, 255); err == nil && n != 0 {
-			return nil
-		}
-		return fmt.Errorf("%q is none of TCP, UDP, SCTP, or a number", k.StringValue)
-	case nil:
-		return fmt.Errorf("TCP, UDP, SCTP, or a number is needed")
-	}
-	return fmt.Errorf("must be a number or a text")
-}
-
-// knownProtocol tells whether a port may be of the protocol of this name.
-func knownProtocol(name string) bool { return name == "TCP" || name == "UDP" || name == "SCTP" }

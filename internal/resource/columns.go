@@ -62,7 +62,7 @@ func Columns(kind Kind, wide bool) []string {
 			return []string{"NAME", "CLUSTERGUID", "CLUSTERTYPE", "DATASTOREREADY"}
 		}
 	}
-	return []string{"NAME"}
+	return policyColumns(kind, wide)
 }
 
 // Row returns the cells of a raw object under the headings of Columns. What is
@@ -115,7 +115,7 @@ func Row(msg proto.Message, wide bool) []string {
 			return []string{name, s.GetClusterGuid(), s.GetClusterType(), strconv.FormatBool(ready)}
 		}
 	}
-	return []string{name}
+	return policyRow(name, msg, wide)
 }
 
 func peerRow(name string, s *vrouterv1.BGPPeerSpec, wide bool) []string {

@@ -116,9 +116,14 @@ func ParseEndpointName(namespace, name string) (node string, id EndpointID, err 
 // FindID returns the identity of the object that an operator names. For a
 // WorkloadEndpoint the name is Calico's (the node in it does not count), or
 // ORCHESTRATOR/WORKLOAD/ENDPOINT; that of a block may be its CIDR, that of an
-// affinity NODE/CIDR; for other kinds it is the object's own.
+// affinity NODE/CIDR, that of a policy default.NAME; for other kinds it is the
+// object's own.
 func FindID(kind Kind, namespace, name string) (ID, error) {
 	id := ID{Kind: kind, Namespace: namespace, Name: name}
+	if isPolicy(kind) {
+		id.Name = policyName(name, DefaultTier)
+		return id, nil
+	}
 	if kind != KindWorkloadEndpoint {
 		var err error
 		id.Name, err = findIPAM(kind, name)

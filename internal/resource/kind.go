@@ -14,8 +14,11 @@ import (
 // applied: what others refer to comes first. IPAMKinds are beside them.
 func Kinds() []Kind {
 	return []Kind{
-		KindClusterInformation, KindNamespace, KindIPAMConfiguration, KindIPReservation, KindIPPool, KindSecret,
-		KindBGPFilter, KindBGPConfiguration, KindNode, KindBGPPeerGroup, KindBGPPeer, KindReflectorGroup, KindReflectorMembership, KindWorkloadEndpoint,
+		KindClusterInformation, KindNamespace, KindServiceAccount, KindIPAMConfiguration, KindIPReservation, KindIPPool, KindSecret,
+		KindTier, KindProfile, KindGlobalNetworkSet, KindNetworkSet, KindService,
+		KindGlobalNetworkPolicy, KindNetworkPolicy, KindStagedGlobalNetworkPolicy, KindStagedNetworkPolicy,
+		KindBGPFilter, KindBGPConfiguration, KindNode, KindBGPPeerGroup, KindBGPPeer, KindReflectorGroup, KindReflectorMembership,
+		KindHostEndpoint, KindWorkloadEndpoint,
 	}
 }
 
@@ -41,7 +44,13 @@ func oneofField(kind Kind) protoreflect.FieldDescriptor {
 }
 
 // Namespaced tells whether objects of the kind live in a namespace.
-func Namespaced(kind Kind) bool { return kind == KindWorkloadEndpoint }
+func Namespaced(kind Kind) bool {
+	switch kind {
+	case KindWorkloadEndpoint, KindNetworkPolicy, KindStagedNetworkPolicy, KindNetworkSet, KindServiceAccount, KindService:
+		return true
+	}
+	return false
+}
 
 // ParseKind reads a kind as an operator types it: in any case, singular or
 // plural, or one of Calico's short names.
@@ -81,6 +90,36 @@ func ParseKind(s string) (Kind, bool) {
 		return KindIPAMHandle, true
 	case "clusterinformation", "clusterinformations", "clusterinfo", "clusterinfos":
 		return KindClusterInformation, true
+	}
+	return parsePolicyKind(strings.ToLower(s))
+}
+
+// parsePolicyKind reads a kind of policy, in lower case. The short names are
+// calicoctl's, and kubectl's where it has none.
+func parsePolicyKind(s string) (Kind, bool) {
+	switch s {
+	case "tier", "tiers":
+		return KindTier, true
+	case "networkpolicy", "networkpolicies", "policy", "policies", "np", "nps", "pol", "pols":
+		return KindNetworkPolicy, true
+	case "globalnetworkpolicy", "globalnetworkpolicies", "gnp", "gnps", "gpol", "gpols":
+		return KindGlobalNetworkPolicy, true
+	case "stagednetworkpolicy", "stagednetworkpolicies", "snp", "snps":
+		return KindStagedNetworkPolicy, true
+	case "stagedglobalnetworkpolicy", "stagedglobalnetworkpolicies", "sgnp", "sgnps":
+		return KindStagedGlobalNetworkPolicy, true
+	case "networkset", "networksets", "netset", "netsets", "netsts":
+		return KindNetworkSet, true
+	case "globalnetworkset", "globalnetworksets", "gnetset", "gnetsets":
+		return KindGlobalNetworkSet, true
+	case "profile", "profiles", "pro", "pros":
+		return KindProfile, true
+	case "hostendpoint", "hostendpoints", "hep", "heps":
+		return KindHostEndpoint, true
+	case "serviceaccount", "serviceaccounts", "sa":
+		return KindServiceAccount, true
+	case "service", "services", "svc", "svcs":
+		return KindService, true
 	}
 	return "", false
 }
@@ -143,12 +182,15 @@ func part(msg proto.Message, name string) proto.Message {
 
 // IDOf returns what identifies a raw object in the store. The name of a
 // WorkloadEndpoint is made of its identity (EndpointID.KeyName), never of
-// metadata.name, so that it stays when the endpoint moves.
+// metadata.name, so that it stays when the endpoint moves. That of a policy in the
+// tier default is without the name of the tier.
 func IDOf(msg proto.Message) ID {
 	meta := metadata(msg)
 	id := ID{Kind: KindOf(msg), Namespace: meta.GetNamespace(), Name: meta.GetName()}
 	if w, ok := msg.(*vrouterv1.WorkloadEndpoint); ok {
 		id.Name = EndpointIDOf(w).KeyName()
+	} else if policy := policySpecOf(msg); policy != nil {
+		id.Name = policyName(id.Name, policy.tierName())
 	}
 	return id
 }

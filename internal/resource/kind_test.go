@@ -9,6 +9,8 @@ import (
 )
 
 func TestKinds(t *testing.T) {
+	namespaced := map[Kind]bool{KindWorkloadEndpoint: true, KindNetworkPolicy: true, KindStagedNetworkPolicy: true,
+		KindNetworkSet: true, KindServiceAccount: true, KindService: true}
 	for _, kind := range Kinds() {
 		msg, ok := New(kind)
 		if !ok || KindOf(msg) != kind {
@@ -21,7 +23,7 @@ func TestKinds(t *testing.T) {
 		if parsed, ok := ParseKind(string(kind)); !ok || parsed != kind {
 			t.Errorf("%s parses as %s", kind, parsed)
 		}
-		if Namespaced(kind) != (kind == KindWorkloadEndpoint) {
+		if Namespaced(kind) != namespaced[kind] {
 			t.Errorf("%s: namespaced", kind)
 		}
 		MetadataOf(msg).Name = proto.String("x")

@@ -212,10 +212,7 @@ func (r *reader) kindOf(t *tree, outer typeOf, m *Manifest) (Kind, *Problem) {
 // unbuiltKinds returns the kinds that Calico has and this program does not yet.
 func unbuiltKinds() []string {
 	return []string{
-		"CalicoNodeStatus", "FelixConfiguration", "GlobalNetworkPolicy",
-		"GlobalNetworkSet", "HostEndpoint",
-		"KubeControllersConfiguration", "NetworkPolicy", "NetworkSet", "Profile",
-		"StagedGlobalNetworkPolicy", "StagedKubernetesNetworkPolicy", "StagedNetworkPolicy", "Tier",
+		"CalicoNodeStatus", "FelixConfiguration", "KubeControllersConfiguration", "StagedKubernetesNetworkPolicy",
 	}
 }
 

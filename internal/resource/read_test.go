@@ -178,7 +178,7 @@ func TestWarnings(t *testing.T) {
 }
 
 func TestUnsupported(t *testing.T) {
-	_, err := FromJSON([]byte("apiVersion: vrouter/v1\nkind: HostEndpoint\n"))
+	_, err := FromJSON([]byte("apiVersion: vrouter/v1\nkind: StagedKubernetesNetworkPolicy\n"))
 	var invalid *Invalid
 	if !errors.As(err, &invalid) || !invalid.Unsupported() {
 		t.Errorf("%v is not unsupported", err)

@@ -116,8 +116,22 @@ func renderSingle(f protoreflect.FieldDescriptor, v protoreflect.Value) *tree {
 		return &tree{shape: shapeBool, text: strconv.FormatBool(v.Bool())}
 	case protoreflect.StringKind:
 		return &tree{shape: shapeText, text: v.String()}
+	case protoreflect.DoubleKind:
+		return renderNumber(v.Float())
 	}
 	return &tree{shape: shapeNumber, text: fmt.Sprint(v.Interface())}
+}
+
+// renderNumber renders without exponent where it can. What JSON has no number
+// for is shown as text.
+func renderNumber(n float64) *tree {
+	switch {
+	case math.IsNaN(n) || math.IsInf(n, 0):
+		return &tree{shape: shapeText, text: fmt.Sprint(n)}
+	case n == math.Trunc(n) && math.Abs(n) < 1<<53:
+		return &tree{shape: shapeNumber, text: strconv.FormatInt(int64(n), 10)}
+	}
+	return &tree{shape: shapeNumber, text: strconv.FormatFloat(n, 'g', -1, 64)}
 }
 
 // renderListValue renders a list of Values, also an empty one.
@@ -147,14 +161,7 @@ func renderValue(m protoreflect.Message) *tree {
 	}
 	switch one.Name() {
 	case "number_value":
-		n := m.Get(one).Float()
-		if math.IsNaN(n) || math.IsInf(n, 0) {
-			return &tree{shape: shapeText, text: fmt.Sprint(n)}
-		}
-		if n == math.Trunc(n) && math.Abs(n) < 1<<53 {
-			return &tree{shape: shapeNumber, text: strconv.FormatInt(int64(n), 10)}
-		}
-		return &tree{shape: shapeNumber, text: strconv.FormatFloat(n, 'g', -1, 64)}
+		return renderNumber(m.Get(one).Float())
 	case "string_value":
 		return &tree{shape: shapeText, text: m.Get(one).String()}
 	}

@@ -109,7 +109,11 @@ type WorkloadEndpoint struct {
 	Addresses     []netip.Addr // each is a /32 or /128 route on Node
 	Profiles      []string
 	MAC           string
-	Generation    int64 // grows with every change of the spec
+	Ports         []EndpointPort // that rules may name
+	// ServiceAccount that the workload runs as; empty: none.
+	ServiceAccount string
+	Spoofs         []netip.Prefix // what it may send from beside Addresses
+	Generation     int64          // grows with every change of the spec
 }
 
 // EncapMode says when packets between hosts of a pool are encapsulated.

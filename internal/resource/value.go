@@ -167,10 +167,7 @@ func parseSelector(s *string) (*selector.Selector, error) {
 	if s == nil || *s == "" {
 		return nil, nil
 	}
-	if n := len([]rune(*s)); n > selector.MaxLength {
-		return nil, fmt.Errorf("%d characters long, at most %d are allowed", n, selector.MaxLength)
-	}
-	sel, err := selector.Parse(*s)
+	sel, err := parseAnySelector(*s)
 	if err != nil {
 		return nil, err
 	}
@@ -178,6 +175,14 @@ func parseSelector(s *string) (*selector.Selector, error) {
 		return nil, errors.New("global() has no meaning here")
 	}
 	return sel, nil
+}
+
+// parseAnySelector reads a selector that may have global() in it.
+func parseAnySelector(s string) (*selector.Selector, error) {
+	if n := len([]rune(s)); n > selector.MaxLength {
+		return nil, fmt.Errorf("%d characters long, at most %d are allowed", n, selector.MaxLength)
+	}
+	return selector.Parse(s)
 }
 
 // parseDuration reads a duration of whole seconds within bounds.

@@ -83,7 +83,7 @@ func TestProtocol(t *testing.T) {
 		structpb.NewStringValue("TCP"), structpb.NewStringValue("Sctp"), structpb.NewStringValue("17"),
 		structpb.NewNumberValue(255),
 	} {
-		if err := checkProtocol(good); err != nil {
+		if _, err := parsePortProtocol(good); err != nil {
 			t.Errorf("%v: %v", good, err)
 		}
 	}
@@ -91,7 +91,7 @@ func TestProtocol(t *testing.T) {
 		structpb.NewStringValue("ICMP"), structpb.NewStringValue("256"), structpb.NewStringValue("0"),
 		structpb.NewNumberValue(256), structpb.NewNumberValue(6.5), structpb.NewBoolValue(true), nil,
 	} {
-		if checkProtocol(bad) == nil {
+		if _, err := parsePortProtocol(bad); err == nil {
 			t.Errorf("%v was accepted", bad)
 		}
 	}

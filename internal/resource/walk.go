@@ -149,6 +149,8 @@ func (w *walker) single(path string, t *tree, fd protoreflect.FieldDescriptor) a
 		return w.integer(path, t, -1<<31, 1<<31-1)
 	case protoreflect.Uint32Kind:
 		return w.integer(path, t, 0, 1<<32-1)
+	case protoreflect.DoubleKind:
+		return w.number(path, t)
 	}
 	panic(fmt.Sprintf("resource: %s is of a kind that no manifest has", fd.FullName()))
 }
@@ -165,6 +167,17 @@ func (w *walker) integer(path string, t *tree, least, most int64) any {
 		w.addf(path, t.line, "%s is not between %d and %d", t.text, least, most)
 	}
 	return n
+}
+
+// number reads a number that need not be whole.
+func (w *walker) number(path string, t *tree) any {
+	if !w.expect(path, t, shapeNumber) {
+		return nil
+	}
+	if _, err := strconv.ParseFloat(t.text, 64); err != nil {
+		w.addf(path, t.line, "%s is too large for a number", t.text)
+	}
+	return json.Number(t.text)
 }
 
 // numberOrText leaves to Check what the number or text says.

@@ -215,12 +215,12 @@ func TestUndecodableKeepsLastGoodForm(t *testing.T) {
 	good, bad := kv(t, pool("p", "10.0.0.0/16"), 2), kv(t, pool("p", "not a range"), 3)
 	broken := kv(t, endpoint("a", self, "10.0.0.1"), 3)
 	broken.Value = []byte{0xff}
-	newer := store.KV{Key: "r/NetworkPolicy/default/x", Value: []byte("new"), ModRevision: 3}
+	newer := store.KV{Key: "r/NewerKind/default/x", Value: []byte("new"), ModRevision: 3}
 	v.Apply(puts(2, good))
 	v.Apply(puts(3, bad, broken, newer, kv(t, pool("q", "10.1.0.0/16"), 3)))
 	want(t, v,
 		"pool p 10.0.0.0/16 at 2", "pool q 10.1.0.0/16 at 3",
-		"problem r/IPPool/-/p: true", "problem r/NetworkPolicy/default/x: true", "problem "+broken.Key+": true")
+		"problem r/IPPool/-/p: true", "problem r/NewerKind/default/x: true", "problem "+broken.Key+": true")
 	// The copy has the good form, so that a restart keeps it, too; what was
 	// never good as it is; and nothing of a kind that only others know.
 	kvs, _, _ := v.Copy()

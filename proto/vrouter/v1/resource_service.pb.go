@@ -95,6 +95,17 @@ type Resource struct {
 	//	*Resource_IpamBlock
 	//	*Resource_BlockAffinity
 	//	*Resource_IpamHandle
+	//	*Resource_Tier
+	//	*Resource_NetworkPolicy
+	//	*Resource_GlobalNetworkPolicy
+	//	*Resource_StagedNetworkPolicy
+	//	*Resource_StagedGlobalNetworkPolicy
+	//	*Resource_NetworkSet
+	//	*Resource_GlobalNetworkSet
+	//	*Resource_Profile
+	//	*Resource_HostEndpoint
+	//	*Resource_ServiceAccount
+	//	*Resource_Service
 	Resource      isResource_Resource `protobuf_oneof:"resource"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -290,6 +301,105 @@ func (x *Resource) GetIpamHandle() *IPAMHandle {
 	return nil
 }
 
+func (x *Resource) GetTier() *Tier {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_Tier); ok {
+			return x.Tier
+		}
+	}
+	return nil
+}
+
+func (x *Resource) GetNetworkPolicy() *NetworkPolicy {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_NetworkPolicy); ok {
+			return x.NetworkPolicy
+		}
+	}
+	return nil
+}
+
+func (x *Resource) GetGlobalNetworkPolicy() *GlobalNetworkPolicy {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_GlobalNetworkPolicy); ok {
+			return x.GlobalNetworkPolicy
+		}
+	}
+	return nil
+}
+
+func (x *Resource) GetStagedNetworkPolicy() *StagedNetworkPolicy {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_StagedNetworkPolicy); ok {
+			return x.StagedNetworkPolicy
+		}
+	}
+	return nil
+}
+
+func (x *Resource) GetStagedGlobalNetworkPolicy() *StagedGlobalNetworkPolicy {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_StagedGlobalNetworkPolicy); ok {
+			return x.StagedGlobalNetworkPolicy
+		}
+	}
+	return nil
+}
+
+func (x *Resource) GetNetworkSet() *NetworkSet {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_NetworkSet); ok {
+			return x.NetworkSet
+		}
+	}
+	return nil
+}
+
+func (x *Resource) GetGlobalNetworkSet() *GlobalNetworkSet {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_GlobalNetworkSet); ok {
+			return x.GlobalNetworkSet
+		}
+	}
+	return nil
+}
+
+func (x *Resource) GetProfile() *Profile {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_Profile); ok {
+			return x.Profile
+		}
+	}
+	return nil
+}
+
+func (x *Resource) GetHostEndpoint() *HostEndpoint {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_HostEndpoint); ok {
+			return x.HostEndpoint
+		}
+	}
+	return nil
+}
+
+func (x *Resource) GetServiceAccount() *ServiceAccount {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_ServiceAccount); ok {
+			return x.ServiceAccount
+		}
+	}
+	return nil
+}
+
+func (x *Resource) GetService() *Service {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_Service); ok {
+			return x.Service
+		}
+	}
+	return nil
+}
+
 type isResource_Resource interface {
 	isResource_Resource()
 }
@@ -363,6 +473,50 @@ type Resource_IpamHandle struct {
 	IpamHandle *IPAMHandle `protobuf:"bytes,17,opt,name=ipam_handle,json=ipamHandle,proto3,oneof"`
 }
 
+type Resource_Tier struct {
+	Tier *Tier `protobuf:"bytes,20,opt,name=tier,proto3,oneof"`
+}
+
+type Resource_NetworkPolicy struct {
+	NetworkPolicy *NetworkPolicy `protobuf:"bytes,21,opt,name=network_policy,json=networkPolicy,proto3,oneof"`
+}
+
+type Resource_GlobalNetworkPolicy struct {
+	GlobalNetworkPolicy *GlobalNetworkPolicy `protobuf:"bytes,22,opt,name=global_network_policy,json=globalNetworkPolicy,proto3,oneof"`
+}
+
+type Resource_StagedNetworkPolicy struct {
+	StagedNetworkPolicy *StagedNetworkPolicy `protobuf:"bytes,23,opt,name=staged_network_policy,json=stagedNetworkPolicy,proto3,oneof"`
+}
+
+type Resource_StagedGlobalNetworkPolicy struct {
+	StagedGlobalNetworkPolicy *StagedGlobalNetworkPolicy `protobuf:"bytes,24,opt,name=staged_global_network_policy,json=stagedGlobalNetworkPolicy,proto3,oneof"`
+}
+
+type Resource_NetworkSet struct {
+	NetworkSet *NetworkSet `protobuf:"bytes,25,opt,name=network_set,json=networkSet,proto3,oneof"`
+}
+
+type Resource_GlobalNetworkSet struct {
+	GlobalNetworkSet *GlobalNetworkSet `protobuf:"bytes,26,opt,name=global_network_set,json=globalNetworkSet,proto3,oneof"`
+}
+
+type Resource_Profile struct {
+	Profile *Profile `protobuf:"bytes,27,opt,name=profile,proto3,oneof"`
+}
+
+type Resource_HostEndpoint struct {
+	HostEndpoint *HostEndpoint `protobuf:"bytes,28,opt,name=host_endpoint,json=hostEndpoint,proto3,oneof"`
+}
+
+type Resource_ServiceAccount struct {
+	ServiceAccount *ServiceAccount `protobuf:"bytes,29,opt,name=service_account,json=serviceAccount,proto3,oneof"`
+}
+
+type Resource_Service struct {
+	Service *Service `protobuf:"bytes,30,opt,name=service,proto3,oneof"`
+}
+
 func (*Resource_Node) isResource_Resource() {}
 
 func (*Resource_WorkloadEndpoint) isResource_Resource() {}
@@ -396,6 +550,28 @@ func (*Resource_IpamBlock) isResource_Resource() {}
 func (*Resource_BlockAffinity) isResource_Resource() {}
 
 func (*Resource_IpamHandle) isResource_Resource() {}
+
+func (*Resource_Tier) isResource_Resource() {}
+
+func (*Resource_NetworkPolicy) isResource_Resource() {}
+
+func (*Resource_GlobalNetworkPolicy) isResource_Resource() {}
+
+func (*Resource_StagedNetworkPolicy) isResource_Resource() {}
+
+func (*Resource_StagedGlobalNetworkPolicy) isResource_Resource() {}
+
+func (*Resource_NetworkSet) isResource_Resource() {}
+
+func (*Resource_GlobalNetworkSet) isResource_Resource() {}
+
+func (*Resource_Profile) isResource_Resource() {}
+
+func (*Resource_HostEndpoint) isResource_Resource() {}
+
+func (*Resource_ServiceAccount) isResource_Resource() {}
+
+func (*Resource_Service) isResource_Resource() {}
 
 type PutRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -1230,7 +1406,7 @@ var File_vrouter_v1_resource_service_proto protoreflect.FileDescriptor
 const file_vrouter_v1_resource_service_proto_rawDesc = "" +
 	"\n" +
 	"!vrouter/v1/resource_service.proto\x12\n" +
-	"vrouter.v1\x1a\x14vrouter/v1/bgp.proto\x1a\x19vrouter/v1/endpoint.proto\x1a\x15vrouter/v1/ipam.proto\x1a\x1dvrouter/v1/ipamsettings.proto\x1a\x17vrouter/v1/ippool.proto\x1a\x15vrouter/v1/node.proto\x1a\x1avrouter/v1/reflector.proto\x1a\x17vrouter/v1/secret.proto\"\xd3\b\n" +
+	"vrouter.v1\x1a\x14vrouter/v1/bgp.proto\x1a\x19vrouter/v1/endpoint.proto\x1a\x1dvrouter/v1/hostendpoint.proto\x1a\x15vrouter/v1/ipam.proto\x1a\x1dvrouter/v1/ipamsettings.proto\x1a\x17vrouter/v1/ippool.proto\x1a\x1bvrouter/v1/networkset.proto\x1a\x15vrouter/v1/node.proto\x1a\x17vrouter/v1/policy.proto\x1a\x1avrouter/v1/reflector.proto\x1a\x17vrouter/v1/secret.proto\x1a\x18vrouter/v1/service.proto\"\xca\x0e\n" +
 	"\bResource\x12&\n" +
 	"\x04node\x18\x01 \x01(\v2\x10.vrouter.v1.NodeH\x00R\x04node\x12K\n" +
 	"\x11workload_endpoint\x18\x02 \x01(\v2\x1c.vrouter.v1.WorkloadEndpointH\x00R\x10workloadEndpoint\x12-\n" +
@@ -1252,7 +1428,19 @@ const file_vrouter_v1_resource_service_proto_rawDesc = "" +
 	"ipam_block\x18\x0f \x01(\v2\x15.vrouter.v1.IPAMBlockH\x00R\tipamBlock\x12B\n" +
 	"\x0eblock_affinity\x18\x10 \x01(\v2\x19.vrouter.v1.BlockAffinityH\x00R\rblockAffinity\x129\n" +
 	"\vipam_handle\x18\x11 \x01(\v2\x16.vrouter.v1.IPAMHandleH\x00R\n" +
-	"ipamHandleB\n" +
+	"ipamHandle\x12&\n" +
+	"\x04tier\x18\x14 \x01(\v2\x10.vrouter.v1.TierH\x00R\x04tier\x12B\n" +
+	"\x0enetwork_policy\x18\x15 \x01(\v2\x19.vrouter.v1.NetworkPolicyH\x00R\rnetworkPolicy\x12U\n" +
+	"\x15global_network_policy\x18\x16 \x01(\v2\x1f.vrouter.v1.GlobalNetworkPolicyH\x00R\x13globalNetworkPolicy\x12U\n" +
+	"\x15staged_network_policy\x18\x17 \x01(\v2\x1f.vrouter.v1.StagedNetworkPolicyH\x00R\x13stagedNetworkPolicy\x12h\n" +
+	"\x1cstaged_global_network_policy\x18\x18 \x01(\v2%.vrouter.v1.StagedGlobalNetworkPolicyH\x00R\x19stagedGlobalNetworkPolicy\x129\n" +
+	"\vnetwork_set\x18\x19 \x01(\v2\x16.vrouter.v1.NetworkSetH\x00R\n" +
+	"networkSet\x12L\n" +
+	"\x12global_network_set\x18\x1a \x01(\v2\x1c.vrouter.v1.GlobalNetworkSetH\x00R\x10globalNetworkSet\x12/\n" +
+	"\aprofile\x18\x1b \x01(\v2\x13.vrouter.v1.ProfileH\x00R\aprofile\x12?\n" +
+	"\rhost_endpoint\x18\x1c \x01(\v2\x18.vrouter.v1.HostEndpointH\x00R\fhostEndpoint\x12E\n" +
+	"\x0fservice_account\x18\x1d \x01(\v2\x1a.vrouter.v1.ServiceAccountH\x00R\x0eserviceAccount\x12/\n" +
+	"\aservice\x18\x1e \x01(\v2\x13.vrouter.v1.ServiceH\x00R\aserviceB\n" +
 	"\n" +
 	"\bresource\"\x80\x01\n" +
 	"\n" +
@@ -1336,38 +1524,49 @@ func file_vrouter_v1_resource_service_proto_rawDescGZIP() []byte {
 var file_vrouter_v1_resource_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_vrouter_v1_resource_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_vrouter_v1_resource_service_proto_goTypes = []any{
-	(PutMode)(0),                   // 0: vrouter.v1.PutMode
-	(*Resource)(nil),               // 1: vrouter.v1.Resource
-	(*PutRequest)(nil),             // 2: vrouter.v1.PutRequest
-	(*PutResponse)(nil),            // 3: vrouter.v1.PutResponse
-	(*GetRequest)(nil),             // 4: vrouter.v1.GetRequest
-	(*GetResponse)(nil),            // 5: vrouter.v1.GetResponse
-	(*ListRequest)(nil),            // 6: vrouter.v1.ListRequest
-	(*ListResponse)(nil),           // 7: vrouter.v1.ListResponse
-	(*DeleteRequest)(nil),          // 8: vrouter.v1.DeleteRequest
-	(*DeleteResponse)(nil),         // 9: vrouter.v1.DeleteResponse
-	(*WatchRequest)(nil),           // 10: vrouter.v1.WatchRequest
-	(*WatchResponse)(nil),          // 11: vrouter.v1.WatchResponse
-	(*WatchResponse_Deleted)(nil),  // 12: vrouter.v1.WatchResponse.Deleted
-	(*WatchResponse_Synced)(nil),   // 13: vrouter.v1.WatchResponse.Synced
-	(*WatchResponse_Progress)(nil), // 14: vrouter.v1.WatchResponse.Progress
-	(*Node)(nil),                   // 15: vrouter.v1.Node
-	(*WorkloadEndpoint)(nil),       // 16: vrouter.v1.WorkloadEndpoint
-	(*IPPool)(nil),                 // 17: vrouter.v1.IPPool
-	(*BGPConfiguration)(nil),       // 18: vrouter.v1.BGPConfiguration
-	(*BGPPeer)(nil),                // 19: vrouter.v1.BGPPeer
-	(*ClusterInformation)(nil),     // 20: vrouter.v1.ClusterInformation
-	(*BGPFilter)(nil),              // 21: vrouter.v1.BGPFilter
-	(*BGPPeerGroup)(nil),           // 22: vrouter.v1.BGPPeerGroup
-	(*Secret)(nil),                 // 23: vrouter.v1.Secret
-	(*ReflectorGroup)(nil),         // 24: vrouter.v1.ReflectorGroup
-	(*ReflectorMembership)(nil),    // 25: vrouter.v1.ReflectorMembership
-	(*Namespace)(nil),              // 26: vrouter.v1.Namespace
-	(*IPReservation)(nil),          // 27: vrouter.v1.IPReservation
-	(*IPAMConfiguration)(nil),      // 28: vrouter.v1.IPAMConfiguration
-	(*IPAMBlock)(nil),              // 29: vrouter.v1.IPAMBlock
-	(*BlockAffinity)(nil),          // 30: vrouter.v1.BlockAffinity
-	(*IPAMHandle)(nil),             // 31: vrouter.v1.IPAMHandle
+	(PutMode)(0),                      // 0: vrouter.v1.PutMode
+	(*Resource)(nil),                  // 1: vrouter.v1.Resource
+	(*PutRequest)(nil),                // 2: vrouter.v1.PutRequest
+	(*PutResponse)(nil),               // 3: vrouter.v1.PutResponse
+	(*GetRequest)(nil),                // 4: vrouter.v1.GetRequest
+	(*GetResponse)(nil),               // 5: vrouter.v1.GetResponse
+	(*ListRequest)(nil),               // 6: vrouter.v1.ListRequest
+	(*ListResponse)(nil),              // 7: vrouter.v1.ListResponse
+	(*DeleteRequest)(nil),             // 8: vrouter.v1.DeleteRequest
+	(*DeleteResponse)(nil),            // 9: vrouter.v1.DeleteResponse
+	(*WatchRequest)(nil),              // 10: vrouter.v1.WatchRequest
+	(*WatchResponse)(nil),             // 11: vrouter.v1.WatchResponse
+	(*WatchResponse_Deleted)(nil),     // 12: vrouter.v1.WatchResponse.Deleted
+	(*WatchResponse_Synced)(nil),      // 13: vrouter.v1.WatchResponse.Synced
+	(*WatchResponse_Progress)(nil),    // 14: vrouter.v1.WatchResponse.Progress
+	(*Node)(nil),                      // 15: vrouter.v1.Node
+	(*WorkloadEndpoint)(nil),          // 16: vrouter.v1.WorkloadEndpoint
+	(*IPPool)(nil),                    // 17: vrouter.v1.IPPool
+	(*BGPConfiguration)(nil),          // 18: vrouter.v1.BGPConfiguration
+	(*BGPPeer)(nil),                   // 19: vrouter.v1.BGPPeer
+	(*ClusterInformation)(nil),        // 20: vrouter.v1.ClusterInformation
+	(*BGPFilter)(nil),                 // 21: vrouter.v1.BGPFilter
+	(*BGPPeerGroup)(nil),              // 22: vrouter.v1.BGPPeerGroup
+	(*Secret)(nil),                    // 23: vrouter.v1.Secret
+	(*ReflectorGroup)(nil),            // 24: vrouter.v1.ReflectorGroup
+	(*ReflectorMembership)(nil),       // 25: vrouter.v1.ReflectorMembership
+	(*Namespace)(nil),                 // 26: vrouter.v1.Namespace
+	(*IPReservation)(nil),             // 27: vrouter.v1.IPReservation
+	(*IPAMConfiguration)(nil),         // 28: vrouter.v1.IPAMConfiguration
+	(*IPAMBlock)(nil),                 // 29: vrouter.v1.IPAMBlock
+	(*BlockAffinity)(nil),             // 30: vrouter.v1.BlockAffinity
+	(*IPAMHandle)(nil),                // 31: vrouter.v1.IPAMHandle
+	(*Tier)(nil),                      // 32: vrouter.v1.Tier
+	(*NetworkPolicy)(nil),             // 33: vrouter.v1.NetworkPolicy
+	(*GlobalNetworkPolicy)(nil),       // 34: vrouter.v1.GlobalNetworkPolicy
+	(*StagedNetworkPolicy)(nil),       // 35: vrouter.v1.StagedNetworkPolicy
+	(*StagedGlobalNetworkPolicy)(nil), // 36: vrouter.v1.StagedGlobalNetworkPolicy
+	(*NetworkSet)(nil),                // 37: vrouter.v1.NetworkSet
+	(*GlobalNetworkSet)(nil),          // 38: vrouter.v1.GlobalNetworkSet
+	(*Profile)(nil),                   // 39: vrouter.v1.Profile
+	(*HostEndpoint)(nil),              // 40: vrouter.v1.HostEndpoint
+	(*ServiceAccount)(nil),            // 41: vrouter.v1.ServiceAccount
+	(*Service)(nil),                   // 42: vrouter.v1.Service
 }
 var file_vrouter_v1_resource_service_proto_depIdxs = []int32{
 	15, // 0: vrouter.v1.Resource.node:type_name -> vrouter.v1.Node
@@ -1387,31 +1586,42 @@ var file_vrouter_v1_resource_service_proto_depIdxs = []int32{
 	29, // 14: vrouter.v1.Resource.ipam_block:type_name -> vrouter.v1.IPAMBlock
 	30, // 15: vrouter.v1.Resource.block_affinity:type_name -> vrouter.v1.BlockAffinity
 	31, // 16: vrouter.v1.Resource.ipam_handle:type_name -> vrouter.v1.IPAMHandle
-	1,  // 17: vrouter.v1.PutRequest.resource:type_name -> vrouter.v1.Resource
-	0,  // 18: vrouter.v1.PutRequest.mode:type_name -> vrouter.v1.PutMode
-	1,  // 19: vrouter.v1.PutResponse.resource:type_name -> vrouter.v1.Resource
-	1,  // 20: vrouter.v1.GetResponse.resource:type_name -> vrouter.v1.Resource
-	1,  // 21: vrouter.v1.ListResponse.resources:type_name -> vrouter.v1.Resource
-	1,  // 22: vrouter.v1.DeleteResponse.resource:type_name -> vrouter.v1.Resource
-	1,  // 23: vrouter.v1.WatchResponse.put:type_name -> vrouter.v1.Resource
-	12, // 24: vrouter.v1.WatchResponse.delete:type_name -> vrouter.v1.WatchResponse.Deleted
-	13, // 25: vrouter.v1.WatchResponse.synced:type_name -> vrouter.v1.WatchResponse.Synced
-	14, // 26: vrouter.v1.WatchResponse.progress:type_name -> vrouter.v1.WatchResponse.Progress
-	2,  // 27: vrouter.v1.ResourceService.Put:input_type -> vrouter.v1.PutRequest
-	4,  // 28: vrouter.v1.ResourceService.Get:input_type -> vrouter.v1.GetRequest
-	6,  // 29: vrouter.v1.ResourceService.List:input_type -> vrouter.v1.ListRequest
-	8,  // 30: vrouter.v1.ResourceService.Delete:input_type -> vrouter.v1.DeleteRequest
-	10, // 31: vrouter.v1.ResourceService.Watch:input_type -> vrouter.v1.WatchRequest
-	3,  // 32: vrouter.v1.ResourceService.Put:output_type -> vrouter.v1.PutResponse
-	5,  // 33: vrouter.v1.ResourceService.Get:output_type -> vrouter.v1.GetResponse
-	7,  // 34: vrouter.v1.ResourceService.List:output_type -> vrouter.v1.ListResponse
-	9,  // 35: vrouter.v1.ResourceService.Delete:output_type -> vrouter.v1.DeleteResponse
-	11, // 36: vrouter.v1.ResourceService.Watch:output_type -> vrouter.v1.WatchResponse
-	32, // [32:37] is the sub-list for method output_type
-	27, // [27:32] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	32, // 17: vrouter.v1.Resource.tier:type_name -> vrouter.v1.Tier
+	33, // 18: vrouter.v1.Resource.network_policy:type_name -> vrouter.v1.NetworkPolicy
+	34, // 19: vrouter.v1.Resource.global_network_policy:type_name -> vrouter.v1.GlobalNetworkPolicy
+	35, // 20: vrouter.v1.Resource.staged_network_policy:type_name -> vrouter.v1.StagedNetworkPolicy
+	36, // 21: vrouter.v1.Resource.staged_global_network_policy:type_name -> vrouter.v1.StagedGlobalNetworkPolicy
+	37, // 22: vrouter.v1.Resource.network_set:type_name -> vrouter.v1.NetworkSet
+	38, // 23: vrouter.v1.Resource.global_network_set:type_name -> vrouter.v1.GlobalNetworkSet
+	39, // 24: vrouter.v1.Resource.profile:type_name -> vrouter.v1.Profile
+	40, // 25: vrouter.v1.Resource.host_endpoint:type_name -> vrouter.v1.HostEndpoint
+	41, // 26: vrouter.v1.Resource.service_account:type_name -> vrouter.v1.ServiceAccount
+	42, // 27: vrouter.v1.Resource.service:type_name -> vrouter.v1.Service
+	1,  // 28: vrouter.v1.PutRequest.resource:type_name -> vrouter.v1.Resource
+	0,  // 29: vrouter.v1.PutRequest.mode:type_name -> vrouter.v1.PutMode
+	1,  // 30: vrouter.v1.PutResponse.resource:type_name -> vrouter.v1.Resource
+	1,  // 31: vrouter.v1.GetResponse.resource:type_name -> vrouter.v1.Resource
+	1,  // 32: vrouter.v1.ListResponse.resources:type_name -> vrouter.v1.Resource
+	1,  // 33: vrouter.v1.DeleteResponse.resource:type_name -> vrouter.v1.Resource
+	1,  // 34: vrouter.v1.WatchResponse.put:type_name -> vrouter.v1.Resource
+	12, // 35: vrouter.v1.WatchResponse.delete:type_name -> vrouter.v1.WatchResponse.Deleted
+	13, // 36: vrouter.v1.WatchResponse.synced:type_name -> vrouter.v1.WatchResponse.Synced
+	14, // 37: vrouter.v1.WatchResponse.progress:type_name -> vrouter.v1.WatchResponse.Progress
+	2,  // 38: vrouter.v1.ResourceService.Put:input_type -> vrouter.v1.PutRequest
+	4,  // 39: vrouter.v1.ResourceService.Get:input_type -> vrouter.v1.GetRequest
+	6,  // 40: vrouter.v1.ResourceService.List:input_type -> vrouter.v1.ListRequest
+	8,  // 41: vrouter.v1.ResourceService.Delete:input_type -> vrouter.v1.DeleteRequest
+	10, // 42: vrouter.v1.ResourceService.Watch:input_type -> vrouter.v1.WatchRequest
+	3,  // 43: vrouter.v1.ResourceService.Put:output_type -> vrouter.v1.PutResponse
+	5,  // 44: vrouter.v1.ResourceService.Get:output_type -> vrouter.v1.GetResponse
+	7,  // 45: vrouter.v1.ResourceService.List:output_type -> vrouter.v1.ListResponse
+	9,  // 46: vrouter.v1.ResourceService.Delete:output_type -> vrouter.v1.DeleteResponse
+	11, // 47: vrouter.v1.ResourceService.Watch:output_type -> vrouter.v1.WatchResponse
+	43, // [43:48] is the sub-list for method output_type
+	38, // [38:43] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_vrouter_v1_resource_service_proto_init() }
@@ -1421,12 +1631,16 @@ func file_vrouter_v1_resource_service_proto_init() {
 	}
 	file_vrouter_v1_bgp_proto_init()
 	file_vrouter_v1_endpoint_proto_init()
+	file_vrouter_v1_hostendpoint_proto_init()
 	file_vrouter_v1_ipam_proto_init()
 	file_vrouter_v1_ipamsettings_proto_init()
 	file_vrouter_v1_ippool_proto_init()
+	file_vrouter_v1_networkset_proto_init()
 	file_vrouter_v1_node_proto_init()
+	file_vrouter_v1_policy_proto_init()
 	file_vrouter_v1_reflector_proto_init()
 	file_vrouter_v1_secret_proto_init()
+	file_vrouter_v1_service_proto_init()
 	file_vrouter_v1_resource_service_proto_msgTypes[0].OneofWrappers = []any{
 		(*Resource_Node)(nil),
 		(*Resource_WorkloadEndpoint)(nil),
@@ -1445,6 +1659,17 @@ func file_vrouter_v1_resource_service_proto_init() {
 		(*Resource_IpamBlock)(nil),
 		(*Resource_BlockAffinity)(nil),
 		(*Resource_IpamHandle)(nil),
+		(*Resource_Tier)(nil),
+		(*Resource_NetworkPolicy)(nil),
+		(*Resource_GlobalNetworkPolicy)(nil),
+		(*Resource_StagedNetworkPolicy)(nil),
+		(*Resource_StagedGlobalNetworkPolicy)(nil),
+		(*Resource_NetworkSet)(nil),
+		(*Resource_GlobalNetworkSet)(nil),
+		(*Resource_Profile)(nil),
+		(*Resource_HostEndpoint)(nil),
+		(*Resource_ServiceAccount)(nil),
+		(*Resource_Service)(nil),
 	}
 	file_vrouter_v1_resource_service_proto_msgTypes[10].OneofWrappers = []any{
 		(*WatchResponse_Put)(nil),
