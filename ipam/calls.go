@@ -18,7 +18,7 @@ func (c *Client) Allocate(ctx context.Context, req Request) (*Result, error) {
 	wanted := map[Family]int{IPv4: req.IPv4, IPv6: req.IPv6}
 	for {
 		var got *Result
-		_, err := c.Do(ctx, req.Node, func(_ context.Context, s *Step) (err error) {
+		_, err := c.DoShared(ctx, req.Node, func(_ context.Context, s *Step) (err error) {
 			got, err = s.Allocate(req)
 			return err
 		})

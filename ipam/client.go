@@ -21,19 +21,25 @@ const (
 	// below a bound that doubles: writers that collided come apart.
 	firstPause = time.Millisecond
 	lastPause  = 64 * time.Millisecond
-	// maxRemembered is for how many nodes a Client remembers what it read.
-	maxRemembered = 256
 )
 
 // Settings is where a Client has its Env from, the time included. What it
 // returns is not changed afterwards.
 type Settings interface {
+	// Env returns settings that may be old, if their Guards tell so when
+	// something is written.
 	Env(ctx context.Context) (*Env, error)
+	// Fresh returns settings that are read after the call.
+	Fresh(ctx context.Context) (*Env, error)
 }
 
-// Client runs steps over a store. Those of one node run one after the other,
-// because they would conflict over its blocks; what was read for a node is
-// remembered, so that an allocation mostly is one round trip, and never taken
+// Work decides on a Step, or asks by *NeedError for more to be read. It must be
+// repeatable, and is of its own last run alone.
+type Work func(context.Context, *Step) error
+
+// Client runs steps over a store. Those of one node run one after the other, or
+// as one, because they would conflict over its blocks; what was read for a node
+// is remembered, so that an allocation mostly is one round trip, and never taken
 // as the ground of a refusal.
 type Client struct {
 	store    Store
@@ -43,32 +49,29 @@ type Client struct {
 	lanes map[string]*lane
 }
 
-// lane is the queue of one node.
-type lane struct {
-	turn  chan struct{} // holds one token
-	users int
-	reads *Reads // remembered; nil: nothing. Of whoever has the token.
-}
-
 // NewClient returns a client of a store.
 func NewClient(s Store, settings Settings) *Client {
 	return &Client{store: s, settings: settings, lanes: make(map[string]*lane)}
 }
 
 // Do runs work on a Step and commits it, again and again until it meets no
-// conflict or fails; the work must be repeatable and is of its own last run
-// alone. It joins what else belongs to the transaction by Step.Join: a conflict
-// over that repeats the work, too. The revision is zero when there was nothing
-// to write.
+// conflict or fails. The work joins what else belongs to the transaction by
+// Step.Join: a conflict over that repeats the work, too. The revision is zero
+// when there was nothing to write.
 //
 // The node only says whose turn it is. store.ErrUnavailable leaves open
 // whether it took place: ask again with Resume.
-func (c *Client) Do(ctx context.Context, node string, work func(context.Context, *Step) error) (int64, error) {
+func (c *Client) Do(ctx context.Context, node string, work Work) (int64, error) {
 	l, err := c.enter(ctx, node)
 	if err != nil {
 		return 0, err
 	}
 	defer c.leave(l)
+	return c.alone(ctx, l, node, work)
+}
+
+// alone is Do for who has the turn.
+func (c *Client) alone(ctx context.Context, l *lane, node string, work Work) (int64, error) {
 	reads := l.reads
 	if reads == nil {
 		reads = NewReads(true)
@@ -77,7 +80,7 @@ func (c *Client) Do(ctx context.Context, node string, work func(context.Context,
 	doubtful := true // remembered or guessed: no ground for a refusal
 	bound := firstPause
 	for n := 1; ; n++ {
-		revision, refused, err := c.try(ctx, reads, work)
+		revision, refused, err := c.try(ctx, reads, doubtful, work)
 		switch {
 		case err == nil && revision == 0 && doubtful: // nothing was written, so nothing was compared
 		case err == nil:
@@ -99,10 +102,10 @@ func (c *Client) Do(ctx context.Context, node string, work func(context.Context,
 
 // try runs work once, reading what it needs. Refused: the error is a decision
 // of work, and not of the store.
-func (c *Client) try(ctx context.Context, reads *Reads, work func(context.Context, *Step) error) (revision int64, refused bool, err error) {
-	env, err := c.settings.Env(ctx)
+func (c *Client) try(ctx context.Context, reads *Reads, doubtful bool, work Work) (revision int64, refused bool, err error) {
+	env, err := c.env(ctx, doubtful)
 	if err != nil {
-		return 0, false, fmt.Errorf("read settings of address management: %w", err)
+		return 0, false, err
 	}
 	for range maxReads {
 		step := NewStep(reads, env)
@@ -130,6 +133,19 @@ func (c *Client) try(ctx context.Context, reads *Reads, work func(context.Contex
 	return 0, false, errors.New("a step of address management goes on asking for more to read")
 }
 
+// env returns the settings, which may be old where all is doubtful.
+func (c *Client) env(ctx context.Context, doubtful bool) (*Env, error) {
+	get := c.settings.Fresh
+	if doubtful {
+		get = c.settings.Env
+	}
+	env, err := get(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read settings of address management: %w", err)
+	}
+	return env, nil
+}
+
 func pause(ctx context.Context, bound time.Duration) error {
 	timer := time.NewTimer(rand.N(bound))
 	defer timer.Stop()
@@ -139,60 +155,4 @@ func pause(ctx context.Context, bound time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// enter waits for a node's turn.
-func (c *Client) enter(ctx context.Context, node string) (*lane, error) {
-	c.mu.Lock()
-	l := c.lanes[node]
-	if l == nil {
-		l = &lane{turn: make(chan struct{}, 1)}
-		l.turn <- struct{}{}
-		c.lanes[node] = l
-	}
-	l.users++
-	c.mu.Unlock()
-	select {
-	case <-l.turn:
-		return l, nil
-	case <-ctx.Done():
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		l.users--
-		return nil, context.Cause(ctx)
-	}
-}
-
-func (c *Client) leave(l *lane) {
-	l.turn <- struct{}{}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if l.users--; l.users > 0 || len(c.lanes) <= maxRemembered {
-		return
-	}
-	for other, o := range c.lanes { // any will do
-		if o.users == 0 {
-			delete(c.lanes, other)
-			return
-		}
-	}
-}
-
-// remember keeps of what was read the node's own blocks.
-func (c *Client) remember(l *lane, node string, reads *Reads) {
-	prefix := store.HostBlockPrefix(node)
-	if !reads.ranges[prefix] && !reads.ranges[store.HostsPrefix] {
-		return
-	}
-	keys := map[string]bool{claimsKey(node): true}
-	for _, key := range reads.below(prefix) {
-		if _, cidr, err := store.ParseHostBlockKey(key); err == nil {
-			keys[store.BlockKey(cidr)] = true
-		}
-	}
-	whole := reads.ranges[store.HostsPrefix]
-	reads.keep(prefix, keys)
-	reads.ranges[prefix] = reads.ranges[prefix] || whole
-	reads.guess = true
-	l.reads = reads
 }

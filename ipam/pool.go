@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/projectvrouter/vrouter/internal/selector"
+	"github.com/projectvrouter/vrouter/internal/store"
 )
 
 // Use is what an address is for.
@@ -119,6 +120,10 @@ type Env struct {
 	Config       Config
 	Reservations []netip.Prefix // never given out by themselves
 	Now          time.Time
+
+	// Guards hold as long as the rest does, but for the time. Whatever is
+	// written depends on them. None: the rest was read just now.
+	Guards []store.Compare
 }
 
 // poolOf returns the pool that an address lies in, or nil.

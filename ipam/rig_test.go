@@ -23,6 +23,8 @@ func (f *fixed) Env(context.Context) (*Env, error) {
 	return &env, nil
 }
 
+func (f *fixed) Fresh(ctx context.Context) (*Env, error) { return f.Env(ctx) }
+
 // counting counts the calls that reach a store.
 type counting struct {
 	Store

@@ -72,7 +72,7 @@ func (s *Step) Txn() ([]store.Compare, []store.Op, error) {
 			compares = append(compares, store.Compare{Key: key, ModRevision: s.guards[key]})
 		}
 	}
-	return compares, ops, nil
+	return append(compares, s.Env.Guards...), ops, nil
 }
 
 // full tells whether the step should write no more blocks: it leaves room for

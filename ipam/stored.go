@@ -17,6 +17,9 @@ import (
 // can be used, wherever it was made.
 type Stored struct{ Store Store }
 
+// Fresh returns the settings, as Env does.
+func (s Stored) Fresh(ctx context.Context) (*Env, error) { return s.Env(ctx) }
+
 // Env returns the settings. A pool or reservation that does not convert is left
 // out; an IPAMConfiguration that does not convert is an error, because without
 // it more might be given out than it allows.
