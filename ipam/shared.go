@@ -11,6 +11,10 @@ import (
 // its own beside the blocks, so that more would not fit.
 const maxShared = 40
 
+// storeOwn is how many compares a Store may add to a transaction of its own
+// accord: a store.Gate one, a leader of its own another.
+const storeOwn = 2
+
 // errNoRoom is work that does not fit beside that of others.
 var errNoRoom = errors.New("no room in the transaction")
 
@@ -178,7 +182,7 @@ func (s *Step) shareOne(call *call) error {
 // room returns errNoRoom when the transaction is larger than the store takes it,
 // and another error when two of those who joined write the same key.
 func (s *Step) room() error {
-	compares, weight := len(s.compares)+len(s.order)+len(s.Env.Guards), 0
+	compares, weight := len(s.compares)+len(s.order)+len(s.Env.Guards)+storeOwn, 0
 	for key := range s.guards {
 		if _, written := s.staged[key]; !written {
 			compares++

@@ -48,7 +48,11 @@ func (w *writer) putEndpoint(ctx context.Context, c change, checked *resource.Wo
 	if len(checked.Addresses) > 0 && c.addresses != nil {
 		return outcome{}, invalid("allocate", "is for endpoints that state no address")
 	}
-	revision, err := w.ipam.Do(ctx, checked.Node, e.run)
+	if n := len(checked.Addresses); n > maxAddresses {
+		return outcome{}, invalid("spec.ipNetworks", "%d addresses, at most %d are allowed", n, maxAddresses)
+	}
+	e.readAhead(ctx)
+	revision, err := w.ipam.DoShared(ctx, checked.Node, e.run)
 	switch {
 	case errors.Is(err, errDryRun):
 		return e.out, nil
@@ -64,15 +68,26 @@ func (w *writer) putEndpoint(ctx context.Context, c change, checked *resource.Wo
 	return e.out, nil
 }
 
+// readAhead reads before it is this endpoint's turn, so that others need not
+// wait for it. What goes wrong here goes wrong again then, or not.
+func (e *endpointWrite) readAhead(ctx context.Context) {
+	if env, err := e.settings.Env(ctx); err == nil && e.read(ctx) == nil {
+		_ = e.readLabels(ctx, env)
+	}
+}
+
 // run decides on what there is now.
 func (e *endpointWrite) run(ctx context.Context, s *ipam.Step) error {
+	if err := e.insidePools(s.Env.Pools, e.checked.Addresses); err != nil {
+		return err
+	}
 	if e.base == nil {
-		base, err := e.read(ctx, s.Env)
-		if err != nil {
+		if err := e.read(ctx); err != nil {
 			return err
 		}
-		e.base = base
-		e.tries++
+	}
+	if err := e.readLabels(ctx, s.Env); err != nil {
+		return err
 	}
 	err := e.decide(ctx, s)
 	if need := (&ipam.NeedError{}); !errors.As(err, &need) {
@@ -82,37 +97,38 @@ func (e *endpointWrite) run(ctx context.Context, s *ipam.Step) error {
 }
 
 // read reads what a try stands on, and refuses what cannot be at all.
-func (e *endpointWrite) read(ctx context.Context, env *ipam.Env) (*endpointBase, error) {
-	if n := len(e.checked.Addresses); n > maxAddresses {
-		return nil, invalid("spec.ipNetworks", "%d addresses, at most %d are allowed", n, maxAddresses)
+func (e *endpointWrite) read(ctx context.Context) error {
+	old, err := e.stored(ctx, e.checked.ID)
+	if err != nil {
+		return err
 	}
-	if err := e.insidePools(env.Pools, e.checked.Addresses); err != nil {
-		return nil, err
+	if err := e.change.allowed(old); err != nil {
+		return err
 	}
-	b := &endpointBase{}
-	var err error
-	if b.old, err = e.stored(ctx, e.checked.ID); err != nil {
-		return nil, err
-	}
-	if err := e.change.allowed(b.old); err != nil {
-		return nil, err
-	}
-	b.had = statedAddresses(b.old.msg)
-	for i := range env.Pools { // labels are of use to selectors only
-		if env.Pools[i].NodeSelector != nil && b.labels.node == nil {
+	e.base = &endpointBase{old: old, had: statedAddresses(old.msg)}
+	e.tries++
+	return nil
+}
+
+// readLabels reads the labels of node and namespace, which are of use to the
+// selectors of pools only.
+func (e *endpointWrite) readLabels(ctx context.Context, env *ipam.Env) (err error) {
+	labels := &e.base.labels
+	for i := range env.Pools {
+		if env.Pools[i].NodeSelector != nil && labels.node == nil {
 			id := resource.ID{Kind: resource.KindNode, Name: e.checked.Node}
-			if b.labels.node, err = e.labels(ctx, id); err != nil {
-				return nil, err
+			if labels.node, err = e.labels(ctx, id); err != nil {
+				return err
 			}
 		}
-		if env.Pools[i].NamespaceSelector != nil && b.labels.namespace == nil {
+		if env.Pools[i].NamespaceSelector != nil && labels.namespace == nil {
 			id := resource.ID{Kind: resource.KindNamespace, Name: e.checked.Namespace}
-			if b.labels.namespace, err = e.labels(ctx, id); err != nil {
-				return nil, err
+			if labels.namespace, err = e.labels(ctx, id); err != nil {
+				return err
 			}
 		}
 	}
-	return b, nil
+	return nil
 }
 
 // labels returns the labels of an object; none, and not nil, where there is no

@@ -91,12 +91,11 @@ func (w *writer) splitPool(ctx context.Context, name string, parts int, names *[
 	if err != nil {
 		return invalid("parts", "%v", err)
 	}
-	guard, err := w.holding(ctx, poolGuard)
+	guard, err := w.holding(ctx, settingsGuard)
 	if err != nil {
 		return err
 	}
-	t.compare(poolGuard, guard.ModRevision)
-	t.put(poolGuard, []byte(name))
+	t.compare(settingsGuard, guard.ModRevision)
 	for _, part := range cut {
 		msg := proto.Clone(old.msg).(*vrouterv1.IPPool)
 		msg.Metadata.Name, msg.Metadata.Uid, msg.Metadata.CreationTimestamp = proto.String(part.Name), nil, nil

@@ -2,12 +2,10 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
-	"github.com/projectvrouter/vrouter/internal/store"
 	"github.com/projectvrouter/vrouter/ipam"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
@@ -20,11 +18,11 @@ func (w *writer) configure(ctx context.Context, t *txn, next *resource.IPAMConfi
 	for _, p := range ipam.ConfigOf(next).Check() {
 		bad.Problems = append(bad.Problems, resource.Problem{Path: p.Path, Reason: p.Reason})
 	}
-	guard, _, err := w.store.Get(ctx, poolGuard)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return fmt.Errorf("read %s: %w", poolGuard, err)
+	guard, err := w.holding(ctx, settingsGuard)
+	if err != nil {
+		return err
 	}
-	t.compare(poolGuard, guard.ModRevision)
+	t.compare(settingsGuard, guard.ModRevision)
 	err = w.ranges(ctx, func(_ string, pool *vrouterv1.IPPool, cidr netip.Prefix) {
 		for i, foreign := range next.Foreign {
 			if foreign.Overlaps(cidr) {

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -12,10 +11,6 @@ import (
 	"github.com/projectvrouter/vrouter/ipam"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
-
-// poolGuard is written by every transaction that adds a pool. Each compares it
-// before, so that two pools that overlap cannot be added side by side.
-const poolGuard = "guard/IPPool"
 
 // scanPage is how many keys are read at a time where all are wanted.
 const scanPage = 1000
@@ -70,16 +65,12 @@ func (w *writer) reservePool(ctx context.Context, t *txn, old stored, next *reso
 		}
 		return nil
 	}
-	guard, _, err := w.store.Get(ctx, poolGuard)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return fmt.Errorf("read %s: %w", poolGuard, err)
-	}
-	if err := w.disjoint(ctx, t, old.id, next.CIDR); err != nil {
+	guard, err := w.holding(ctx, settingsGuard)
+	if err != nil {
 		return err
 	}
-	t.compare(poolGuard, guard.ModRevision)
-	t.put(poolGuard, []byte(old.id.Name))
-	return nil
+	t.compare(settingsGuard, guard.ModRevision)
+	return w.disjoint(ctx, t, old.id, next.CIDR)
 }
 
 // disjoint refuses a range that overlaps that of a stored pool other than id, or

@@ -207,9 +207,9 @@ type services struct {
 
 func (s *Server) services(certs *certificates, stopping <-chan struct{}) services {
 	open := gate(s.opts.Store)
-	client := ipam.NewClient(open, ipam.Stored{Store: s.opts.Store})
-	w := &writer{store: open, requirePool: s.opts.RequirePool, ipam: client,
-		spares: &spares{client: client, log: s.opts.Logger, stopping: stopping, busy: make(map[string]bool)}}
+	w := &writer{store: open, requirePool: s.opts.RequirePool, settings: &settings{store: open}}
+	w.ipam = ipam.NewClient(open, w.settings)
+	w.spares = &spares{client: w.ipam, log: s.opts.Logger, stopping: stopping, busy: make(map[string]bool)}
 	r := &reader{store: s.opts.Store, log: s.opts.Logger}
 	return services{
 		resources: &resources{writer: w, reader: r},

@@ -31,7 +31,8 @@ const (
 // service asks: each time one transaction that compares all it was built on.
 type writer struct {
 	store       *store.Gate // writes nothing while the datastore is locked
-	requirePool bool // endpoints have no address outside every pool
+	requirePool bool        // endpoints have no address outside every pool
+	settings    *settings   // of ipam
 	ipam        *ipam.Client
 	spares      *spares
 }
@@ -129,6 +130,9 @@ func (w *writer) tryPut(ctx context.Context, c change) (outcome, error) {
 	var t txn
 	t.compare(resourceKey(old.id), old.revision)
 	t.put(resourceKey(old.id), value)
+	if guarded(old.id.Kind) {
+		t.put(settingsGuard, []byte(old.id.String()))
+	}
 	switch checked := c.checked.(type) {
 	case *resource.IPPool:
 		err = w.reservePool(ctx, &t, old, checked)
@@ -190,6 +194,9 @@ func (w *writer) removal(ctx context.Context, t *txn, id resource.ID, version st
 	t.compare(resourceKey(id), old.revision)
 	t.delete(resourceKey(id))
 	t.delete(statusKey(id))
+	if guarded(id.Kind) {
+		t.put(settingsGuard, []byte(id.String()))
+	}
 	if id.Kind == resource.KindNode {
 		err = w.stopped(ctx, t, id)
 	}

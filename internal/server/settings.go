@@ -1,0 +1,75 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/projectvrouter/vrouter/internal/resource"
+	"github.com/projectvrouter/vrouter/internal/store"
+	"github.com/projectvrouter/vrouter/ipam"
+)
+
+// settingsGuard is written by every transaction that writes or deletes what
+// address management works by: pools, reservations, the IPAMConfiguration. Who
+// decides by them compares it, so that two pools that overlap cannot be added
+// side by side, and nothing is given out by settings of yesterday. The key is
+// named for the first that it guarded.
+const settingsGuard = "guard/IPPool"
+
+// settingsAge is for how long settings are used without being read again. Every
+// transaction tells whether they are old, unless somebody has written them
+// without the guard: by hand, or with an older version.
+const settingsAge = 10 * time.Second
+
+// guarded tells whether changes of a kind are told by settingsGuard.
+func guarded(kind resource.Kind) bool {
+	switch kind {
+	case resource.KindIPPool, resource.KindIPReservation, resource.KindIPAMConfiguration:
+		return true
+	}
+	return false
+}
+
+// settings is ipam.Settings: what was read last, with the guard that tells in
+// each transaction whether it still holds. So an address mostly costs no read,
+// and no settings need be watched.
+type settings struct {
+	store store.Store
+
+	mu   sync.Mutex // guards last; never held across I/O
+	last *ipam.Env  // its time is when it was read; nil: nothing was. Never changed.
+}
+
+// Env returns what was read last, if that is not too old.
+func (s *settings) Env(ctx context.Context) (*ipam.Env, error) {
+	s.mu.Lock()
+	last := s.last
+	s.mu.Unlock()
+	now := time.Now()
+	if last == nil || now.Sub(last.Now) > settingsAge {
+		return s.Fresh(ctx)
+	}
+	env := *last
+	env.Now = now
+	return &env, nil
+}
+
+// Fresh reads the settings.
+func (s *settings) Fresh(ctx context.Context) (*ipam.Env, error) {
+	guard, _, err := s.store.Get(ctx, settingsGuard) // before what it guards
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, fmt.Errorf("read %s: %w", settingsGuard, err)
+	}
+	env, err := ipam.Stored{Store: s.store}.Env(ctx)
+	if err != nil {
+		return nil, err
+	}
+	env.Guards = []store.Compare{{Key: settingsGuard, ModRevision: guard.ModRevision}}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = env
+	return env, nil
+}

@@ -1,0 +1,120 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/projectvrouter/vrouter/internal/store"
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+)
+
+// counted is a store that counts calls.
+type counted struct {
+	store.Store
+	reads, txns atomic.Int64
+}
+
+func (c *counted) Get(ctx context.Context, key string) (store.KV, int64, error) {
+	c.reads.Add(1)
+	return c.Store.Get(ctx, key)
+}
+
+func (c *counted) List(ctx context.Context, prefix string, opts store.ListOptions) (store.Page, error) {
+	c.reads.Add(1)
+	return c.Store.List(ctx, prefix, opts)
+}
+
+func (c *counted) Txn(ctx context.Context, compares []store.Compare, ops []store.Op) (int64, error) {
+	c.txns.Add(1)
+	return c.Store.Txn(ctx, compares, ops)
+}
+
+// TestCostOfARegistration: an endpoint is looked for, and written with the
+// addresses that it is given. Nothing else is read each time.
+func TestCostOfARegistration(t *testing.T) {
+	count := &counted{}
+	r := newRig(t, func(o *Options) {
+		count.Store = o.Store
+		o.Store = count
+	})
+	r.register(registration("first"))
+	count.reads.Store(0)
+	count.txns.Store(0)
+	for _, name := range []string{"a", "b", "c", "d"} {
+		r.register(registration(name))
+	}
+	if reads, txns := count.reads.Load(), count.txns.Load(); reads != 4 || txns != 4 {
+		t.Errorf("%d reads and %d transactions for 4 registrations", reads, txns)
+	}
+}
+
+// after returns the address that many after another one, as endpoints state it.
+func after(network string, n int) string {
+	a := netip.MustParsePrefix(network).Addr()
+	for range n {
+		a = a.Next()
+	}
+	return netip.PrefixFrom(a, a.BitLen()).String()
+}
+
+// TestSettingsOfOthers: what is changed through one daemon holds at once for
+// what another gives out, though it remembers the settings.
+func TestSettingsOfOthers(t *testing.T) {
+	r := newRig(t)
+	other := newRig(t, func(o *Options) { o.Store = r.store })
+	other.store = r.store
+	n := 0
+	given := func() (string, error) {
+		n++
+		resp, err := r.endpoints.Register(t.Context(), asking(fmt.Sprint("w", n), &vrouterv1.AddressRequest{Ipv4: 1}))
+		if err != nil {
+			return "", err
+		}
+		return resp.Endpoint.Spec.IpNetworks[0], nil
+	}
+	must := func(want string) {
+		t.Helper()
+		if got, err := given(); err != nil || got != want {
+			t.Errorf("given %q, wanted %q: %v", got, want, err)
+		}
+	}
+	first, err := given()
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(after(first, 1))
+
+	other.put(&vrouterv1.IPReservation{Metadata: &vrouterv1.Metadata{Name: proto.String("r")},
+		Spec: &vrouterv1.IPReservationSpec{ReservedCidrs: []string{after(first, 2), after(first, 3)}}})
+	must(after(first, 4))
+	if _, err := other.resources.Delete(t.Context(), &vrouterv1.DeleteRequest{Kind: "IPReservation", Name: "r"}); err != nil {
+		t.Fatal(err)
+	}
+	must(after(first, 2))
+
+	lock := &vrouterv1.ClusterInformation{Metadata: &vrouterv1.Metadata{Name: proto.String("default")},
+		Spec: &vrouterv1.ClusterInformationSpec{DatastoreReady: proto.Bool(false)}}
+	other.put(lock)
+	_, err = given()
+	wantCode(t, err, codes.FailedPrecondition)
+	lock.Spec.DatastoreReady = proto.Bool(true)
+	other.put(lock)
+	must(after(first, 3))
+
+	off := pool("four", "10.0.0.0/16")
+	off.Spec.Disabled = proto.Bool(true)
+	other.put(off)
+	_, err = given()
+	wantCode(t, err, codes.FailedPrecondition)
+	other.put(pool("more", "10.9.0.0/26"))
+	if got, err := given(); err != nil || got[:5] != "10.9." {
+		t.Errorf("given %q of the pool that is not disabled: %v", got, err)
+	}
+	r.consistent()
+}
