@@ -31,7 +31,7 @@ func (t *Table) choose(prefix netip.Prefix) {
 	}
 	t.markLocked(prefix)
 	var problem error
-	for source := range Source(numSources) {
+	for _, source := range order(prefix) {
 		handle, ok := t.wanted[source][prefix]
 		if !ok {
 			continue

@@ -6,11 +6,11 @@ import (
 	"unique"
 )
 
-// Source is who wants a route. When several want a prefix the lowest that can
-// be realised wins.
+// Source is who wants a route. When several want a prefix the strongest that
+// can be realised wins.
 type Source uint8
 
-// The sources, the strongest first.
+// The sources, the strongest first as far as single addresses go.
 const (
 	Workload   Source = iota // a local endpoint
 	Overlay                  // a tunnel to another host
@@ -19,8 +19,19 @@ const (
 	numSources = iota
 )
 
-// Sources lists all sources, the strongest first.
+// Sources lists all sources.
 func Sources() []Source { return []Source{Workload, Overlay, BGP, Blackhole} }
+
+// order lists the sources for a prefix, the strongest first. Of a network that
+// is an owned block, what is owned counts before what somebody tells of it: its
+// former owner may go on for as long as graceful restart holds his path. The one
+// address of a block may be lent to another host, and is where that tells it is.
+func order(prefix netip.Prefix) [numSources]Source {
+	if prefix.IsSingleIP() {
+		return [...]Source{Workload, Overlay, BGP, Blackhole}
+	}
+	return [...]Source{Workload, Blackhole, Overlay, BGP}
+}
 
 func (s Source) String() string {
 	if int(s) < numSources {

@@ -135,9 +135,9 @@ func (t *Table) Adopted() [numSources][numFamilies]bool {
 
 func (t *Table) statusLocked(prefix netip.Prefix) Status {
 	s := Status{Prefix: prefix, Err: t.problems[prefix]}
-	for source := range t.wanted {
+	for _, source := range order(prefix) {
 		if _, ok := t.wanted[source][prefix]; ok {
-			s.Wanted, s.Source = true, Source(source)
+			s.Wanted, s.Source = true, source
 			break
 		}
 	}

@@ -72,6 +72,22 @@ func states() []state {
 			},
 		},
 		{
+			name:     "a block is owned before it is learned, its one address after",
+			workload: map[string]fib.Route{"fd10::1/128": dev("w0")},
+			bgp:      map[string]fib.Route{"10.0.0.1/32": group("a"), "10.1.0.0/26": group("a"), "fd11::/64": group("a6")},
+			hole: map[string]fib.Route{
+				"10.0.0.1/32": {Blackhole: true}, "10.1.0.0/26": {Blackhole: true},
+				"fd10::1/128": {Blackhole: true}, "fd11::/64": {Blackhole: true},
+			},
+			groups: map[fib.GroupKey][]fib.NextHop{"a": toA, "a6": toA6},
+			want: []string{
+				"10.0.0.1/32 group(via 192.168.0.2 dev up0) proto 120 metric 118",
+				"10.1.0.0/26 blackhole proto 121 metric 118",
+				"fd10::1/128 dev w0 proto 118 metric 118",
+				"fd11::/64 blackhole proto 121 metric 118",
+			},
+		},
+		{
 			name: "plain and holes in the same places",
 			bgp: map[string]fib.Route{
 				"10.0.0.1/32": {Blackhole: true}, "10.1.0.0/26": {NextHops: toAB}, "fd10::1/128": {NextHops: toAB6}, "fd11::/64": {Blackhole: true},
