@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/projectvrouter/vrouter/internal/store"
-	"github.com/projectvrouter/vrouter/internal/view"
 )
 
 // Pauses between attempts to reach the store.
@@ -57,7 +56,7 @@ func (f *feed) follow(ctx context.Context) (told bool, err error) {
 	// comes now decides.
 	f.view.Restart()
 	watch := f.store.Watch(ctx, store.WatchOptions{
-		Prefixes:    view.Prefixes(),
+		Prefixes:    f.view.Prefixes(),
 		MinRevision: f.seen(),
 		GUID:        cluster.GUID,
 	})

@@ -82,7 +82,7 @@ func (r *rig) start(change ...func(*Options)) {
 	r.ifs = &fakeInterfaces{calls: r.calls, changed: make(chan struct{}, 1), broken: make(map[string]error)}
 	r.health = telemetry.NewHealth(Conditions()...)
 	log := hclog.New(&hclog.LoggerOptions{Output: r.t.Output(), Level: hclog.Info, DisableTime: true})
-	r.table = fib.New(watched{r.host, r.calls}, fib.Options{Report: []fib.Source{fib.Workload}, Logger: log.Named("fib")})
+	r.table = fib.New(watched{r.host, r.calls}, fib.Options{Report: []fib.Source{fib.Workload, fib.Blackhole}, Logger: log.Named("fib")})
 	r.hears = &recorder{Speaker: r.speaker, calls: r.calls}
 	opts := Options{
 		Identity: identity1(), Store: r.client, LeaseTTL: 15 * time.Second,
@@ -256,6 +256,31 @@ func poolObject(name, cidr string) *vrouterv1.IPPool {
 	return &vrouterv1.IPPool{Metadata: named(name), Spec: &vrouterv1.IPPoolSpec{Cidr: proto.String(cidr)}}
 }
 
+// advertising is a pool of which that is told.
+func advertising(name, cidr, mode string) *vrouterv1.IPPool {
+	p := poolObject(name, cidr)
+	if mode != "" {
+		p.Spec.Advertise = proto.String(mode)
+	}
+	return p
+}
+
+// claimOp writes that a node has a block, in that state; empty: no longer.
+func claimOp(t *testing.T, node, cidr, state string) store.Op {
+	t.Helper()
+	op := store.Op{Key: store.HostBlockKey(node, pfx(cidr)), Delete: state == ""}
+	if !op.Delete {
+		value, err := proto.Marshal(&vrouterv1.BlockAffinitySpec{
+			State: proto.String(state), Node: proto.String(node), Type: proto.String("host"), Cidr: proto.String(cidr),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		op.Value = value
+	}
+	return op
+}
+
 // endpointObject is an endpoint with the interface w-WORKLOAD.
 func endpointObject(workload, node string, addresses ...string) *vrouterv1.WorkloadEndpoint {
 	return &vrouterv1.WorkloadEndpoint{
@@ -265,6 +290,17 @@ func endpointObject(workload, node string, addresses ...string) *vrouterv1.Workl
 			Node: proto.String(node), InterfaceName: proto.String("w-" + workload), IpNetworks: addresses,
 		},
 	}
+}
+
+// endpointOp writes such an endpoint.
+func endpointOp(t *testing.T, workload, node string, addresses ...string) store.Op {
+	t.Helper()
+	msg := endpointObject(workload, node, addresses...)
+	value, err := resource.Encode(msg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store.Op{Key: keyOf(msg), Value: value}
 }
 
 func idOf(workload string) resource.EndpointID {
@@ -323,11 +359,15 @@ func (r *rig) copy() store.Copy {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	page, err := r.store.List(r.t.Context(), store.ResourcePrefix, store.ListOptions{})
-	if err != nil {
-		r.t.Fatal(err)
+	c := store.Copy{GUID: cluster.GUID, Epoch: cluster.Epoch, Revision: revision, SavedAt: time.Now()}
+	for _, prefix := range []string{store.ResourcePrefix, store.HostBlockPrefix("host1")} {
+		page, err := r.store.List(r.t.Context(), prefix, store.ListOptions{})
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		c.KVs = append(c.KVs, page.KVs...)
 	}
-	return store.Copy{GUID: cluster.GUID, Epoch: cluster.Epoch, Revision: revision, SavedAt: time.Now(), KVs: page.KVs}
+	return c
 }
 
 // recorder notes what is said to a Speaker.

@@ -6,7 +6,7 @@
 // store came there: a batch may be told twice and steps may be skipped. Objects
 // that cannot be converted keep their last good form, are listed as problems
 // and hold up nothing else. Endpoints of other hosts are not kept, unless somebody
-// follows all objects.
+// follows all objects; blocks of other hosts never.
 //
 // A view may be filled from the local copy first; what the store does not
 // confirm is forgotten when the first snapshot is complete.
@@ -30,6 +30,7 @@ type View struct {
 	node          string
 	fabricChanged chan struct{}
 	localChanged  chan struct{}
+	blocksChanged chan struct{}
 	copyChanged   chan struct{}
 	owners        *Owners // nil: not kept
 
@@ -51,6 +52,7 @@ func New(node string) *View {
 		node:          node,
 		fabricChanged: make(chan struct{}, 1),
 		localChanged:  make(chan struct{}, 1),
+		blocksChanged: make(chan struct{}, 1),
 		copyChanged:   make(chan struct{}, 1),
 		synced:        make(chan struct{}),
 		moved:         make(chan struct{}),
@@ -69,8 +71,11 @@ func (v *View) KeepOwners() *Owners {
 	return v.owners
 }
 
-// Prefixes is what a view wants watched.
-func Prefixes() []string { return []string{store.ResourcePrefix} }
+// Prefixes is what the view wants watched: all resources, and the claims of its
+// own node to blocks.
+func (v *View) Prefixes() []string {
+	return []string{store.ResourcePrefix, store.HostBlockPrefix(v.node)}
+}
 
 // Load fills the view from the local copy. It must come before the first batch.
 func (v *View) Load(kvs []store.KV) {
@@ -119,7 +124,7 @@ func (v *View) Apply(b store.Batch) {
 		}
 		v.isSynced = true
 		close(v.synced)
-		changed = changes{fabric: true, local: true, copy: true}
+		changed = changes{fabric: true, local: true, blocks: true, copy: true}
 	}
 	v.signalLocked(changed)
 	if v.owners != nil {
