@@ -226,7 +226,7 @@ func dataplane(cfg config.Config, opts *agent.Options, log hclog.Logger) ([]task
 	opts.Table = fib.New(kernel, fib.Options{
 		Protocols: [4]uint8{cfg.FIB.Protocols.Workload, cfg.FIB.Protocols.Overlay, cfg.FIB.Protocols.BGP, cfg.FIB.Protocols.Blackhole},
 		Metric:    cfg.FIB.Metric, Table: cfg.FIB.Table, PlainOnly: !cfg.FIB.NexthopObjects, ObjectBase: cfg.FIB.NexthopIDBase,
-		ReadBack: cfg.FIB.ReadBack, Report: []fib.Source{fib.Workload}, Logger: log.Named("fib"),
+		ReadBack: cfg.FIB.ReadBack, Report: []fib.Source{fib.Workload, fib.Blackhole}, Logger: log.Named("fib"),
 	})
 	closeKernel := func() {
 		host.Close()

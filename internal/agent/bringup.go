@@ -102,8 +102,8 @@ func (a *Agent) startSpeaker(ctx context.Context) error {
 	if a.opts.Table != nil {
 		adopted := a.opts.Table.Adopted()
 		settings.Restarting = map[bgp.Family]bool{
-			bgp.IPv4Unicast: adopted[fib.BGP][fib.IPv4] || adopted[fib.Workload][fib.IPv4],
-			bgp.IPv6Unicast: adopted[fib.BGP][fib.IPv6] || adopted[fib.Workload][fib.IPv6],
+			bgp.IPv4Unicast: adopted[fib.BGP][fib.IPv4] || adopted[fib.Workload][fib.IPv4] || adopted[fib.Blackhole][fib.IPv4],
+			bgp.IPv6Unicast: adopted[fib.BGP][fib.IPv6] || adopted[fib.Workload][fib.IPv6] || adopted[fib.Blackhole][fib.IPv6],
 		}
 	}
 	a.log.Info("starting BGP", "asn", settings.ASN, "router_id", settings.RouterID,

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -19,6 +20,7 @@ type exports struct {
 
 	mu          sync.Mutex // guards the rest
 	policy      bgp.ExportPolicy
+	modes       map[netip.Prefix]resource.Advertise // of pools that are not of the default
 	communities []resource.PrefixCommunities
 }
 
@@ -33,6 +35,36 @@ func (e *exports) set(pools []bgp.Pool) {
 	}
 	e.policy = policy
 	signal(e.changed)
+}
+
+// setModes states what is to be told of each pool: blocks, addresses, or both.
+func (e *exports) setModes(pools []*resource.IPPool) {
+	modes := make(map[netip.Prefix]resource.Advertise)
+	for _, p := range pools {
+		if p.Advertise != resource.AdvertiseEndpoints {
+			modes[p.CIDR] = p.Advertise
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if maps.Equal(modes, e.modes) {
+		return
+	}
+	e.modes = modes
+	signal(e.changed)
+}
+
+// advertised is what is told of a block or an address: of its pool, of which
+// there is one at most.
+func (e *exports) advertised(p netip.Prefix) resource.Advertise {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for pool, mode := range e.modes {
+		if pool.Bits() <= p.Bits() && pool.Contains(p.Addr()) {
+			return mode
+		}
+	}
+	return resource.AdvertiseEndpoints
 }
 
 // refusal is why a prefix of ours is not told to peers; empty: it is.

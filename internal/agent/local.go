@@ -55,6 +55,7 @@ const shownProblems = 20
 func (a *Agent) problems() []string {
 	_, found := a.sessions.Wanted()
 	all := append(slices.Clone(found), a.sessions.retire.Problems()...)
+	all = append(all, a.blockProblems()...)
 	n := 0
 	for key, err := range a.view.Problems() {
 		if n++; n <= shownProblems {
@@ -135,7 +136,9 @@ func (a *Agent) Routes(ctx context.Context, within netip.Prefix, yield func([]*v
 		message := make([]*vrouterv1.Route, 0, len(portion))
 		for _, p := range portion {
 			r := routes[p]
-			r.Reason = explain(r)
+			if r.Reason = explain(r); a.workloads != nil {
+				r.Reason += a.blockReason(p, r)
+			}
 			message = append(message, r)
 		}
 		if err := yield(message); err != nil {
@@ -154,6 +157,8 @@ func explain(r *vrouterv1.Route) string {
 		return "local endpoint"
 	case r.Source == fib.Workload.String():
 		return "left by an earlier run: its endpoint is not known yet"
+	case r.Source == fib.Blackhole.String():
+		return "free addresses of a block of this host"
 	case r.Source == fib.BGP.String() && len(r.Paths) == 0:
 		return "left by an earlier run: no peer has told it again yet"
 	case r.Source == fib.BGP.String():
@@ -164,6 +169,33 @@ func explain(r *vrouterv1.Route) string {
 		return "no path is usable here"
 	}
 	return ""
+}
+
+// blockReason adds what blocks have to do with a route.
+func (a *Agent) blockReason(p netip.Prefix, r *vrouterv1.Route) string {
+	switch {
+	case r.Source == fib.Blackhole.String() && !slices.Contains(a.view.Blocks(), p):
+		return ", left by an earlier run: not known to be owned yet"
+	case r.Endpoint != "" && !r.Advertised:
+		if b := a.workloads.blocks.coverOf(p.Addr()); b.IsValid() {
+			return ", advertised by its block " + b.String()
+		}
+	}
+	return ""
+}
+
+// blockProblems says which blocks of this host the kernel does not hold.
+func (a *Agent) blockProblems() []string {
+	if a.opts.Table == nil {
+		return nil
+	}
+	var all []string
+	for _, b := range a.view.Blocks() {
+		if s := a.opts.Table.Get(b); s.Err != nil {
+			all = append(all, fmt.Sprintf("block %s: %v", b, s.Err))
+		}
+	}
+	return all
 }
 
 func (a *Agent) fillRoute(r *vrouterv1.Route, s fib.State) {

@@ -107,12 +107,14 @@ func (s *sessions) fabric() view.Fabric {
 
 // pools states which prefixes may be exchanged.
 func (s *sessions) pools() {
-	pools := poolsOf(s.view.Fabric())
+	f := s.view.Fabric()
+	pools := poolsOf(f)
 	for _, p := range s.options.Accept {
 		pools = append(pools, bgp.Pool{Prefix: p, DisableExport: true})
 	}
 	s.speaker.SetPools(pools)
 	s.exports.set(pools)
+	s.exports.setModes(f.Pools)
 }
 
 // poolsOf is the stored pools, which beside those of the configuration file are

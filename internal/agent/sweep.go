@@ -50,7 +50,6 @@ func (s *sweep) Run(ctx context.Context, start <-chan struct{}) error {
 				s.learned.flush(false)
 				s.table.Done(fib.BGP, kernel)
 				s.table.Done(fib.Overlay, kernel)
-				s.table.Done(fib.Blackhole, kernel)
 				delete(open, family)
 			}
 		}

@@ -32,7 +32,7 @@ func (w *workloads) unfinished() time.Duration {
 	switch {
 	case len(w.leaving) > 0:
 		return soonPause
-	case len(w.troubled) > 0 || w.origins.better > 0:
+	case len(w.troubled) > 0 || w.origins.better > 0 || w.blocks.troubled():
 		return longPause
 	}
 	return 0
@@ -43,6 +43,7 @@ func (w *workloads) finish(ctx context.Context) {
 	for prefix := range w.leaving {
 		w.forgetFlows(ctx, prefix)
 	}
+	w.recheckBlocks()
 	for id := range w.troubled {
 		l := w.byID[id]
 		if l.trouble != nil {

@@ -68,6 +68,9 @@ func (w *walker) settle(to *world) {
 	for _, msg := range to.objects() {
 		w.put(msg)
 	}
+	for cidr, state := range to.blocks {
+		w.write(claimOp(w.t, "host1", cidr, state))
+	}
 	for _, n := range []int{2, 3} {
 		if !to.silent[n] {
 			w.others[n] = w.speak(n, to.said[n])
@@ -105,6 +108,7 @@ func (w *walker) step() {
 		{6, "endpoint", w.stepEndpoint}, {1, "swap", w.stepSwap}, {1, "pool", w.stepPool}, {1, "node", w.stepNode},
 		{1, "peering", w.stepPeering}, {1, "mesh", w.stepMesh}, {3, "link", w.stepLink}, {4, "say", w.stepSay},
 		{2, "speaker", w.stepSpeaker}, {2, "restart", w.stepRestart}, {2, "store", w.stepStore}, {2, "interfere", w.stepInterfere},
+		{3, "block", w.stepBlock}, {2, "advertise", w.stepAdvertise},
 	}
 	n := 0
 	for _, s := range steps {
@@ -209,7 +213,7 @@ func (w *walker) stepLink() string {
 // too, and what is outside the pools.
 func (w *walker) stepSay() string {
 	n := 2 + w.rng.IntN(2)
-	all := []string{"10.0.0.1/32", "10.0.0.2/32", "10.0.3.0/26", "10.0.3.7/32", "10.9.0.1/32", "10.77.0.1/32"}
+	all := []string{"10.0.0.1/32", "10.0.0.2/32", "10.0.3.0/26", "10.0.3.7/32", "10.0.0.4/32", "10.9.0.1/32", "10.77.0.1/32"}
 	p := pfx(all[w.rng.IntN(len(all))])
 	f := w.others[n]
 	if w.world.said[n][p] {
@@ -270,10 +274,32 @@ func (w *walker) stepStore() string {
 	return "back"
 }
 
+// stepBlock has host1 claim a block, in some state, or give it up.
+func (w *walker) stepBlock() string {
+	all := []string{"10.0.0.0/30", "10.0.0.4/32", "10.0.3.0/26", "fd10::/126"}
+	cidr := all[w.rng.IntN(len(all))]
+	state := []string{"", "pending", "confirmed", "confirmed", "confirmed", "pendingDeletion"}[w.rng.IntN(6)]
+	if state == "" {
+		delete(w.world.blocks, cidr)
+	} else {
+		w.world.blocks[cidr] = state
+	}
+	w.write(claimOp(w.t, "host1", cidr, state))
+	return cidr + " " + state
+}
+
+// stepAdvertise changes what is told of a pool.
+func (w *walker) stepAdvertise() string {
+	n := w.rng.IntN(2)
+	w.world.modes[n] = []string{"", "Endpoints", "Blocks", "Both"}[w.rng.IntN(4)]
+	w.put(w.world.pool(n))
+	return fmt.Sprint(n, " ", w.world.modes[n])
+}
+
 // stepInterfere removes routes of ours as somebody else.
 func (w *walker) stepInterfere() string {
-	for _, protocol := range []uint8{fib.DefaultProtocol, fib.DefaultProtocol + 2} {
-		for _, p := range []string{"10.0.0.1/32", "10.0.0.2/32", "fd10::1/128", "10.0.3.0/26"} {
+	for _, protocol := range []uint8{fib.DefaultProtocol, fib.DefaultProtocol + 2, fib.DefaultProtocol + 3} {
+		for _, p := range []string{"10.0.0.1/32", "10.0.0.2/32", "fd10::1/128", "10.0.3.0/26", "10.0.0.0/30"} {
 			w.ground.Interfere(fib.Change{Op: fib.Delete, Entry: fib.Entry{
 				Prefix: pfx(p), Table: fib.DefaultTable, Metric: fib.DefaultMetric, Protocol: protocol,
 			}})

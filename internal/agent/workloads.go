@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -35,9 +36,10 @@ type workloads struct {
 	table   *fib.Table
 	ifs     Interfaces
 	origins *origins
+	blocks  *blocks
 	stages  *stages
 	log     hclog.Logger
-	tried   chan struct{} // closed once every endpoint known at the start was tried
+	tried   chan struct{} // closed once every endpoint and block known at the start was tried
 
 	byID    map[resource.EndpointID]*local
 	claims  map[netip.Prefix]*claim
@@ -64,8 +66,9 @@ func (l *local) prefixes() []netip.Prefix {
 
 func newWorkloads(v *view.View, t *fib.Table, ifs Interfaces, o *origins, s *stages, log hclog.Logger) *workloads {
 	return &workloads{
-		view: v, table: t, ifs: ifs, origins: o, stages: s, log: log, tried: make(chan struct{}),
-		byID: make(map[resource.EndpointID]*local), claims: make(map[netip.Prefix]*claim),
+		view: v, table: t, ifs: ifs, origins: o, blocks: newBlocks(v, t, o, log.Named("blocks")), stages: s, log: log,
+		tried: make(chan struct{}),
+		byID:  make(map[resource.EndpointID]*local), claims: make(map[netip.Prefix]*claim),
 		leaving: make(map[netip.Prefix]struct{}), troubled: make(map[resource.EndpointID]struct{}),
 	}
 }
@@ -91,19 +94,19 @@ func (w *workloads) Run(ctx context.Context, known <-chan struct{}) error {
 		case <-synced:
 			// Only now has the store told everything: what is missing is gone.
 			w.endpoints(ctx)
-			w.table.Done(fib.Workload, fib.IPv4)
-			w.table.Done(fib.Workload, fib.IPv6)
+			w.table.Done(fib.Workload)
+			w.table.Done(fib.Blackhole)
 			synced = nil
 		case <-w.view.EndpointsChanged():
 			w.endpoints(ctx)
+		case <-w.view.BlocksChanged():
+			w.follow()
 		case <-w.ifs.Changed():
 			w.appeared(ctx, w.ifs.Drain())
 		case <-w.table.Changed():
 			w.programmed(ctx, w.table.Drain())
 		case <-w.origins.exports.changed:
-			for id, l := range w.byID {
-				w.advance(id, l)
-			}
+			w.retell()
 		case <-w.origins.rivals.rivals:
 			w.origins.settle()
 		case <-again:
@@ -113,8 +116,10 @@ func (w *workloads) Run(ctx context.Context, known <-chan struct{}) error {
 	}
 }
 
-// endpoints carries what changed in the view to the table.
+// endpoints carries what changed in the view to the table, blocks first: what is
+// told of an address hangs on its block.
 func (w *workloads) endpoints(ctx context.Context) {
+	w.follow()
 	// All claims first: an address may pass from one endpoint to another.
 	touched := make(map[netip.Prefix]struct{})
 	news := make(map[resource.EndpointID]struct{})
@@ -183,15 +188,23 @@ func (w *workloads) appeared(ctx context.Context, names []string) {
 // programmed takes over what the kernel holds now.
 func (w *workloads) programmed(ctx context.Context, news []fib.Status) {
 	touched := make(map[resource.EndpointID]struct{})
+	blocks := false
 	for _, s := range news {
 		w.forgetFlows(ctx, s.Prefix)
+		blocks = w.blocks.programmed(s) || blocks
 		if c := w.claims[s.Prefix]; c != nil {
 			c.status = s
 			touched[c.holder] = struct{}{}
 		}
 	}
+	if blocks {
+		maps.Copy(touched, w.troubled) // some may wait for their block
+		w.tellBlocks()
+	}
 	for id := range touched {
-		w.advance(id, w.byID[id])
+		if l := w.byID[id]; l != nil {
+			w.advance(id, l)
+		}
 	}
 }
 
@@ -210,7 +223,7 @@ func (w *workloads) advance(id resource.EndpointID, l *local) {
 		case c.holder != id:
 			problem = fmt.Sprintf("the address is held by endpoint %s", c.holder)
 		case s.Programmed && s.Source == fib.Workload:
-			if err := w.origins.originate(prefix, l.spec.Interface); err != nil {
+			if err := w.tell(prefix, l.spec.Interface); err != nil {
 				p.Advertised = false
 				p.Problems = append(p.Problems, fmt.Sprintf("%s: %v", prefix, err))
 			}
@@ -240,6 +253,9 @@ func (w *workloads) closeTried() {
 		if !c.status.Programmed && c.status.Err == nil {
 			return
 		}
+	}
+	if !w.blocks.tried() {
+		return
 	}
 	close(w.tried)
 }

@@ -30,6 +30,8 @@ type world struct {
 	// said is what host2 and host3 originate; silent ones have no speaker.
 	said   map[int]map[netip.Prefix]bool
 	silent map[int]bool
+	blocks map[string]string // of host1: the state of its claim
+	modes  [2]string         // what is told of the pools: four, six
 }
 
 // home is where an endpoint lives and what addresses it has.
@@ -42,13 +44,14 @@ func newWorld() *world {
 	return &world{
 		endpoints: make(map[string]home), mesh: true, node3: true, links: make(map[string]bool),
 		said: map[int]map[netip.Prefix]bool{2: {}, 3: {}}, silent: make(map[int]bool),
+		blocks: make(map[string]string),
 	}
 }
 
 // objects is what is stored, by key; endpoints that are gone are not in it.
 func (w *world) objects() []proto.Message {
 	list := []proto.Message{
-		poolObject("four", "10.0.0.0/16"), poolObject("six", "fd10::/64"), nodeObject("host2", hostAddr(2)+"/24"), w.settings(),
+		w.pool(0), w.pool(1), nodeObject("host2", hostAddr(2)+"/24"), w.settings(),
 	}
 	for workload, h := range w.endpoints {
 		list = append(list, w.endpoint(workload, h))
@@ -73,6 +76,10 @@ func (w *world) settings() proto.Message {
 	return &vrouterv1.BGPConfiguration{
 		Metadata: named(resource.DefaultName), Spec: &vrouterv1.BGPConfigurationSpec{NodeToNodeMeshEnabled: proto.Bool(w.mesh)},
 	}
+}
+
+func (w *world) pool(n int) proto.Message {
+	return advertising([]string{"four", "six"}[n], []string{"10.0.0.0/16", "fd10::/64"}[n], w.modes[n])
 }
 
 func ninthPool() proto.Message { return poolObject("nine", "10.9.0.0/16") }
@@ -104,6 +111,11 @@ func (w *world) routes() string {
 		slices.Sort(hops)
 		lines[p] = "group(" + strings.Join(hops, " + ") + ") proto 120 metric 118"
 	}
+	for cidr, state := range w.blocks {
+		if p := pfx(cidr); state == "confirmed" && (lines[p] == "" || !p.IsSingleIP()) {
+			lines[p] = "blackhole proto 121 metric 118"
+		}
+	}
 	for workload, h := range w.endpoints {
 		if h.node == "host1" && w.links["w-"+workload] {
 			for _, a := range strings.Fields(h.addresses) {
@@ -130,15 +142,42 @@ func (w *world) pooled(p netip.Prefix) bool {
 // own is what host1 has to originate.
 func (w *world) own() []netip.Prefix {
 	var all []netip.Prefix
+	for cidr, state := range w.blocks {
+		if p := pfx(cidr); state == "confirmed" && !p.IsSingleIP() && (w.mode(p) == "Blocks" || w.mode(p) == "Both") {
+			all = append(all, p)
+		}
+	}
+	told := slices.Clone(all)
 	for workload, h := range w.endpoints {
 		if h.node == "host1" && w.links["w-"+workload] {
 			for _, a := range strings.Fields(h.addresses) {
-				all = append(all, pfx(a))
+				p := pfx(a)
+				block := slices.ContainsFunc(told, func(b netip.Prefix) bool { return b.Contains(p.Addr()) })
+				if !block || w.mode(p) == "Both" || w.rival(p) {
+					all = append(all, p)
+				}
 			}
 		}
 	}
 	slices.SortFunc(all, bgp.ComparePrefix)
 	return all
+}
+
+func (w *world) mode(p netip.Prefix) string {
+	if p.Addr().Is6() {
+		return w.modes[1]
+	}
+	return w.modes[0]
+}
+
+// rival reports whether another host tells of a prefix.
+func (w *world) rival(p netip.Prefix) bool {
+	for n, said := range w.said {
+		if said[p] && !w.silent[n] && w.session(n) {
+			return true
+		}
+	}
+	return false
 }
 
 // speak starts the speaker of another host with all that it originates.

@@ -191,6 +191,7 @@ func TestBadIPPool(t *testing.T) {
 		{"", pool + "allowedUses: [Tunnel, work]", `spec.allowedUses[1]: "work" is none of Workload, Tunnel, LoadBalancer`},
 		{"", pool + "allowedUses: [a, b, c, d]", `spec.allowedUses: 4 uses`},
 		{"", pool + "assignmentMode: manual", `spec.assignmentMode: "manual" is none of Automatic, Manual`},
+		{"", pool + "advertise: blocks", `spec.advertise: "blocks" is none of Endpoints, Blocks, Both`},
 		{"", pool + "nodeSelector: global()", "spec.nodeSelector: global() has no meaning here"},
 		{"", pool + "nodeSelector: rack ==", "spec.nodeSelector: column 8:"},
 		{"", pool + "nodeSelector: '" + strings.Repeat("a", 1025) + "'", "spec.nodeSelector: 1025 characters long"},

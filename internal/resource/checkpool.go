@@ -47,6 +47,7 @@ func (p *problems) pool(meta Meta, spec *vrouterv1.IPPoolSpec) *IPPool {
 	p.unsupported(spec.GetNatOutgoing(), "spec.natOutgoing", "false")
 	pool.Uses = p.allowedUses(spec.GetAllowedUses())
 	pool.Manual = p.assignmentMode(spec.GetAssignmentMode())
+	pool.Advertise = p.advertise(spec.GetAdvertise())
 	pool.NodeSelector = p.poolSelector("spec.nodeSelector", spec.NodeSelector)
 	pool.NamespaceSelector = p.poolSelector("spec.namespaceSelector", spec.NamespaceSelector)
 	return pool
@@ -136,6 +137,18 @@ func (p *problems) assignmentMode(text string) bool {
 		p.addf("spec.assignmentMode", "%q is none of %s, %s", text, assignAutomatic, assignManual)
 	}
 	return text == assignManual
+}
+
+// advertise checks what is told to peers; what is no mode counts as the default.
+func (p *problems) advertise(text string) Advertise {
+	switch mode := Advertise(text); mode {
+	case "":
+		return AdvertiseEndpoints
+	case AdvertiseEndpoints, AdvertiseBlocks, AdvertiseBoth:
+		return mode
+	}
+	p.addf("spec.advertise", "%q is none of %s, %s, %s", text, AdvertiseEndpoints, AdvertiseBlocks, AdvertiseBoth)
+	return AdvertiseEndpoints
 }
 
 // allowedUses reads what the pool is for: workloads and tunnels, if nothing is

@@ -21,7 +21,7 @@ func Columns(kind Kind, wide bool) []string {
 		}
 	case KindIPPool:
 		if wide {
-			return []string{"NAME", "CIDR", "NAT", "IPIPMODE", "VXLANMODE", "DISABLED", "DISABLEBGPEXPORT", "SELECTOR"}
+			return []string{"NAME", "CIDR", "NAT", "IPIPMODE", "VXLANMODE", "DISABLED", "DISABLEBGPEXPORT", "ADVERTISE", "SELECTOR"}
 		}
 		return []string{"NAME", "CIDR", "SELECTOR"}
 	case KindBGPPeer:
@@ -151,7 +151,8 @@ func poolRow(name string, s *vrouterv1.IPPoolSpec, wide bool) []string {
 	return []string{
 		name, s.GetCidr(), strconv.FormatBool(s.GetNatOutgoing()),
 		or(s.GetIpipMode(), string(EncapNever)), or(s.GetVxlanMode(), string(EncapNever)),
-		strconv.FormatBool(s.GetDisabled()), strconv.FormatBool(s.GetDisableBgpExport()), selector,
+		strconv.FormatBool(s.GetDisabled()), strconv.FormatBool(s.GetDisableBgpExport()),
+		or(s.GetAdvertise(), string(AdvertiseEndpoints)), selector,
 	}
 }
 

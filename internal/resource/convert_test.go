@@ -34,10 +34,11 @@ func TestChecked(t *testing.T) {
 		{"p", "cidr: 10.0.0.0/28\ndisabled: true\ndisableBGPExport: true", &IPPool{
 			Meta: meta(KindIPPool, "p"), CIDR: netip.MustParsePrefix("10.0.0.0/28"), BlockSize: 26, IPIPMode: EncapNever,
 			VXLANMode: EncapNever, Disabled: true, DisableBGPExport: true, NodeSelector: selector.All(), NamespaceSelector: selector.All(),
-			Uses: []Use{UseWorkload, UseTunnel}}},
-		{"p", "cidr: 10.0.0.0/20\nallowedUses: [LoadBalancer]\nassignmentMode: Manual\nnamespaceSelector: has(a)", &IPPool{
+			Uses: []Use{UseWorkload, UseTunnel}, Advertise: AdvertiseEndpoints}},
+		{"p", "cidr: 10.0.0.0/20\nallowedUses: [LoadBalancer]\nassignmentMode: Manual\nadvertise: Blocks\nnamespaceSelector: has(a)", &IPPool{
 			Meta: meta(KindIPPool, "p"), CIDR: netip.MustParsePrefix("10.0.0.0/20"), BlockSize: 26, IPIPMode: EncapNever,
-			VXLANMode: EncapNever, NodeSelector: selector.All(), NamespaceSelector: sel("has(a)"), Uses: []Use{UseLoadBalancer}, Manual: true}},
+			VXLANMode: EncapNever, NodeSelector: selector.All(), NamespaceSelector: sel("has(a)"), Uses: []Use{UseLoadBalancer},
+			Manual: true, Advertise: AdvertiseBlocks}},
 		{"r", "reservedCIDRs: [10.0.0.1, 'fd00::/126']", &IPReservation{Meta: meta(KindIPReservation, "r"),
 			CIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("fd00::/126")}}},
 		{"default", "", &IPAMConfiguration{Meta: meta(KindIPAMConfiguration, "default")}},
@@ -48,7 +49,7 @@ func TestChecked(t *testing.T) {
 		{"p", "cidr: 'fd00::/122'\nnodeSelector: has(a)", &IPPool{
 			Meta: meta(KindIPPool, "p"), CIDR: netip.MustParsePrefix("fd00::/122"), BlockSize: 122, IPIPMode: EncapNever,
 			VXLANMode: EncapNever, NodeSelector: sel("has(a)"), NamespaceSelector: selector.All(),
-			Uses: []Use{UseWorkload, UseTunnel}}},
+			Uses: []Use{UseWorkload, UseTunnel}, Advertise: AdvertiseEndpoints}},
 		{"default", "", &BGPConfiguration{Meta: meta(KindBGPConfiguration, "default"), NodeToNodeMesh: true}},
 		{"default", "nodeToNodeMeshEnabled: false\nasNumber: 1\nlistenPort: 1179\nlogSeverityScreen: Fatal", &BGPConfiguration{
 			Meta: meta(KindBGPConfiguration, "default"), ASNumber: 1, ListenPort: 1179, LogLevel: "error"}},

@@ -126,6 +126,16 @@ const (
 	EncapCrossSubnet EncapMode = "CrossSubnet"
 )
 
+// Advertise is what hosts tell peers of a pool.
+type Advertise string
+
+// The values of Advertise.
+const (
+	AdvertiseEndpoints Advertise = "Endpoints" // each address of an endpoint
+	AdvertiseBlocks    Advertise = "Blocks"    // the blocks of the host, and addresses outside them
+	AdvertiseBoth      Advertise = "Both"
+)
+
 // IPPool is a range that workload addresses come from.
 type IPPool struct {
 	Meta
@@ -142,6 +152,7 @@ type IPPool struct {
 	NamespaceSelector *selector.Selector
 	Uses              []Use
 	Manual            bool // addresses go to who names the pool
+	Advertise         Advertise
 }
 
 // BGPConfiguration holds the BGP settings of the cluster (name "default") or

@@ -113,8 +113,12 @@ type IPPoolSpec struct {
 	AllowedUses []string `protobuf:"bytes,10,rep,name=allowed_uses,json=allowedUses,proto3" json:"allowed_uses,omitempty"`
 	// Assignment_mode: Automatic or Manual.
 	AssignmentMode *string `protobuf:"bytes,11,opt,name=assignment_mode,json=assignmentMode,proto3,oneof" json:"assignment_mode,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Advertise is what a host tells its peers of the pool: Endpoints (every
+	// address; the default), Blocks (the blocks that it owns, and addresses
+	// outside them) or Both.
+	Advertise     *string `protobuf:"bytes,12,opt,name=advertise,proto3,oneof" json:"advertise,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *IPPoolSpec) Reset() {
@@ -224,6 +228,13 @@ func (x *IPPoolSpec) GetAssignmentMode() string {
 	return ""
 }
 
+func (x *IPPoolSpec) GetAdvertise() string {
+	if x != nil && x.Advertise != nil {
+		return *x.Advertise
+	}
+	return ""
+}
+
 var File_vrouter_v1_ippool_proto protoreflect.FileDescriptor
 
 const file_vrouter_v1_ippool_proto_rawDesc = "" +
@@ -239,7 +250,7 @@ const file_vrouter_v1_ippool_proto_rawDesc = "" +
 	"\f_api_versionB\a\n" +
 	"\x05_kindB\v\n" +
 	"\t_metadataB\a\n" +
-	"\x05_spec\"\xe1\x04\n" +
+	"\x05_spec\"\x92\x05\n" +
 	"\n" +
 	"IPPoolSpec\x12\x17\n" +
 	"\x04cidr\x18\x01 \x01(\tH\x00R\x04cidr\x88\x01\x01\x12\"\n" +
@@ -255,7 +266,9 @@ const file_vrouter_v1_ippool_proto_rawDesc = "" +
 	"\x12namespace_selector\x18\t \x01(\tH\bR\x11namespaceSelector\x88\x01\x01\x12!\n" +
 	"\fallowed_uses\x18\n" +
 	" \x03(\tR\vallowedUses\x12,\n" +
-	"\x0fassignment_mode\x18\v \x01(\tH\tR\x0eassignmentMode\x88\x01\x01B\a\n" +
+	"\x0fassignment_mode\x18\v \x01(\tH\tR\x0eassignmentMode\x88\x01\x01\x12!\n" +
+	"\tadvertise\x18\f \x01(\tH\n" +
+	"R\tadvertise\x88\x01\x01B\a\n" +
 	"\x05_cidrB\r\n" +
 	"\v_vxlan_modeB\f\n" +
 	"\n" +
@@ -266,7 +279,9 @@ const file_vrouter_v1_ippool_proto_rawDesc = "" +
 	"\v_block_sizeB\x10\n" +
 	"\x0e_node_selectorB\x15\n" +
 	"\x13_namespace_selectorB\x12\n" +
-	"\x10_assignment_modeB>Z<github.com/projectvrouter/vrouter/proto/vrouter/v1;vrouterv1b\x06proto3"
+	"\x10_assignment_modeB\f\n" +
+	"\n" +
+	"_advertiseB>Z<github.com/projectvrouter/vrouter/proto/vrouter/v1;vrouterv1b\x06proto3"
 
 var (
 	file_vrouter_v1_ippool_proto_rawDescOnce sync.Once

@@ -1,0 +1,221 @@
+package agent
+
+import (
+	"net/netip"
+	"slices"
+	"sync/atomic"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/projectvrouter/vrouter/fib"
+	"github.com/projectvrouter/vrouter/internal/resource"
+	"github.com/projectvrouter/vrouter/internal/view"
+)
+
+// blocks is the edge owned blocks → blackholes → originations. It works within
+// the task of workloads, because a block that is told stands for the addresses
+// in it: which of both peers are told is one decision.
+//
+// Every block has a blackhole, so that a packet to a free address loops nowhere;
+// what somebody has is more specific: a workload of this host, or an address
+// that another host has borrowed and tells. A block of one address has a
+// blackhole, too, which any other source overrides, and is never told: it is
+// told as what its workload has.
+type blocks struct {
+	view    *view.View
+	table   *fib.Table
+	origins *origins
+	log     hclog.Logger
+
+	owned   map[netip.Prefix]*block
+	lengths []int // that occur among them, in no order
+	leaving []netip.Prefix
+
+	shown atomic.Pointer[[]netip.Prefix] // those that cover, for whoever asks
+}
+
+// block is one that is owned, or was until settle is through.
+type block struct {
+	status fib.Status
+	gone   bool  // it is not ours any longer
+	told   bool  // peers are told
+	covers bool  // and not of the addresses in it
+	err    error // why the speaker did not take it
+}
+
+func newBlocks(v *view.View, t *fib.Table, o *origins, log hclog.Logger) *blocks {
+	b := &blocks{view: v, table: t, origins: o, log: log, owned: make(map[netip.Prefix]*block)}
+	o.covered = b.covered
+	return b
+}
+
+// follow carries which blocks are owned to the table, and reports whether others
+// are than before. The blackhole of one that is gone stays until withdraw.
+func (b *blocks) follow() (changed bool) {
+	now := b.view.Blocks()
+	for prefix, was := range b.owned {
+		if !slices.Contains(now, prefix) && !was.gone {
+			was.gone, changed = true, true
+		}
+	}
+	b.lengths = b.lengths[:0]
+	for _, prefix := range now {
+		own := b.owned[prefix]
+		if own == nil || own.gone {
+			changed = true
+		}
+		if own == nil {
+			own = &block{}
+			b.owned[prefix] = own
+		}
+		own.gone = false
+		b.table.Put(fib.Blackhole, prefix, fib.Route{Blackhole: true})
+		own.status = b.table.Get(prefix).Status // asked: a route that stands already makes no news
+	}
+	for prefix := range b.owned {
+		if !slices.Contains(b.lengths, prefix.Bits()) {
+			b.lengths = append(b.lengths, prefix.Bits())
+		}
+	}
+	return changed
+}
+
+// programmed takes over what the kernel holds of a block; false: it is none.
+func (b *blocks) programmed(s fib.Status) bool {
+	own := b.owned[s.Prefix]
+	if own == nil {
+		return false
+	}
+	own.status = s
+	return true
+}
+
+// announce originates the blocks that are to be told, says which addresses they
+// stand for from now on, and returns the blocks where that is otherwise than
+// before. What is not to be told any longer is told until withdraw.
+func (b *blocks) announce() (moved []netip.Prefix) {
+	for prefix, own := range b.owned {
+		mode := b.origins.exports.advertised(prefix)
+		tell := b.forwards(prefix, own) && mode != resource.AdvertiseEndpoints
+		own.err = nil
+		if tell {
+			if own.err = b.origins.tell(prefix, ""); own.err != nil {
+				b.log.Warn("a block is not told to peers, the addresses in it are", "prefix", prefix, "error", own.err)
+				tell = own.told
+			}
+		}
+		if own.told && !tell {
+			b.leaving = append(b.leaving, prefix)
+		}
+		covers := tell && mode == resource.AdvertiseBlocks
+		if covers != own.covers {
+			moved = append(moved, prefix)
+		}
+		own.told, own.covers = tell, covers
+	}
+	if len(moved) > 0 {
+		b.show()
+	}
+	return moved
+}
+
+// show publishes which blocks stand for their addresses.
+func (b *blocks) show() {
+	var all []netip.Prefix
+	for prefix, own := range b.owned {
+		if own.covers {
+			all = append(all, prefix)
+		}
+	}
+	b.shown.Store(&all)
+}
+
+// coverOf returns the block that peers are told of instead of an address;
+// invalid: none. It may be called from anywhere.
+func (b *blocks) coverOf(a netip.Addr) netip.Prefix {
+	if all := b.shown.Load(); all != nil {
+		for _, prefix := range *all {
+			if prefix.Contains(a) {
+				return prefix
+			}
+		}
+	}
+	return netip.Prefix{}
+}
+
+// forwards tells whether the kernel drops what no route of the block is for. One
+// that is about to be written or repaired counts as it did before: others need
+// not hear of a moment.
+func (b *blocks) forwards(prefix netip.Prefix, own *block) bool {
+	switch s := own.status; {
+	case own.gone, prefix.Bits() == prefix.Addr().BitLen():
+		return false
+	case s.Programmed:
+		return s.Source == fib.Blackhole
+	case s.Err != nil:
+		return false
+	}
+	return own.told
+}
+
+// withdraw takes back what announce has found not to be told any longer, and
+// the blackholes of blocks that are gone.
+func (b *blocks) withdraw() {
+	for _, prefix := range b.leaving {
+		b.origins.withdraw(prefix)
+	}
+	b.leaving = nil
+	for prefix, own := range b.owned {
+		if own.gone {
+			delete(b.owned, prefix)
+			b.table.Delete(fib.Blackhole, prefix)
+		}
+	}
+}
+
+// holding returns the owned block that holds the address of p with others; nil:
+// there is none.
+func (b *blocks) holding(p netip.Prefix) (netip.Prefix, *block) {
+	for _, bits := range b.lengths {
+		if bits >= p.Bits() {
+			continue
+		}
+		if prefix, err := p.Addr().Prefix(bits); err == nil && b.owned[prefix] != nil {
+			return prefix, b.owned[prefix]
+		}
+	}
+	return netip.Prefix{}, nil
+}
+
+// covered reports whether peers are told of p by its block alone.
+func (b *blocks) covered(p netip.Prefix) bool {
+	_, own := b.holding(p)
+	return own != nil && own.covers
+}
+
+// awaited reports whether p is likely to be covered in a moment.
+func (b *blocks) awaited(p netip.Prefix) bool {
+	prefix, own := b.holding(p)
+	return own != nil && !own.gone && !own.told && !own.status.Programmed && own.status.Err == nil &&
+		b.origins.exports.advertised(prefix) == resource.AdvertiseBlocks
+}
+
+// tried reports whether the kernel was tried for every block.
+func (b *blocks) tried() bool {
+	for _, own := range b.owned {
+		if !own.status.Programmed && own.status.Err == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// troubled reports whether a block is to be looked at again without news.
+func (b *blocks) troubled() bool {
+	for _, own := range b.owned {
+		if own.err != nil || !own.status.Programmed {
+			return true
+		}
+	}
+	return false
+}
