@@ -52,7 +52,7 @@ func TestBadManifests(t *testing.T) {
 			"f.yaml: line 4: spec.listenPort: -1 is not between 0 and 4294967295; " +
 				"line 4: spec.ipv4NormalRoutePriority: must be a whole number, not 1.5; " +
 				"line 4: spec.ipv6NormalRoutePriority: 2147483648 is not between -2147483648 and 2147483647; " +
-				"line 4: spec.logSeverityScreen: must be a text, not the number 1"},
+				"line 4: spec.logSeverityScreen: must be a text, not the number 1: write \"1\" in quotes, or 1s if it is a time"},
 		{"a boolean of old", "apiVersion: vrouter/v1\nkind: IPPool\nspec: {disabled: yes}\n", 0,
 			`f.yaml: line 3: spec.disabled: must be true or false, not the text "yes"`},
 		{"kinds and versions", "kind: Node\n---\napiVersion: v1\nkind: Pod\n---\napiVersion: vrouter/v1\nkind: node\n---\n" +

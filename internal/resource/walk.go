@@ -143,7 +143,11 @@ func (w *walker) single(path string, t *tree, fd protoreflect.FieldDescriptor) a
 		w.expect(path, t, shapeBool)
 		return t.text == "true"
 	case protoreflect.StringKind:
-		w.expect(path, t, shapeText)
+		if t.shape == shapeNumber {
+			w.addf(path, t.line, "must be a text, not the number %[1]s: write %[1]q in quotes, or %[1]ss if it is a time", t.text)
+		} else {
+			w.expect(path, t, shapeText)
+		}
 		return t.text
 	case protoreflect.Int32Kind:
 		return w.integer(path, t, -1<<31, 1<<31-1)
