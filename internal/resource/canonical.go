@@ -11,8 +11,12 @@ import (
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
-// APIVersion is written to every object. vrouter/v1 is accepted as well.
-const APIVersion = "projectcalico.org/v3"
+// What is written to objects: Calico's version to those of the kinds that
+// Calico has, our own to the others. Both are accepted for every kind.
+const (
+	APIVersion    = "projectcalico.org/v3"
+	OwnAPIVersion = "vrouter/v1"
+)
 
 // DefaultNamespace is where an object of a kind with namespaces lives when it
 // names none.
@@ -65,7 +69,7 @@ func Canonicalize(msg proto.Message) {
 // shapeUp drops what says nothing, and adds what every object has.
 func shapeUp(msg proto.Message) {
 	prune(msg.ProtoReflect())
-	setText(msg, "api_version", APIVersion)
+	setText(msg, "api_version", apiVersion(KindOf(msg)))
 	setText(msg, "kind", string(KindOf(msg)))
 	MetadataOf(msg)
 	SpecOf(msg)

@@ -112,7 +112,7 @@ func (p *problems) revision(text string) int64 {
 
 // apiVersions returns what apiVersion may say once an object has been read;
 // manifests may say more.
-func apiVersions() []string { return []string{APIVersion, "vrouter/v1"} }
+func apiVersions() []string { return []string{APIVersion, OwnAPIVersion} }
 
 // oneOf checks a text against the values that it may have. The first is the
 // only one that is built.

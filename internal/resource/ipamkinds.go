@@ -138,7 +138,7 @@ func decodeIPAM(kind Kind, data []byte, revision int64) (proto.Message, error) {
 	case *vrouterv1.IPAMHandle:
 		name = m.GetSpec().GetHandleId()
 	}
-	setText(msg, "api_version", APIVersion)
+	setText(msg, "api_version", apiVersion(kind))
 	setText(msg, "kind", string(kind))
 	MetadataOf(msg).Name = proto.String(name)
 	SetVersion(msg, revision)

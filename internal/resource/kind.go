@@ -43,6 +43,15 @@ func oneofField(kind Kind) protoreflect.FieldDescriptor {
 	return nil
 }
 
+// apiVersion is what objects of the kind are written with.
+func apiVersion(kind Kind) string {
+	switch kind {
+	case KindBGPPeerGroup, KindNamespace, KindReflectorGroup, KindReflectorMembership, KindSecret:
+		return OwnAPIVersion
+	}
+	return APIVersion
+}
+
 // Namespaced tells whether objects of the kind live in a namespace.
 func Namespaced(kind Kind) bool {
 	switch kind {

@@ -58,7 +58,7 @@ func fromKubernetesSecret(t *tree) (*tree, []string) {
 		}
 	}
 	text := func(s string) *tree { return &tree{shape: shapeText, line: t.line, text: s} }
-	ours.set("apiVersion", text(APIVersion))
+	ours.set("apiVersion", text(apiVersion(KindSecret)))
 	ours.set("kind", text(string(KindSecret)))
 	ours.set("spec", spec)
 	return ours, warnings

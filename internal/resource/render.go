@@ -37,7 +37,7 @@ func listDocument(msgs []proto.Message) *tree {
 		}
 	}
 	list := &tree{shape: shapeObject}
-	list.set("apiVersion", &tree{shape: shapeText, text: APIVersion})
+	list.set("apiVersion", &tree{shape: shapeText, text: apiVersion(Kind(kind))})
 	list.set("items", items)
 	list.set("kind", &tree{shape: shapeText, text: kind + "List"})
 	return list
