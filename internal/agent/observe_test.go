@@ -163,12 +163,16 @@ func TestPeerMessage(t *testing.T) {
 			Name: "p", Password: "secret", AddPathSend: bgp.AllPaths, LongLived: time.Hour, TTLSecurity: 1,
 			Policy: &bgp.Policy{Filters: []*bgp.Filter{{Name: "in"}}, Options: bgp.Options{MaxPrefix: bgp.MaxPrefix{Limit: 7}}},
 		},
+		Range:    pfx("192.0.2.0/24"),
 		Families: []bgp.FamilyState{{Family: bgp.IPv6Unicast, Up: true, Received: 3}},
 		Stats:    bgp.PeerStats{Refused: map[bgp.Refusal]int{bgp.OwnAS: 2}, In: bgp.Traffic{Updates: 5}},
 	})
 	text := m.String()
 	if strings.Contains(text, "secret") || !m.GetOptions().GetPassword() {
 		t.Errorf("password: %s", text)
+	}
+	if m.GetType() != "dynamic" {
+		t.Errorf("type of a peer of a range: %s", m.GetType())
 	}
 	if m.GetOptions().GetFilters()[0] != "in" || m.GetOptions().GetMaxPrefixes() != 7 || m.GetOptions().GetAddPathSend() != -1 {
 		t.Errorf("options: %v", m.GetOptions())

@@ -14,7 +14,7 @@ import (
 func peerMessage(p bgp.PeerState) *vrouterv1.Peer {
 	s := p.Session
 	m := &vrouterv1.Peer{
-		Name: s.Name, Address: s.Peer.String(), Type: peerType(s.Kind), AsNumber: s.PeerAS, LocalAsNumber: s.LocalAS,
+		Name: s.Name, Address: s.Peer.String(), Type: peerType(p), AsNumber: s.PeerAS, LocalAsNumber: s.LocalAS,
 		State: p.State.String(), Since: timestamppb.New(p.Since), Family: familyName(bgp.FamilyOf(s.Peer)),
 		PrefixesReceived: int64(p.Received), PrefixesAccepted: int64(p.Accepted), PrefixesAdvertised: int64(p.Advertised),
 		LastError: p.LastError, HoldTime: durationpb.New(p.Hold), KeepaliveTime: durationpb.New(p.Keepalive),
@@ -123,9 +123,12 @@ func addressText(a netip.Addr) string {
 	return a.String()
 }
 
-// peerType is the kind of a session in Calico's words.
-func peerType(k bgp.Kind) string {
-	switch k {
+// peerType is the kind of a session, in Calico's words where it has them.
+func peerType(p bgp.PeerState) string {
+	if p.Range.IsValid() {
+		return "dynamic"
+	}
+	switch p.Session.Kind {
 	case bgp.Mesh:
 		return "node-to-node mesh"
 	case bgp.Global:

@@ -463,8 +463,8 @@ type Peer struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Address string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	// Type in Calico's words: node-to-node mesh, global, node specific; or
-	// config file.
+	// Type in Calico's words: node-to-node mesh, global, node specific; or one of
+	// ours: dynamic (of a peerRange), reflector group, config file.
 	Type          string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
 	AsNumber      uint32 `protobuf:"varint,4,opt,name=as_number,json=asNumber,proto3" json:"as_number,omitempty"`
 	LocalAsNumber uint32 `protobuf:"varint,5,opt,name=local_as_number,json=localAsNumber,proto3" json:"local_as_number,omitempty"`
