@@ -140,16 +140,20 @@ func (a *app) listRefs(ctx context.Context, c *client, t target, o *deleteOption
 
 func (a *app) deleteOne(ctx context.Context, c *client, r ref, o *deleteOptions) error {
 	var err error
+	var response *vrouterv1.DeleteResponse
 	if o.dryRun {
 		_, err = getObject(ctx, c, r)
 	} else {
-		_, err = c.resources.Delete(ctx, &vrouterv1.DeleteRequest{Kind: string(r.kind), Namespace: r.namespace, Name: r.name})
+		response, err = c.resources.Delete(ctx, &vrouterv1.DeleteRequest{Kind: string(r.kind), Namespace: r.namespace, Name: r.name})
 	}
 	if status.Code(err) == codes.NotFound && o.ignoreNotFound {
 		return nil
 	}
 	if err != nil {
 		return err
+	}
+	for _, warning := range response.GetWarnings() {
+		a.warn(r.String(), warning)
 	}
 	a.line("%s deleted%s", r, dryRunMark(o.dryRun))
 	return nil

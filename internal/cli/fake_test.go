@@ -254,7 +254,14 @@ func (f *fake) Delete(_ context.Context, r *vrouterv1.DeleteRequest) (*vrouterv1
 		return nil, status.Errorf(codes.NotFound, "%s does not exist", key)
 	}
 	f.remove(key)
-	return &vrouterv1.DeleteResponse{Resource: show(old)}, nil
+	response := &vrouterv1.DeleteResponse{Resource: show(old)}
+	for _, user := range f.sorted(func(_ ref, msg proto.Message) bool {
+		object, err := resource.Check(msg)
+		return err == nil && slices.Contains(resource.References(object), resource.IDOf(old))
+	}) {
+		response.Warnings = append(response.Warnings, "used by "+refOf(user).String())
+	}
+	return response, nil
 }
 
 // sorted returns the objects of a kind in the order of their keys; f.mu is held.

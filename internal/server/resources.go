@@ -148,11 +148,15 @@ func (s *resources) Delete(ctx context.Context, req *vrouterv1.DeleteRequest) (*
 	if err != nil {
 		return nil, err
 	}
+	warnings, err := s.writer.usesOf(ctx, id)
+	if err != nil {
+		return nil, err
+	}
 	last, err := s.writer.remove(ctx, id, req.GetResourceVersion())
 	if err != nil {
 		return nil, err
 	}
-	return &vrouterv1.DeleteResponse{Resource: show(last.msg)}, nil
+	return &vrouterv1.DeleteResponse{Resource: show(last.msg), Warnings: warnings}, nil
 }
 
 // show renders an object for a caller, without the values of a Secret. It is

@@ -1022,7 +1022,9 @@ func (x *DeleteRequest) GetResourceVersion() string {
 type DeleteResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Resource as it was last.
-	Resource      *Resource `protobuf:"bytes,1,opt,name=resource,proto3" json:"resource,omitempty"`
+	Resource *Resource `protobuf:"bytes,1,opt,name=resource,proto3" json:"resource,omitempty"`
+	// Warnings name the objects that go on naming it, and what follows.
+	Warnings      []string `protobuf:"bytes,2,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1060,6 +1062,13 @@ func (*DeleteResponse) Descriptor() ([]byte, []int) {
 func (x *DeleteResponse) GetResource() *Resource {
 	if x != nil {
 		return x.Resource
+	}
+	return nil
+}
+
+func (x *DeleteResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
 	}
 	return nil
 }
@@ -1475,9 +1484,10 @@ const file_vrouter_v1_resource_service_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12)\n" +
-	"\x10resource_version\x18\x04 \x01(\tR\x0fresourceVersion\"B\n" +
+	"\x10resource_version\x18\x04 \x01(\tR\x0fresourceVersion\"^\n" +
 	"\x0eDeleteResponse\x120\n" +
-	"\bresource\x18\x01 \x01(\v2\x14.vrouter.v1.ResourceR\bresource\"i\n" +
+	"\bresource\x18\x01 \x01(\v2\x14.vrouter.v1.ResourceR\bresource\x12\x1a\n" +
+	"\bwarnings\x18\x02 \x03(\tR\bwarnings\"i\n" +
 	"\fWatchRequest\x12\x14\n" +
 	"\x05kinds\x18\x01 \x03(\tR\x05kinds\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12%\n" +

@@ -1,0 +1,56 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/projectvrouter/vrouter/internal/resource"
+	"github.com/projectvrouter/vrouter/internal/store"
+)
+
+// maxUsers is how many objects a warning names.
+const maxUsers = 5
+
+// usesOf warns of the objects that still name one that is being deleted, as
+// Calico lets them; sessions fail closed.
+func (w *writer) usesOf(ctx context.Context, id resource.ID) ([]string, error) {
+	users, err := w.users(ctx, id)
+	if err != nil || len(users) == 0 {
+		return nil, err
+	}
+	more := ""
+	if n := len(users) - maxUsers; n > 0 {
+		users, more = users[:maxUsers], fmt.Sprintf(" and %d more", n)
+	}
+	without := "their sessions are closed"
+	switch id.Kind {
+	case resource.KindBGPFilter:
+		without = "their sessions let no route in or out"
+	case resource.KindSecret:
+		without = "their sessions are closed, or have no password where it is optional"
+	}
+	return []string{fmt.Sprintf("used by %s%s: until it is there again %s", strings.Join(users, ", "), more, without)}, nil
+}
+
+// users returns the names of all stored objects that name one. What does not
+// convert names nothing.
+func (w *writer) users(ctx context.Context, id resource.ID) ([]string, error) {
+	var users []string
+	for _, kind := range resource.Referrers(id.Kind) {
+		err := scan(ctx, w.store, store.KindPrefix(string(kind)), func(kv store.KV) {
+			msg, err := resource.Decode(kind, kv.Value, kv.ModRevision)
+			if err != nil {
+				return
+			}
+			if object, err := resource.Check(msg); err == nil && slices.Contains(resource.References(object), id) {
+				users = append(users, object.Metadata().ID.String())
+			}
+		})
+		if err != nil {
+			return nil, fmt.Errorf("look who uses %s: %w", id, err)
+		}
+	}
+	return users, nil
+}
