@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,12 +22,15 @@ import (
 type feeder struct {
 	cancel context.CancelFunc
 	done   errgroup.Group
+
+	mu   sync.Mutex
+	conn net.Conn // of the session that was fed last; nil: none yet
 }
 
 // feederRoutes is n routes over that many next hops as UPDATEs, with the
 // End-of-RIB after them.
-func feederRoutes(b *testing.B, n, nextHops int) []byte {
-	b.Helper()
+func feederRoutes(t testing.TB, n, nextHops int) []byte {
+	t.Helper()
 	var out []byte
 	for hop := range nextHops {
 		a := wire.Originated(bgp.Attributes{LocalPref: 100})
@@ -34,7 +38,7 @@ func feederRoutes(b *testing.B, n, nextHops int) []byte {
 		packer := wire.NewPacker(wire.Form{})
 		var err error
 		if out, err = packer.Announce(out, bgp.IPv4Unicast, a.Append(nil)); err != nil {
-			b.Fatal(err)
+			t.Fatal(err)
 		}
 		for i := hop; i < n; i += nextHops {
 			out = packer.Add(out, netip.PrefixFrom(benchAddress(i), 32), 0)
@@ -45,15 +49,15 @@ func feederRoutes(b *testing.B, n, nextHops int) []byte {
 }
 
 // startFeeder dials the learner from h until there is a session, and feeds it.
-func startFeeder(b *testing.B, h *lab.Host, routes []byte) *feeder {
-	b.Helper()
-	ctx, cancel := context.WithCancel(b.Context())
+func startFeeder(t testing.TB, h *lab.Host, routes []byte) *feeder {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
 	f := &feeder{cancel: cancel}
 	f.done.Go(func() error {
 		for ctx.Err() == nil {
 			// A learner that starts refuses the first connections. One that never
 			// takes one is noticed by who waits for the routes.
-			_ = feed(ctx, h, routes)
+			_ = f.feed(ctx, h, routes)
 			select {
 			case <-ctx.Done():
 			case <-time.After(200 * time.Millisecond):
@@ -69,8 +73,22 @@ func (f *feeder) stop() {
 	_ = f.done.Wait() // never fails
 }
 
+// send sends more on a session that was fed.
+func (f *feeder) send(t testing.TB, updates []byte) {
+	t.Helper()
+	f.mu.Lock()
+	conn := f.conn
+	f.mu.Unlock()
+	if conn == nil {
+		t.Fatal("nobody was fed")
+	}
+	if _, err := conn.Write(updates); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // feed holds one session until it ends.
-func feed(ctx context.Context, h *lab.Host, routes []byte) error {
+func (f *feeder) feed(ctx context.Context, h *lab.Host, routes []byte) error {
 	conn, err := h.DialContext(ctx, "tcp", netip.AddrPortFrom(netip.MustParseAddr(learnerAddress), 179).String())
 	if err != nil {
 		return nil // not there yet
@@ -90,12 +108,12 @@ func feed(ctx context.Context, h *lab.Host, routes []byte) error {
 	if _, err := conn.Write(open); err != nil {
 		return err
 	}
-	return answer(conn, routes)
+	return f.answer(conn, routes)
 }
 
 // answer reads to the end of a session; the first KEEPALIVE makes it, and is
 // answered by all routes.
-func answer(conn net.Conn, routes []byte) error {
+func (f *feeder) answer(conn net.Conn, routes []byte) error {
 	in := wire.NewReader(conn, wire.MaxMessage)
 	fed := false
 	for {
@@ -110,6 +128,9 @@ func answer(conn net.Conn, routes []byte) error {
 			if !fed {
 				fed = true
 				_, err = conn.Write(routes)
+				f.mu.Lock()
+				f.conn = conn
+				f.mu.Unlock()
 				break
 			}
 			_, err = conn.Write(wire.AppendKeepalive(nil))
