@@ -31,7 +31,7 @@
 //	best, decide, costs                      the order of paths, and next hops
 //	export, group, state, pack, log          what a group is sent, and remembers of it
 //	member, evict, retreat                   a peer's place in it; slow peers; another policy
-//	drain                                    which best paths changed, for Speaker.Drain
+//	news                                     which best paths changed, for Speaker.Drain
 //	view, stats, watch, observe              what is shown
 //
 // It does not resolve next hops and knows no kernel route. RFC 4271, 4456,
