@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"net/netip"
 	"slices"
 
 	"github.com/projectvrouter/vrouter/bgp"
@@ -58,7 +59,7 @@ func (s *attributeStore) intern(raw []byte) (setID, error) {
 		return 0, err
 	}
 	set := attributeSet{
-		raw: bytes.Clone(raw), path: pathOf(attrs), refs: 1, scope: scopeOf(attrs.Communities),
+		raw: bytes.Clone(raw), path: attrs.Path(netip.Prefix{}), refs: 1, scope: scopeOf(attrs.Communities),
 		hop: s.hops.use(attrs.NextHop.Addr), otc: attrs.OnlyToCustomer,
 		old:       slices.Contains(attrs.Communities, bgp.LongLivedStale),
 		mortal:    slices.Contains(attrs.Communities, bgp.NoLongLived),
@@ -95,18 +96,6 @@ func (s *attributeStore) release(id setID) {
 	}
 	*set = attributeSet{}
 	s.free = append(s.free, id)
-}
-
-func pathOf(a wire.Attributes) bgp.Path {
-	p := bgp.Path{
-		NextHop: a.NextHop.Addr, Origin: a.Origin, ASPath: a.ASPath.Flat(), ASPathLen: a.ASPath.Len(),
-		LocalPref: bgp.DefaultLocalPref, MED: a.MED, Communities: a.Communities, LargeCommunities: a.Large,
-		OriginatorID: a.OriginatorID, ClusterList: a.ClusterList,
-	}
-	if a.HasLocalPref {
-		p.LocalPref = a.LocalPref
-	}
-	return p
 }
 
 func scopeOf(list []bgp.Community) scope {

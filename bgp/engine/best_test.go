@@ -37,6 +37,11 @@ func tell(t testing.TB, r *rib, s *source, p netip.Prefix, id uint32, a wire.Att
 	r.sets.release(set)
 }
 
+// hostRoute is the nth of 10.0.0.0/8.
+func hostRoute(n int) netip.Prefix {
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}), 32)
+}
+
 // TestBestAsReference: what is best among random paths, with costs and stale
 // ones, is what bgp.Best says.
 func TestBestAsReference(t *testing.T) {

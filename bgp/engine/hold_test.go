@@ -77,7 +77,7 @@ func TestMillionOverLimit(t *testing.T) {
 	r := g.dial(2, modelAS)
 	var prefixes []netip.Prefix
 	for i := range 1 << 20 {
-		prefixes = append(prefixes, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32))
+		prefixes = append(prefixes, hostRoute(i))
 	}
 	a := wire.Attributes{NextHop: wire.NextHop{Addr: g.router(2)}, HasLocalPref: true, LocalPref: 100}
 	b, err := wire.AppendAnnouncements(nil, r.form, bgp.IPv4Unicast, a.Append(nil), each(prefixes))

@@ -19,19 +19,11 @@ func TestSlowPeer(t *testing.T) {
 	giver, slow := m.peers[0], m.peers[1]
 	m.toggle(giver)
 	m.toggle(slow)
-	prefix := func(n int) netip.Prefix {
-		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}), 32)
-	}
 	const routes = 500
 	for round := range 20 {
 		for n := range routes {
 			a := wire.Attributes{NextHop: wire.NextHop{Addr: modelLocal}, MED: uint32(round), HasMED: true}
-			set, err := m.rib.sets.intern(a.Append(nil))
-			if err != nil {
-				t.Fatal(err)
-			}
-			m.rib.announce(giver.source.id, prefix(n), 0, set, 0)
-			m.rib.sets.release(set)
+			tell(t, m.rib, giver.source, hostRoute(n), 0, a)
 		}
 		m.rib.pack()
 	}
@@ -47,7 +39,7 @@ func TestSlowPeer(t *testing.T) {
 		t.Errorf("%d octets for %d routes of 5", octets, routes)
 	}
 	for n := range routes {
-		m.rib.withdraw(giver.source.id, prefix(n), 0)
+		m.rib.withdraw(giver.source.id, hostRoute(n), 0)
 	}
 	m.rib.pack()
 	if n := m.rib.routes.len(); n != routes {
@@ -80,20 +72,8 @@ func TestManyRoutesGoAtOnce(t *testing.T) {
 	m.toggle(giver)
 	m.toggle(slow)
 	const routes = 1000
-	prefix := func(n int) netip.Prefix {
-		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}), 32)
-	}
-	tell := func(n int) {
-		a := wire.Attributes{NextHop: wire.NextHop{Addr: modelLocal}}
-		set, err := m.rib.sets.intern(a.Append(nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		m.rib.announce(giver.source.id, prefix(n), 0, set, 0)
-		m.rib.sets.release(set)
-	}
 	for n := range routes {
-		tell(n)
+		tell(t, m.rib, giver.source, hostRoute(n), 0, wire.Attributes{NextHop: wire.NextHop{Addr: modelLocal}})
 	}
 	m.rib.pack()
 	readAll := func(p *modelPeer) {
@@ -104,7 +84,7 @@ func TestManyRoutesGoAtOnce(t *testing.T) {
 	readAll(slow)
 	now := time.Unix(0, 0)
 	for n := range routes {
-		m.rib.withdraw(giver.source.id, prefix(n), 0)
+		m.rib.withdraw(giver.source.id, hostRoute(n), 0)
 	}
 	m.rib.pack()
 	readAll(giver)
@@ -142,12 +122,7 @@ func TestTooLarge(t *testing.T) {
 	prefix := netip.MustParsePrefix("10.1.0.1/32")
 	for _, communities := range []int{1, 1020, 1} {
 		a := wire.Attributes{NextHop: wire.NextHop{Addr: modelLocal}, Communities: make([]bgp.Community, communities)}
-		set, err := m.rib.sets.intern(a.Append(nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		m.rib.announce(m.peers[0].source.id, prefix, 0, set, 0)
-		m.rib.sets.release(set)
+		tell(t, m.rib, m.peers[0].source, prefix, 0, a)
 		m.rib.pack()
 		m.read(plain)
 		if _, has := plain.holds[modelPath{prefix: prefix}]; has != (communities == 1) {
@@ -175,12 +150,7 @@ func TestWakesForItsOwn(t *testing.T) {
 		for m.read(p) {
 		}
 	}
-	a := wire.Attributes{NextHop: wire.NextHop{Addr: modelLocal}}
-	set, err := m.rib.sets.intern(a.Append(nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.rib.announce(giver.source.id, netip.MustParsePrefix("10.0.0.1/32"), 0, set, 0)
+	tell(t, m.rib, giver.source, hostRoute(1), 0, wire.Attributes{NextHop: wire.NextHop{Addr: modelLocal}})
 	m.rib.pack()
 	if g := giver.member; !g.idle || g.cursor != g.group.log.end {
 		t.Errorf("the giver of a path: idle %t, at %d of %d", g.idle, g.cursor, g.group.log.end)

@@ -406,7 +406,7 @@ func (m *model) hear(p *modelPeer, body []byte) {
 			m.Fatal(err)
 		}
 		for prefix, id := range a.NLRI.All() {
-			p.holds[modelPath{prefix: prefix, id: id}] = pathOf(attrs)
+			p.holds[modelPath{prefix: prefix, id: id}] = attrs.Path(netip.Prefix{})
 		}
 	}
 }

@@ -18,14 +18,11 @@ func TestSourceList(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	prefix := func(n int) netip.Prefix {
-		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 1, byte(n >> 8), byte(n)}), 32)
-	}
 	const kept, rounds = 100, 20_000
 	for n := range rounds {
-		m.rib.announce(s.id, prefix(n), 0, set, 0)
+		m.rib.announce(s.id, hostRoute(n), 0, set, 0)
 		if n >= kept {
-			m.rib.withdraw(s.id, prefix(n-kept), 0)
+			m.rib.withdraw(s.id, hostRoute(n-kept), 0)
 		}
 	}
 	if n := len(s.routes); s.received != kept || n > 2*kept+64 {
@@ -34,7 +31,7 @@ func TestSourceList(t *testing.T) {
 	if n := m.rib.retire(s.id); n != kept {
 		t.Errorf("%d of %d paths were marked stale", n, kept)
 	}
-	m.rib.announce(s.id, prefix(rounds-1), 0, set, 0)
+	m.rib.announce(s.id, hostRoute(rounds-1), 0, set, 0)
 	m.rib.drop(s.id, true)
 	if s.received != 1 || s.stale != 0 {
 		t.Errorf("%d paths are left, %d of them stale; one was told again", s.received, s.stale)
@@ -58,7 +55,7 @@ func BenchmarkPeerLoss(b *testing.B) {
 	tell := func(s *source, n int) {
 		for i := range 1000 {
 			at := n*1000 + i
-			r.announce(s.id, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(at >> 16), byte(at >> 8), byte(at)}), 32), 0, set, 0)
+			r.announce(s.id, hostRoute(at), 0, set, 0)
 		}
 	}
 	var first *source

@@ -21,28 +21,22 @@ func TestLag(t *testing.T) {
 	m.toggle(slow)
 	m.read(giver)
 	m.read(slow)
-	tell := func(med uint32, routes int) {
+	announce := func(med uint32, routes int) {
 		a := wire.Attributes{NextHop: wire.NextHop{Addr: modelLocal}, MED: med, HasMED: true}
-		set, err := m.rib.sets.intern(a.Append(nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer m.rib.sets.release(set)
 		for n := range routes {
-			p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}), 32)
-			m.rib.announce(giver.source.id, p, 0, set, 0)
+			tell(t, m.rib, giver.source, hostRoute(n), 0, a)
 		}
 		m.rib.pack()
 	}
 	g := slow.member.group
 	before := g.log.written
 	walks := m.rib.sources[slow.source.id].walks
-	tell(1, 100)
+	announce(1, 100)
 	if st := slow.member.state(); st.LagEntries != 1 || st.LagOctets != g.log.written-before || st.Walking {
 		t.Errorf("behind by one entry: %+v", st)
 	}
 	for med := range uint32(20) {
-		tell(med, 500)
+		announce(med, 500)
 	}
 	if st := slow.member.state(); !st.Walking || st.LagOctets > 4096+maxEntry {
 		t.Errorf("behind the log: %+v", st)
