@@ -276,5 +276,5 @@ func (m *member) look(r *rib, i routeID, id uint32, h *held) {
 
 // write puts what was gathered into b.
 func (m *member) write(r *rib, b *batch) {
-	m.group.buckets.write(m.group, r, b.room, func(_ message, buf []byte) { b.write(buf) })
+	m.group.write(r, b.room, func(_ message, buf []byte) { b.write(buf) })
 }

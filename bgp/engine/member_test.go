@@ -139,6 +139,52 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
+// TestTooLargeAfterMove: who comes to a group by another policy forgets what
+// that policy makes too large to be sent.
+func TestTooLargeAfterMove(t *testing.T) {
+	m := newModel(t, 1)
+	m.rib.limits = defaultLimits
+	giver, stays, moves := m.peers[0], m.peers[1], m.peers[2]
+	stays.source.want.AddPathSend, moves.source.want.AddPathSend = 0, 0
+	stays.options.AddPath, moves.options.AddPath = 0, 0
+	for _, p := range []*modelPeer{stays, moves} {
+		m.toggle(p)
+	}
+	if stays.member.group != moves.member.group {
+		t.Fatal("the peers have two groups")
+	}
+	a := wire.Attributes{NextHop: wire.NextHop{Addr: modelLocal}}
+	tell(t, m.rib, giver.source, hostRoute(1), 0, a)
+	for n := range 995 {
+		a.Communities = append(a.Communities, bgp.Community(n))
+	}
+	tell(t, m.rib, giver.source, hostRoute(2), 0, a)
+	m.rib.pack()
+	held := func(p *modelPeer) int {
+		for m.read(p) {
+		}
+		return len(p.holds)
+	}
+	if held(stays) != 2 || held(moves) != 2 {
+		t.Fatalf("%d and %d routes before the policy", len(stays.holds), len(moves.holds))
+	}
+	longer := &bgp.Operations{}
+	for n := range 100 {
+		longer.AddCommunities = append(longer.AddCommunities, bgp.Community(10_000+n))
+	}
+	wanted := moves.member.group.treatment
+	wanted.policy = m.rib.exportOf(&bgp.Policy{Filters: []*bgp.Filter{{Export: []*bgp.FilterRule{{Family: bgp.IPv4Unicast, Change: longer}}}}})
+	to := newRetreat()
+	to.members[moves.member] = wanted
+	m.rib.retreat(to)
+	if held(stays) != 2 || held(moves) != 1 {
+		t.Errorf("%d and %d routes after it", len(stays.holds), len(moves.holds))
+	}
+	if g := moves.member.group; len(m.rib.unsent) != 1 || g.advertised(moves.source.id) != 1 {
+		t.Errorf("%d lines to log, %d routes advertised", len(m.rib.unsent), g.advertised(moves.source.id))
+	}
+}
+
 // TestWakesForItsOwn: who is told nothing is not woken, and has read it all the
 // same.
 func TestWakesForItsOwn(t *testing.T) {

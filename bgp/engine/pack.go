@@ -89,18 +89,7 @@ func (g *group) flush(r *rib) {
 	}
 	begin := g.log.end
 	write := func(m message, buf []byte) { g.log.add(buf, m.audience) }
-	for _, m := range g.buckets.write(g, r, g.log.room, write) {
-		if len(r.unsent) < maxUnsent {
-			r.unsent = append(r.unsent, unsent{g.id, m.keys[0].prefix(), len(m.keys), m.err})
-		}
-		// Attributes that cannot be sent: who holds older ones is to forget them.
-		for n, k := range m.keys {
-			id := m.id(n)
-			g.set(r, g.place(r.routes.find(k), id), choice{})
-			g.buckets.add(message{}, k, id)
-		}
-	}
-	g.buckets.write(g, r, g.log.room, write)
+	g.write(r, g.log.room, write)
 	for _, t := range g.touched {
 		g.place(t.i, t.id).changed = g.log.end - 1
 	}
@@ -111,6 +100,23 @@ func (g *group) flush(r *rib) {
 		}
 	}
 	g.trim(r.limits.log)
+}
+
+// write encodes what was gathered into what room gives, and hands it to done.
+// Of prefixes whose attributes cannot be sent members hold nothing: who has
+// older ones is to forget them.
+func (g *group) write(r *rib, room func() []byte, done func(message, []byte)) {
+	for _, m := range g.buckets.write(g, r, room, done) {
+		if len(r.unsent) < maxUnsent {
+			r.unsent = append(r.unsent, unsent{g.id, m.keys[0].prefix(), len(m.keys), m.err})
+		}
+		for n, k := range m.keys {
+			id := m.id(n)
+			g.set(r, g.place(r.routes.find(k), id), choice{})
+			g.buckets.add(message{}, k, id)
+		}
+	}
+	g.buckets.write(g, r, room, done)
 }
 
 // message is what prefixes that go into one UPDATE have in common. Set zero is

@@ -228,7 +228,9 @@ func (e *Engine) send(c *session.Conn, members []*member, wake <-chan struct{}) 
 			var b batch
 			for more := true; more; {
 				e.mu.Lock()
-				more = m.take(e.rib, &b)
+				if more = m.take(e.rib, &b); len(e.rib.unsent) > 0 {
+					signal(e.dirty) // to have it logged
+				}
 				e.mu.Unlock()
 			}
 			if b.octets == 0 {
