@@ -48,6 +48,7 @@ type Table struct {
 	log       hclog.Logger
 	loop      *reconcile.Loop
 	changed   chan struct{}
+	tried     chan struct{} // closed after the first round
 
 	calls  sync.Mutex // one call of the dataplane at a time; guards broken
 	broken bool       // the last call failed: only a Sync may follow
@@ -76,7 +77,7 @@ func NewTable(source Source, dataplane Dataplane, opts Options) *Table {
 		opts.Logger = hclog.NewNullLogger()
 	}
 	t := &Table{
-		source: source, dataplane: dataplane, log: opts.Logger, changed: make(chan struct{}, 1),
+		source: source, dataplane: dataplane, log: opts.Logger, changed: make(chan struct{}, 1), tried: make(chan struct{}),
 		policed: make(map[resource.EndpointID]int64), dirty: make(map[resource.EndpointID]struct{}),
 	}
 	t.loop = reconcile.NewLoop(reconcile.Config{
@@ -108,6 +109,10 @@ func (t *Table) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// Tried is closed once everything was tried for the first time, with success or
+// not.
+func (t *Table) Tried() <-chan struct{} { return t.tried }
 
 // Ready is closed when everything is in force for the first time.
 func (t *Table) Ready() <-chan struct{} { return t.loop.Ready() }
@@ -175,6 +180,9 @@ func (t *Table) enforced(u *Update, full bool, took time.Duration, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.stats.Problem, t.stats.Duration = err, took
+	if t.stats.Failed+t.stats.Synced == 0 {
+		defer close(t.tried)
+	}
 	switch {
 	case err != nil:
 		t.stats.Failed++

@@ -47,6 +47,8 @@ type Options struct {
 	// Table and Interfaces are nil on a reflector, which touches no route.
 	Table      *fib.Table
 	Interfaces Interfaces
+	// Policing is nil where policy is off: all traffic passes.
+	Policing *Policing
 
 	// Copy is the local copy found at the start; its GUID is empty when there
 	// was none. CopyPath is where the next one is written; empty: nowhere.
@@ -120,9 +122,18 @@ func New(opts Options) *Agent {
 		a.learned.weigh()
 		a.sessions.learned = a.learned
 		a.workloads = newWorkloads(a.view, opts.Table, opts.Interfaces, newOrigins(opts.Speaker, a.learned, a.sessions.exports), a.stages,
-			log.Named("workloads"))
+			a.police(), log.Named("workloads"))
 	}
 	return a
+}
+
+// police returns who says how far endpoints are policed.
+func (a *Agent) police() police {
+	if a.opts.Policing == nil {
+		return unpoliced{}
+	}
+	a.view.Follow()
+	return a.opts.Policing.Table
 }
 
 func (a *Agent) newReflection() *reflection {
@@ -180,6 +191,10 @@ func (a *Agent) runDataplane(run func(string, func(context.Context) error)) {
 		limit: a.opts.BGP.Settings.WithDefaults().RestartTime, log: a.log.Named("sweep"),
 	}
 	run("fib", a.opts.Table.Run)
+	if p := a.opts.Policing; p != nil {
+		edge := &policing{view: a.view, resolver: p.Resolver, table: p.Table, log: a.log.Named("policing")}
+		run("policy", func(ctx context.Context) error { return edge.Run(ctx, a.known) })
+	}
 	run("workloads", func(ctx context.Context) error { return a.workloads.Run(ctx, a.known) })
 	run("learned", func(ctx context.Context) error { return a.learned.Run(ctx, a.serving) })
 	run("sweep", func(ctx context.Context) error { return w.Run(ctx, a.serving) })

@@ -62,6 +62,10 @@ func (w *workloads) settle(prefix netip.Prefix) {
 		c.holder = holder
 		w.leaving[prefix] = struct{}{}
 	}
+	if !w.admitted(holder) {
+		c.status = fib.Status{Prefix: prefix}
+		return
+	}
 	hop := fib.NextHop{Interface: w.byID[holder].spec.Interface}
 	w.table.Put(fib.Workload, prefix, fib.Route{NextHops: []fib.NextHop{hop}})
 	// Asked, not assumed: a route that stands already makes no news.

@@ -11,6 +11,7 @@
 //	reflection store and sessions → what a reflector lets pass
 //	reports    a reflector's sessions → what the controller reads
 //	learned    best paths → routes
+//	policing   all objects → what the kernel enforces; workloads wait for it
 //	sweep      End-of-RIB and clocks → permission to remove
 //	status     stages → the store
 //	localCopy  view → local copy of the last state in sync

@@ -19,6 +19,7 @@ import (
 	"github.com/projectvrouter/vrouter/fib"
 	"github.com/projectvrouter/vrouter/fib/fibtest"
 	"github.com/projectvrouter/vrouter/internal/store"
+	"github.com/projectvrouter/vrouter/policy/policytest"
 )
 
 // restartTime of all speakers in a walk: short, for walks in real time.
@@ -43,6 +44,7 @@ type walker struct {
 	away   bool       // the agent's store
 	copy   store.Copy // taken some time ago
 	trace  []string
+	filter *policytest.Memory // nil: policy is off
 }
 
 // newWalker makes the surroundings of an agent as the world says.
@@ -52,6 +54,9 @@ func newWalker(r *rig, g ground, of *world, seed uint64) *walker {
 		others: make(map[int]*bgptest.Fake),
 	}
 	r.host = g
+	if seed%2 == 1 {
+		w.filter = policytest.NewMemory()
+	}
 	w.settle(w.world)
 	return w
 }
@@ -86,6 +91,9 @@ func (w *walker) run() {
 		o.Patience = 50 * time.Millisecond
 		if !w.real {
 			o.Patience = time.Second
+		}
+		if w.filter != nil {
+			policed(w.filter)(o)
 		}
 	})
 }

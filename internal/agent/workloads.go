@@ -38,6 +38,7 @@ type workloads struct {
 	origins *origins
 	blocks  *blocks
 	stages  *stages
+	police  police
 	log     hclog.Logger
 	tried   chan struct{} // closed once every endpoint and block known at the start was tried
 
@@ -64,11 +65,11 @@ func (l *local) prefixes() []netip.Prefix {
 	return out
 }
 
-func newWorkloads(v *view.View, t *fib.Table, ifs Interfaces, o *origins, s *stages, log hclog.Logger) *workloads {
+func newWorkloads(v *view.View, t *fib.Table, ifs Interfaces, o *origins, s *stages, p police, log hclog.Logger) *workloads {
 	return &workloads{
-		view: v, table: t, ifs: ifs, origins: o, blocks: newBlocks(v, t, o, log.Named("blocks")), stages: s, log: log,
-		tried: make(chan struct{}),
-		byID:  make(map[resource.EndpointID]*local), claims: make(map[netip.Prefix]*claim),
+		view: v, table: t, ifs: ifs, origins: o, blocks: newBlocks(v, t, o, log.Named("blocks")), stages: s, police: p,
+		log: log, tried: make(chan struct{}),
+		byID: make(map[resource.EndpointID]*local), claims: make(map[netip.Prefix]*claim),
 		leaving: make(map[netip.Prefix]struct{}), troubled: make(map[resource.EndpointID]struct{}),
 	}
 }
@@ -79,7 +80,10 @@ func (w *workloads) Run(ctx context.Context, known <-chan struct{}) error {
 	if !wait(ctx, known) {
 		return nil
 	}
-	synced := w.view.Synced()
+	if w.view.Knows() && !wait(ctx, w.police.Tried()) {
+		return nil // endpoints that were policed before are so again, before they are tried
+	}
+	synced, inForce := w.view.Synced(), w.police.Ready()
 	w.endpoints(ctx)
 	var again <-chan time.Time // wakes for finish
 	var due time.Time          // when it does
@@ -94,9 +98,15 @@ func (w *workloads) Run(ctx context.Context, known <-chan struct{}) error {
 		case <-synced:
 			// Only now has the store told everything: what is missing is gone.
 			w.endpoints(ctx)
-			w.table.Done(fib.Workload)
 			w.table.Done(fib.Blackhole)
 			synced = nil
+			w.sweep(synced, inForce)
+		case <-inForce:
+			w.policed()
+			inForce = nil
+			w.sweep(synced, inForce)
+		case <-w.police.Changed():
+			w.policed()
 		case <-w.view.EndpointsChanged():
 			w.endpoints(ctx)
 		case <-w.view.BlocksChanged():
@@ -222,6 +232,8 @@ func (w *workloads) advance(id resource.EndpointID, l *local) {
 		switch s := c.status; {
 		case c.holder != id:
 			problem = fmt.Sprintf("the address is held by endpoint %s", c.holder)
+		case w.police.Policed(id) < l.spec.Revision:
+			problem = "its policy is not in force yet"
 		case s.Programmed && s.Source == fib.Workload:
 			if err := w.tell(prefix, l.spec.Interface); err != nil {
 				p.Advertised = false
@@ -250,7 +262,7 @@ func (w *workloads) closeTried() {
 		return
 	}
 	for _, c := range w.claims {
-		if !c.status.Programmed && c.status.Err == nil {
+		if !c.status.Programmed && c.status.Err == nil && w.admitted(c.holder) {
 			return
 		}
 	}

@@ -25,6 +25,14 @@ func (v *View) IsSynced() bool {
 	return v.isSynced
 }
 
+// Knows reports whether the view holds a whole state: the store's, or the local
+// copy's.
+func (v *View) Knows() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.isSynced || v.loaded
+}
+
 // Revision returns the store's revision up to which the view is complete.
 func (v *View) Revision() int64 {
 	v.mu.Lock()

@@ -43,6 +43,7 @@ type View struct {
 	revision    int64
 	moved       chan struct{} // closed and replaced when revision grows
 	isSynced    bool
+	loaded      bool          // from the local copy
 	synced      chan struct{} // closed while isSynced
 }
 
@@ -81,6 +82,7 @@ func (v *View) Prefixes() []string {
 func (v *View) Load(kvs []store.KV) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.loaded = true
 	changed := changes{}
 	for _, kv := range kvs {
 		v.unconfirmed[kv.Key] = struct{}{}

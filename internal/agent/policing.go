@@ -1,0 +1,92 @@
+package agent
+
+import (
+	"context"
+	"math"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/projectvrouter/vrouter/internal/resource"
+	"github.com/projectvrouter/vrouter/internal/view"
+	"github.com/projectvrouter/vrouter/policy"
+)
+
+// Resolver is what policy.Resolver does.
+type Resolver interface {
+	policy.Source
+	// Put says what an object is now, Delete that it is gone.
+	Put(resource.Object)
+	Delete(resource.ID)
+}
+
+// Policing is what enforces policy on the host.
+type Policing struct {
+	Resolver  Resolver
+	Table     *policy.Table
+	Dataplane string // its name in statuses
+}
+
+// policing is the edge view → resolver → what the kernel enforces.
+type policing struct {
+	view     *view.View
+	resolver Resolver
+	table    *policy.Table
+	log      hclog.Logger
+}
+
+// Run hands over objects from the time that it is known what the node should
+// hold, all of them before the kernel is asked to enforce anything: what an
+// earlier daemon left in force holds until then.
+func (p *policing) Run(ctx context.Context, known <-chan struct{}) error {
+	if !wait(ctx, known) || !p.view.Knows() && !wait(ctx, p.view.Synced()) {
+		return nil
+	}
+	p.drain()
+	done := make(chan error, 1)
+	go func() { done <- p.table.Run(ctx) }()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-p.view.ObjectsChanged():
+			p.drain()
+		}
+	}
+}
+
+func (p *policing) drain() {
+	for id, object := range p.view.DrainObjects() {
+		if object == nil {
+			p.resolver.Delete(id)
+		} else {
+			p.resolver.Put(object)
+		}
+	}
+}
+
+// police tells how far endpoints are policed.
+type police interface {
+	// Policed returns the revision of an endpoint whose policy is in force.
+	Policed(id resource.EndpointID) int64
+	// Changed signals that Drain has something to tell.
+	Changed() <-chan struct{}
+	Drain() []policy.Status
+	// Tried is closed once everything was tried, Ready when it is in force.
+	Tried() <-chan struct{}
+	Ready() <-chan struct{}
+}
+
+// unpoliced is the police where policy is off: nobody waits for it.
+type unpoliced struct{}
+
+func (unpoliced) Policed(resource.EndpointID) int64 { return math.MaxInt64 }
+func (unpoliced) Changed() <-chan struct{}          { return nil }
+func (unpoliced) Drain() []policy.Status            { return nil }
+func (unpoliced) Tried() <-chan struct{}            { return closed() }
+func (unpoliced) Ready() <-chan struct{}            { return closed() }
+
+func closed() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}

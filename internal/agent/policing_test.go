@@ -1,0 +1,174 @@
+package agent
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/projectvrouter/vrouter/internal/resource"
+	"github.com/projectvrouter/vrouter/policy"
+	"github.com/projectvrouter/vrouter/policy/policytest"
+)
+
+// fakeResolver lets everything through to the endpoints of host1.
+type fakeResolver struct {
+	changed chan struct{}
+
+	mu    sync.Mutex
+	known map[resource.ID]*policy.Endpoint
+	dirty map[resource.EndpointID]*policy.Endpoint
+	told  bool // of the pipelines
+}
+
+func newFakeResolver() *fakeResolver {
+	return &fakeResolver{
+		changed: make(chan struct{}, 1), known: make(map[resource.ID]*policy.Endpoint),
+		dirty: make(map[resource.EndpointID]*policy.Endpoint),
+	}
+}
+
+func (f *fakeResolver) Put(object resource.Object) {
+	ep, ok := object.(*resource.WorkloadEndpoint)
+	if !ok {
+		return
+	}
+	if ep.Node != "host1" {
+		f.Delete(ep.ID)
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	e := &policy.Endpoint{
+		ID: ep.Endpoint, Revision: ep.Revision, Interface: ep.Interface, Addresses: ep.Addresses, Ingress: "in", Egress: "out",
+	}
+	f.known[ep.ID], f.dirty[ep.Endpoint] = e, e
+	signal(f.changed)
+}
+
+func (f *fakeResolver) Delete(id resource.ID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	e := f.known[id]
+	if e == nil {
+		return
+	}
+	delete(f.known, id)
+	f.dirty[e.ID] = nil
+	signal(f.changed)
+}
+
+func (f *fakeResolver) Changed() <-chan struct{} { return f.changed }
+
+func (f *fakeResolver) Drain() *policy.Update {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.updateLocked(false)
+}
+
+func (f *fakeResolver) All() *policy.Update {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.updateLocked(true)
+}
+
+func (f *fakeResolver) updateLocked(all bool) *policy.Update {
+	u := &policy.Update{Endpoints: f.dirty, Pipelines: make(map[string]*policy.Pipeline)}
+	f.dirty = make(map[resource.EndpointID]*policy.Endpoint)
+	if all {
+		f.told = false
+		u.Settings = new(policy.Settings)
+		u.Endpoints = make(map[resource.EndpointID]*policy.Endpoint)
+		for _, e := range f.known {
+			u.Endpoints[e.ID] = e
+		}
+		u.Sets = make(map[policy.SetID]*policy.SetChange)
+		for _, id := range []policy.SetID{policy.PoolSet, policy.MasqueradeSet, policy.NodeSet, policy.PeerSet} {
+			u.Sets[id] = &policy.SetChange{Kind: policy.Networks, New: true}
+		}
+	}
+	switch needed := len(f.known) > 0; {
+	case needed && !f.told:
+		u.Pipelines["in"] = &policy.Pipeline{ID: "in", Direction: policy.Ingress, End: policy.Deny}
+		u.Pipelines["out"] = &policy.Pipeline{ID: "out", Direction: policy.Egress, End: policy.Deny}
+		f.told = true
+	case !needed && f.told:
+		u.Pipelines["in"], u.Pipelines["out"] = nil, nil
+		f.told = false
+	}
+	return u
+}
+
+// policed has an agent enforce policy with a filter in memory.
+func policed(filter *policytest.Memory) func(*Options) {
+	return func(o *Options) {
+		resolver := newFakeResolver()
+		o.Policing = &Policing{
+			Resolver: resolver, Table: policy.NewTable(resolver, filter, policy.Options{Logger: o.Logger.Named("policy")}),
+			Dataplane: "memory",
+		}
+	}
+}
+
+// An endpoint is reached once its policy is in force, and not before.
+func TestPolicedBeforeReached(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		filter := policytest.NewMemory()
+		r.kernel.AddLink("w-a")
+		r.kernel.AddLink("w-b")
+		r.put(endpointObject("a", "host1", "10.0.0.1/32"))
+		r.start(policed(filter))
+		r.wantRoutes("10.0.0.1/32 dev w-a proto 118 metric 118")
+		r.wantOwn("10.0.0.1/32 100")
+
+		filter.Refuse(errors.New("no buffer space available"))
+		r.put(endpointObject("b", "host1", "10.0.0.2/32"))
+		r.pass(time.Second)
+		r.wantRoutes("10.0.0.1/32 dev w-a proto 118 metric 118")
+		p, _ := r.agent.stages.get(idOf("b"))
+		if p.Programmed || !slices.Contains(p.Problems, "10.0.0.2/32: its policy is not in force yet") {
+			t.Fatalf("refused by the kernel, and the stage is %+v", p)
+		}
+
+		filter.Refuse(nil)
+		r.pass(time.Minute)
+		r.wantRoutes("10.0.0.1/32 dev w-a proto 118 metric 118", "10.0.0.2/32 dev w-b proto 118 metric 118")
+		if p, _ := r.agent.stages.get(idOf("b")); !p.Advertised {
+			t.Fatalf("in force, and the stage is %+v", p)
+		}
+
+		r.delete(endpointObject("b", "host1"))
+		r.wantRoutes("10.0.0.1/32 dev w-a proto 118 metric 118")
+		filter.See(func(s *policy.State) {
+			if len(s.Endpoints) != 1 {
+				t.Fatalf("%d endpoints are policed, want 1", len(s.Endpoints))
+			}
+		})
+	})
+}
+
+// A kernel that refuses policy at the start leaves routes of before as they
+// are, and the rest of the daemon goes on.
+func TestRefusedAtTheStart(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		filter := policytest.NewMemory()
+		r.kernel.AddLink("w-a")
+		r.put(endpointObject("a", "host1", "10.0.0.1/32"))
+		r.start(policed(filter))
+		r.wantRoutes("10.0.0.1/32 dev w-a proto 118 metric 118")
+		r.end()
+
+		filter.Refuse(errors.New("operation not permitted"))
+		r.start(policed(filter))
+		r.pass(time.Minute)
+		r.wantRoutes("10.0.0.1/32 dev w-a proto 118 metric 118")
+		r.wantNotReady()
+		filter.Refuse(nil)
+		r.pass(time.Minute)
+		r.wantRoutes("10.0.0.1/32 dev w-a proto 118 metric 118")
+		if p, _ := r.agent.stages.get(idOf("a")); !p.Advertised {
+			t.Fatalf("in force, and the stage is %+v", p)
+		}
+	})
+}
