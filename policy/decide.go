@@ -121,16 +121,16 @@ func (s *State) matches(r *Rule, p Packet) bool {
 		return false
 	case r.NotProtocol != 0 && r.NotProtocol == p.Protocol:
 		return false
-	case r.ICMP != nil && !r.ICMP.holds(p):
+	case r.ICMP != nil && !isICMP(r.ICMP, p):
 		return false
-	case r.NotICMP != nil && r.NotICMP.holds(p):
+	case r.NotICMP != nil && isICMP(r.NotICMP, p):
 		return false
 	}
 	return s.side(&r.Source, p.Source, p.Protocol, p.SourcePort) &&
 		s.side(&r.Destination, p.Destination, p.Protocol, p.DestinationPort)
 }
 
-func (i *ICMP) holds(p Packet) bool {
+func isICMP(i *ICMP, p Packet) bool {
 	return i.Type == p.ICMPType && (i.Code == nil || *i.Code == p.ICMPCode)
 }
 

@@ -21,7 +21,7 @@ type Endpoint struct {
 
 // AnyInterface is the interface of a host endpoint that holds for all
 // interfaces of the host without a host endpoint of their own, lo excepted.
-const AnyInterface = "*"
+const AnyInterface = resource.AnyInterface
 
 // HostEndpoint is policy for an interface of the host itself. The IDs are of
 // pipelines; an empty one says nothing: the packet goes on.

@@ -3,51 +3,30 @@ package policy
 import (
 	"fmt"
 	"net/netip"
+
+	"github.com/projectvrouter/vrouter/internal/resource"
 )
 
-// Action is what happens to a packet.
-type Action uint8
+// Action is what happens to a packet: Allow and Deny end the evaluation of the
+// direction, Pass leaves the tier, Log goes on with the next rule.
+type Action = resource.Action
 
-// The actions of a rule. Allow and Deny end the evaluation of the direction,
-// Pass leaves the tier, Log goes on with the next rule.
+// The actions of a rule.
 const (
-	Allow Action = iota + 1
-	Deny
-	Pass
-	Log
+	Allow = resource.ActionAllow
+	Deny  = resource.ActionDeny
+	Pass  = resource.ActionPass
+	Log   = resource.ActionLog
 )
-
-// String returns the name that the API has for the action.
-func (a Action) String() string {
-	switch a {
-	case Allow:
-		return "Allow"
-	case Deny:
-		return "Deny"
-	case Pass:
-		return "Pass"
-	case Log:
-		return "Log"
-	}
-	return fmt.Sprintf("Action(%d)", uint8(a))
-}
 
 // Direction is the side of an endpoint that a packet is on.
-type Direction uint8
+type Direction = resource.Direction
 
 // The directions, seen from the endpoint.
 const (
-	Ingress Direction = iota // to the endpoint
-	Egress                   // from the endpoint
+	Ingress = resource.DirectionIngress // to the endpoint
+	Egress  = resource.DirectionEgress  // from the endpoint
 )
-
-// String returns the name that the API has for the direction.
-func (d Direction) String() string {
-	if d == Ingress {
-		return "Ingress"
-	}
-	return "Egress"
-}
 
 // Rule is one rule with its selectors resolved. All criteria that are given
 // must hold; what is zero or empty is not given. A list is alternatives, except
@@ -68,10 +47,7 @@ type Rule struct {
 }
 
 // ICMP is a type, with or without a code.
-type ICMP struct {
-	Type uint8
-	Code *uint8 // nil: any
-}
+type ICMP = resource.ICMP
 
 // Side is what a rule says of one end of a packet. With NotNets a packet of a
 // family that has none of them holds.
