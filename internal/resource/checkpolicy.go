@@ -301,13 +301,18 @@ func checkPolicyName(name, tier string) error {
 	return nil
 }
 
-// isPolicy tells whether the kind is one of the four of policies.
-func isPolicy(kind Kind) bool {
-	switch kind {
-	case KindNetworkPolicy, KindGlobalNetworkPolicy, KindStagedNetworkPolicy, KindStagedGlobalNetworkPolicy:
-		return true
+// PolicyKinds returns the four kinds of policy.
+func PolicyKinds() []Kind {
+	return []Kind{KindGlobalNetworkPolicy, KindNetworkPolicy, KindStagedGlobalNetworkPolicy, KindStagedNetworkPolicy}
+}
+
+// TierOf returns the tier that a raw policy is in; empty if msg is none.
+func TierOf(msg proto.Message) string {
+	spec := policySpecOf(msg)
+	if spec == nil {
+		return ""
 	}
-	return false
+	return spec.tierName()
 }
 
 // policyKind is Check for the kinds of policy.

@@ -3,6 +3,7 @@ package resource
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
@@ -120,7 +121,7 @@ func ParseEndpointName(namespace, name string) (node string, id EndpointID, err 
 // object's own.
 func FindID(kind Kind, namespace, name string) (ID, error) {
 	id := ID{Kind: kind, Namespace: namespace, Name: name}
-	if isPolicy(kind) {
+	if slices.Contains(PolicyKinds(), kind) {
 		id.Name = policyName(name, DefaultTier)
 		return id, nil
 	}

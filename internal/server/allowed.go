@@ -14,9 +14,9 @@ func (c *change) allowed(old stored) error {
 		return err
 	}
 	switch {
-	case c.mode == vrouterv1.PutMode_PUT_MODE_CREATE && old.revision != 0:
+	case c.mode == vrouterv1.PutMode_PUT_MODE_CREATE && (old.revision != 0 || resource.IsBuiltIn(old.id)):
 		return &existsError{old.id}
-	case c.mode == vrouterv1.PutMode_PUT_MODE_REPLACE && old.revision == 0:
+	case c.mode == vrouterv1.PutMode_PUT_MODE_REPLACE && old.revision == 0 && !resource.IsBuiltIn(old.id):
 		return &missingError{old.id}
 	case c.version != "" && c.version != strconv.FormatInt(old.revision, 10):
 		return &staleError{old.id, c.version, old.revision}
@@ -33,6 +33,9 @@ func writable(id resource.ID) error {
 	if id.Kind == resource.KindReflectorMembership {
 		return &stateError{"READ_ONLY", id.String(),
 			"the controller alone writes it: change the election of the ReflectorGroup of that name"}
+	}
+	if id.Kind == resource.KindProfile && resource.IsBuiltIn(id) {
+		return &stateError{"READ_ONLY", id.String(), "it is always there, as it is"}
 	}
 	return nil
 }

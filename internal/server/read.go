@@ -76,6 +76,9 @@ func parseID(key string) (resource.ID, error) {
 func (r *reader) get(ctx context.Context, id resource.ID) (proto.Message, int64, error) {
 	kv, _, err := r.store.Get(ctx, resourceKey(id))
 	if errors.Is(err, store.ErrNotFound) {
+		if msg := builtIn(id); msg != nil {
+			return msg, 0, nil
+		}
 		return nil, 0, &missingError{id}
 	}
 	if err != nil {
@@ -182,6 +185,9 @@ func (r *reader) list(ctx context.Context, q query) (found, error) {
 		page, err := r.store.List(ctx, q.prefix(), opts)
 		if err != nil {
 			return found{}, fmt.Errorf("list %s: %w", q.kind, err)
+		}
+		if page, err = withBuiltIn(q.kind, at.Start, page); err != nil {
+			return found{}, err
 		}
 		at.Revision, f.revision = page.Revision, page.Revision
 		objects, err := r.decodePage(ctx, q, page)

@@ -73,7 +73,7 @@ func (c *change) checkMode() error {
 		}
 		return nil
 	case vrouterv1.PutMode_PUT_MODE_REPLACE:
-		if c.version == "" {
+		if c.version == "" && !resource.IsBuiltIn(resource.IDOf(c.msg)) { // which may have none
 			return invalid(path, "is needed to replace an object")
 		}
 		return nil

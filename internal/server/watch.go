@@ -68,6 +68,11 @@ func (s *resources) Watch(req *vrouterv1.WatchRequest, stream grpc.ServerStreami
 	if err := stream.SendHeader(metadata.MD{}); err != nil {
 		return err
 	}
+	for _, e := range builtInEvents(req) {
+		if err := stream.Send(e); err != nil {
+			return err
+		}
+	}
 	p := newPace(req.GetAfterRevision())
 	return follow(stream.Context(), s.reader.store, opts, func(b store.Batch) error {
 		for _, e := range b.Events {

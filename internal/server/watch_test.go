@@ -61,7 +61,8 @@ func watchResumes(t *testing.T, r *rig) {
 	r.must(apply, node("n", "192.0.2.1/24"))
 	r.rawBytes(resource.ID{Kind: "FromTheFuture", Name: "x"}, []byte("?"))
 	got, at := r.told(t.Context(), &vrouterv1.WatchRequest{}, r.revision())
-	want := "put IPPool/four\nput IPPool/six\nput Node/n\nput WorkloadEndpoint/default/vms/a/eth0\nsynced"
+	want := "put Tier/default\nput Tier/kube-admin\nput Tier/kube-baseline\nput Profile/projectcalico-default-allow\n" +
+		"put IPPool/four\nput IPPool/six\nput Node/n\nput WorkloadEndpoint/default/vms/a/eth0\nsynced"
 	if got != want {
 		t.Errorf("snapshot:\n%s", got)
 	}

@@ -113,6 +113,9 @@ func (w *writer) tryPut(ctx context.Context, c change) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
+	if same := c.builtIn(old); same != nil {
+		return outcome{msg: same, unchanged: true}, nil
+	}
 	if err := c.allowed(old); err != nil {
 		return outcome{}, err
 	}
@@ -178,6 +181,9 @@ func (w *writer) remove(ctx context.Context, id resource.ID, version string) (st
 // removal adds to a transaction what deletes an object with its status, and
 // returns it as it is.
 func (w *writer) removal(ctx context.Context, t *txn, id resource.ID, version string) (stored, error) {
+	if err := w.removable(ctx, id); err != nil {
+		return stored{}, err
+	}
 	old, err := w.stored(ctx, id)
 	if err != nil {
 		return stored{}, err
