@@ -341,7 +341,11 @@ func (f *search) create(cidr netip.Prefix) (*Block, error) {
 	if !ok {
 		return nil, fmt.Errorf("create block %s: it was not read", cidr)
 	}
-	b := newBlock(cidr, uint64(found.at))
+	base, err := f.sequenceBase()
+	if err != nil {
+		return nil, err
+	}
+	b := newBlock(cidr, base+uint64(found.at))
 	b.Affinity, b.ClaimedAt = AffinityOf(f.req.Node), f.Env.Now
 	if p := f.Env.poolOfBlock(cidr); p != nil && p.Key != "" {
 		f.guard(p.Key, p.Revision)

@@ -39,8 +39,9 @@ type Block struct {
 	CIDR      netip.Prefix
 	Affinity  Affinity
 	ClaimedAt time.Time // when it got its affinity; seconds; zero: not known
-	// Sequence grows with every change of allocations. A block made anew
-	// begins at the revision of the store, above all that it ever had before.
+	// Sequence grows with every change of allocations. A block made anew begins
+	// at the revision of the store, above all that it ever had before; in one that
+	// was imported, at what the other had come to beside it (SequenceFloor).
 	Sequence uint64
 
 	holders    []uint32 // by ordinal: 0 is free, n is attributes[n-1]

@@ -56,7 +56,7 @@ func (f *search) survey() error {
 	if f.taken != nil {
 		return nil
 	}
-	if err := f.need(nil, []string{store.HostsPrefix}); err != nil {
+	if err := f.need([]string{store.SequenceKey}, []string{store.HostsPrefix}); err != nil {
 		return err
 	}
 	f.taken = make(map[netip.Prefix]bool)

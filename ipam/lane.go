@@ -99,7 +99,7 @@ func (c *Client) remember(l *lane, node string, reads *Reads) {
 	if !reads.ranges[prefix] && !reads.ranges[store.HostsPrefix] {
 		return
 	}
-	keys := map[string]bool{claimsKey(node): true}
+	keys := map[string]bool{claimsKey(node): true, store.SequenceKey: true}
 	for _, key := range reads.below(prefix) {
 		if _, cidr, err := store.ParseHostBlockKey(key); err == nil {
 			keys[store.BlockKey(cidr)] = true

@@ -39,6 +39,7 @@ type clients struct {
 	endpoints vrouterv1.EndpointServiceClient
 	nodes     vrouterv1.NodeServiceClient
 	addresses vrouterv1.IPAMServiceClient
+	datastore vrouterv1.DatastoreServiceClient
 }
 
 func clientsOf(c *grpc.ClientConn) clients {
@@ -47,6 +48,7 @@ func clientsOf(c *grpc.ClientConn) clients {
 		vrouterv1.NewEndpointServiceClient(c),
 		vrouterv1.NewNodeServiceClient(c),
 		vrouterv1.NewIPAMServiceClient(c),
+		vrouterv1.NewDatastoreServiceClient(c),
 	}
 }
 

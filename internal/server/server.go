@@ -81,6 +81,7 @@ func (s *Server) SetReady(ready bool) {
 		vrouterv1.EndpointService_ServiceDesc.ServiceName,
 		vrouterv1.IPAMService_ServiceDesc.ServiceName,
 		vrouterv1.NodeService_ServiceDesc.ServiceName,
+		vrouterv1.DatastoreService_ServiceDesc.ServiceName,
 	} {
 		s.health.SetServingStatus(service, state)
 	}
@@ -203,6 +204,7 @@ type services struct {
 	endpoints *endpoints
 	addresses *addresses
 	nodes     *nodes
+	datastore *datastore
 }
 
 func (s *Server) services(certs *certificates, stopping <-chan struct{}) services {
@@ -216,6 +218,7 @@ func (s *Server) services(certs *certificates, stopping <-chan struct{}) service
 		endpoints: &endpoints{writer: w, reader: r, local: s.opts.Local, node: s.opts.NodeName, stopping: stopping},
 		addresses: &addresses{writer: w, node: s.opts.NodeName},
 		nodes:     &nodes{local: s.opts.Local, node: s.opts.NodeName, store: s.opts.Store, writer: w, certs: certs},
+		datastore: &datastore{writer: w, store: s.opts.Store, node: s.opts.NodeName},
 	}
 }
 
@@ -238,6 +241,7 @@ func (s *Server) build(svc services, stopping <-chan struct{}, opts ...grpc.Serv
 	vrouterv1.RegisterEndpointServiceServer(g, svc.endpoints)
 	vrouterv1.RegisterIPAMServiceServer(g, svc.addresses)
 	vrouterv1.RegisterNodeServiceServer(g, svc.nodes)
+	vrouterv1.RegisterDatastoreServiceServer(g, svc.datastore)
 	healthv1.RegisterHealthServer(g, s.health)
 	reflection.Register(g)
 	return g

@@ -141,6 +141,8 @@ func (w *writer) tryPut(ctx context.Context, c change) (outcome, error) {
 		err = w.reservePool(ctx, &t, old, checked)
 	case *resource.IPAMConfiguration:
 		err = w.configure(ctx, &t, checked)
+	case *resource.ClusterInformation:
+		err = w.whole(ctx, &t)
 	}
 	if err != nil {
 		return outcome{}, err
@@ -203,8 +205,11 @@ func (w *writer) removal(ctx context.Context, t *txn, id resource.ID, version st
 	if guarded(id.Kind) {
 		t.put(settingsGuard, []byte(id.String()))
 	}
-	if id.Kind == resource.KindNode {
+	switch id.Kind {
+	case resource.KindNode:
 		err = w.stopped(ctx, t, id)
+	case resource.KindClusterInformation:
+		err = w.whole(ctx, t)
 	}
 	return old, err
 }

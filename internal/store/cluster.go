@@ -27,6 +27,9 @@ type Cluster struct {
 	Adopted []string `json:"adopted,omitempty"`
 	// Schema is the layout of keys and values.
 	Schema int `json:"schema"`
+	// Importing names the import that is being written, or broke off: what the
+	// store holds is not whole, and nobody's to follow.
+	Importing string `json:"importing,omitempty"`
 
 	// unknown are fields of a newer version, which are written back unchanged.
 	unknown map[string]json.RawMessage
@@ -40,19 +43,29 @@ func Identity(ctx context.Context, s Store) (Cluster, int64, error) {
 }
 
 // EnsureIdentity reads the identity and makes one where there is none. A host
-// that has a local copy asks Judge first: an empty store is foreign to it.
+// that has a local copy asks Judge first: an empty store is foreign to it. One
+// with an import that is not whole is ErrForeign.
 func EnsureIdentity(ctx context.Context, s Store) (Cluster, int64, error) {
 	c, revision, err := Identity(ctx, s)
+	if err == nil && c.Importing != "" {
+		return c, revision, fmt.Errorf("%w: %s", ErrForeign, unfinished)
+	}
 	if !errors.Is(err, ErrNotFound) {
 		return c, revision, err
 	}
-	c = Cluster{GUID: uuid.NewString(), Schema: schemaVersion}
+	c = NewCluster()
 	revision, err = writeIdentity(ctx, s, c, 0)
 	if errors.Is(err, ErrConflict) { // another host was first
 		return Identity(ctx, s)
 	}
 	return c, revision, err
 }
+
+// unfinished is why nobody follows a store with an import that is not whole.
+const unfinished = "an import into it is not whole: wait for it, or repeat `vrouterctl datastore import`"
+
+// NewCluster returns a new identity.
+func NewCluster() Cluster { return Cluster{GUID: uuid.NewString(), Schema: schemaVersion} }
 
 // Adopt makes the store the one that hosts with a copy belong to: it adds the
 // copy's GUID and raises the epoch above the copy's. A store without identity
@@ -62,9 +75,11 @@ func Adopt(ctx context.Context, s Store, copied Copy) (Cluster, int64, error) {
 		c, modRevision, _, err := readIdentity(ctx, s)
 		switch {
 		case errors.Is(err, ErrNotFound):
-			c = Cluster{GUID: uuid.NewString(), Schema: schemaVersion}
+			c = NewCluster()
 		case err != nil:
 			return Cluster{}, 0, err
+		case c.Importing != "":
+			return Cluster{}, 0, fmt.Errorf("%w: %s", ErrForeign, unfinished)
 		}
 		c.Epoch = max(c.Epoch, copied.Epoch) + 1
 		if copied.GUID != "" && !slices.Contains(c.Adopted, copied.GUID) {
@@ -114,6 +129,8 @@ func Judge(copied Copy, cluster Cluster, found bool, revision int64) Verdict {
 	switch {
 	case !found:
 		return foreign("the store has no cluster identity: it is empty, and this host remembers cluster %s", copied.GUID)
+	case cluster.Importing != "":
+		return foreign("%s", unfinished)
 	// First, because a restored backup may have grown past the copy's revision
 	// by another way since it was adopted.
 	case cluster.Epoch > copied.Epoch && slices.Contains(cluster.Adopted, copied.GUID):
@@ -146,12 +163,15 @@ func CheckIdentity(opts WatchOptions, told int64, meta []byte, revision int64) e
 	if meta == nil {
 		return fmt.Errorf("%w: it has no cluster identity, wanted %s", ErrForeign, opts.GUID)
 	}
-	c, err := decodeCluster(meta)
+	c, err := DecodeCluster(meta)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrForeign, err)
 	}
 	if c.GUID != opts.GUID {
 		return fmt.Errorf("%w: it belongs to cluster %s, wanted %s", ErrForeign, c.GUID, opts.GUID)
+	}
+	if c.Importing != "" {
+		return fmt.Errorf("%w: %s", ErrForeign, unfinished)
 	}
 	return nil
 }
@@ -161,19 +181,20 @@ func readIdentity(ctx context.Context, s Store) (c Cluster, modRevision, revisio
 	if err != nil {
 		return Cluster{}, 0, revision, err
 	}
-	c, err = decodeCluster(kv.Value)
+	c, err = DecodeCluster(kv.Value)
 	return c, kv.ModRevision, revision, err
 }
 
 func writeIdentity(ctx context.Context, s Store, c Cluster, modRevision int64) (int64, error) {
-	value, err := c.encode()
+	value, err := c.Encode()
 	if err != nil {
 		return 0, err
 	}
 	return s.Txn(ctx, []Compare{{MetaKey, modRevision}}, []Op{{Key: MetaKey, Value: value}})
 }
 
-func decodeCluster(value []byte) (Cluster, error) {
+// DecodeCluster reads the value of MetaKey.
+func DecodeCluster(value []byte) (Cluster, error) {
 	var c Cluster
 	if err := json.Unmarshal(value, &c); err != nil {
 		return Cluster{}, fmt.Errorf("read cluster identity: %w", err)
@@ -187,13 +208,15 @@ func decodeCluster(value []byte) (Cluster, error) {
 	return c, nil
 }
 
-// encode writes the known fields over those that were read.
-func (c Cluster) encode() ([]byte, error) {
+// Encode renders the value of MetaKey: the known fields over those that were
+// read.
+func (c Cluster) Encode() ([]byte, error) {
 	known, err := json.Marshal(c)
 	if err != nil {
 		return nil, fmt.Errorf("write cluster identity: %w", err)
 	}
 	all := maps.Clone(c.unknown)
+	delete(all, "importing") // known, and left out when it is empty
 	if err := json.Unmarshal(known, &all); err != nil {
 		return nil, fmt.Errorf("write cluster identity: %w", err)
 	}

@@ -139,15 +139,15 @@ func FuzzCluster(f *testing.F) {
 	f.Add([]byte(`{"guid":"a","epoch":4,"schema":2,"colour":{"x":[1]}}`))
 	f.Add([]byte(`{"GUID":"a","adopted":["b"]}`))
 	f.Fuzz(func(t *testing.T, value []byte) {
-		c, err := decodeCluster(value)
+		c, err := DecodeCluster(value)
 		if err != nil {
 			return
 		}
-		again, err := c.encode()
+		again, err := c.Encode()
 		if err != nil || !json.Valid(again) {
 			t.Fatalf("%s, %v", again, err)
 		}
-		d, err := decodeCluster(again)
+		d, err := DecodeCluster(again)
 		if err != nil || d.GUID != c.GUID || d.Epoch != c.Epoch || len(d.Adopted) != len(c.Adopted) {
 			t.Fatalf("%+v, %v", d, err)
 		}

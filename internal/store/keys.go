@@ -14,12 +14,16 @@ const (
 	BlockPrefix    = "ipam/block/" // ipam/block/CIDR
 	HandlePrefix   = "ipam/handle/"
 	HostsPrefix    = "ipam/host/" // ipam/host/NODE/CIDR
-	livePrefix     = "live/"      // live/ROLE/NODE, under a lease
+	LivingPrefix   = "live/"      // live/ROLE/NODE, under a lease
 	electPrefix    = "elect/"
 )
 
 // MetaKey holds the identity of the cluster; see Identity.
 const MetaKey = "meta"
+
+// SequenceKey holds, in decimal, what the sequence numbers of IPAM blocks begin
+// above, beside the revision: that of the store which this one was imported from.
+const SequenceKey = "ipam/sequence"
 
 // noNamespace stands where a resource has no namespace. A namespace of that
 // name is escaped, so that the two differ.
@@ -70,7 +74,7 @@ func HostBlockPrefix(node string) string { return HostsPrefix + Escape(node) + "
 func LiveKey(role, node string) string { return LivePrefix(role) + Escape(node) }
 
 // LivePrefix returns the range of all living daemons of a role.
-func LivePrefix(role string) string { return livePrefix + Escape(role) + "/" }
+func LivePrefix(role string) string { return LivingPrefix + Escape(role) + "/" }
 
 // ElectKey returns the key of an election.
 func ElectKey(name string) string { return electPrefix + Escape(name) }
@@ -116,7 +120,7 @@ func ParseAddressKey(key string) (netip.Addr, error) {
 
 // ParseLiveKey takes apart what LiveKey made.
 func ParseLiveKey(key string) (role, node string, err error) {
-	part, err := parseBelow(key, livePrefix, 2)
+	part, err := parseBelow(key, LivingPrefix, 2)
 	if err != nil {
 		return "", "", err
 	}
