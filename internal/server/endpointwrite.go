@@ -15,6 +15,11 @@ import (
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
+// alwaysFit is how many changed addresses fit into a transaction, whatever blocks
+// they are of: each may write its key, a block and an affinity. What is too large
+// with no more is so for another reason.
+const alwaysFit = 24
+
 // errDryRun ends a write that would have succeeded.
 var errDryRun = errors.New("dry run")
 
@@ -31,8 +36,9 @@ type endpointWrite struct {
 	tries int            // trusts no guess after the first
 	avoid []netip.Prefix // free of address management's, and held by endpoints all the same
 
-	out outcome
-	low *ipam.Request // a reserve for it would be of use
+	out     outcome
+	changed int           // addresses that the last try takes or gives up
+	low     *ipam.Request // a reserve for it would be of use
 }
 
 // endpointBase is what a try has read beside the keys of address management.
@@ -56,6 +62,9 @@ func (w *writer) putEndpoint(ctx context.Context, c change, checked *resource.Wo
 	switch {
 	case errors.Is(err, errDryRun):
 		return e.out, nil
+	case errors.Is(err, store.ErrTooLarge) && e.changed > alwaysFit:
+		return outcome{}, invalid("spec.ipNetworks",
+			"%d addresses to be taken or given up, of more blocks than fit into one transaction: change fewer at once", e.changed)
 	case err != nil:
 		return outcome{}, err
 	case !e.out.unchanged:
@@ -162,6 +171,7 @@ func (e *endpointWrite) decide(ctx context.Context, s *ipam.Step) error {
 	if err != nil {
 		return err
 	}
+	e.changed = differences(addresses, e.base.had)
 	msg := proto.Clone(e.change.msg).(*vrouterv1.WorkloadEndpoint)
 	msg.Spec.IpNetworks = nil
 	for _, a := range addresses {
@@ -199,6 +209,22 @@ func (e *endpointWrite) decide(ctx context.Context, s *ipam.Step) error {
 		err = errDryRun
 	}
 	return err
+}
+
+// differences counts what is in one list only.
+func differences(a, b []netip.Addr) int {
+	n := 0
+	for _, x := range a {
+		if !slices.Contains(b, x) {
+			n++
+		}
+	}
+	for _, x := range b {
+		if !slices.Contains(a, x) {
+			n++
+		}
+	}
+	return n
 }
 
 // removeEndpoint deletes an endpoint with its status, its address keys, and
