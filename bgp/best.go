@@ -61,11 +61,11 @@ func (p Path) age() int {
 func dropHigherMED(paths []Path) []Path {
 	lowest := make(map[uint32]uint32)
 	for _, p := range paths {
-		if med, ok := lowest[p.neighbourAS()]; !ok || p.MED < med {
-			lowest[p.neighbourAS()] = p.MED
+		if med, ok := lowest[p.NeighbourAS()]; !ok || p.MED < med {
+			lowest[p.NeighbourAS()] = p.MED
 		}
 	}
-	return slices.DeleteFunc(paths, func(p Path) bool { return p.MED > lowest[p.neighbourAS()] })
+	return slices.DeleteFunc(paths, func(p Path) bool { return p.MED > lowest[p.NeighbourAS()] })
 }
 
 // compareOrder puts external paths first, then near ones, and then breaks all
@@ -88,8 +88,8 @@ func (p Path) identifier() netip.Addr {
 	return p.PeerID
 }
 
-// neighbourAS is the AS next to us on the way; zero within our own.
-func (p Path) neighbourAS() uint32 {
+// NeighbourAS is the AS next to us on the way; zero within our own.
+func (p *Path) NeighbourAS() uint32 {
 	if len(p.ASPath) == 0 {
 		return 0
 	}

@@ -82,8 +82,8 @@ func (o *Operations) Apply(p Path) Path {
 	if o == nil {
 		return p
 	}
-	p.Communities = with(p.Communities, o.AddCommunities)
-	p.LargeCommunities = with(p.LargeCommunities, o.AddLarge)
+	p.Communities = Union(p.Communities, o.AddCommunities)
+	p.LargeCommunities = Union(p.LargeCommunities, o.AddLarge)
 	if len(o.Prepend) > 0 {
 		p.ASPath = slices.Concat(o.Prepend, p.ASPath)
 		p.ASPathLen += len(o.Prepend)
@@ -94,8 +94,8 @@ func (o *Operations) Apply(p Path) Path {
 	return p
 }
 
-// with is list, which is left as it is, and those of more that it lacks.
-func with[T comparable](list, more []T) []T {
+// Union is list, which is left as it is, and those of more that it lacks.
+func Union[T comparable](list, more []T) []T {
 	for _, m := range more {
 		if !slices.Contains(list, m) {
 			list = append(slices.Clip(list), m)

@@ -8,8 +8,8 @@ import (
 
 // FilterCache keeps filters that were made of BGPFilters, by name. One that
 // says what it said before stays the same object, also when its BGPFilter was
-// written again or was away meanwhile: policies compare filters by address, and
-// a new address has routes judged again. The zero value is empty. It has one
+// written again: policies compare filters by address, and a new address has
+// routes judged again. The zero value is empty. It has one
 // user at a time.
 type FilterCache struct {
 	compiled map[string]compiled

@@ -141,7 +141,7 @@ func (i ImportPolicy) Attributes(s *Session, p *Path) Refusal {
 	switch o := s.options(); {
 	case count(p.ASPath, i.ASN) > o.AllowOwnAS, s.LocalAS != 0 && count(p.ASPath, s.LocalAS) > o.AllowOwnAS:
 		return OwnAS
-	case !internal && !o.AnyFirstAS && p.neighbourAS() != s.PeerAS && s.PeerAS != 0:
+	case !internal && !o.AnyFirstAS && p.NeighbourAS() != s.PeerAS && s.PeerAS != 0:
 		return NotFirstAS
 	case internal && p.OriginatorID.IsValid() && p.OriginatorID == i.RouterID:
 		return OwnOriginator

@@ -115,22 +115,14 @@ func (r *rib) dropHigherMED(ids []pathID) []pathID {
 	lowest := make(map[uint32]uint32)
 	for _, at := range ids {
 		p := &r.pathSet(at).path
-		if med, ok := lowest[neighbour(p.ASPath)]; !ok || p.MED < med {
-			lowest[neighbour(p.ASPath)] = p.MED
+		if med, ok := lowest[p.NeighbourAS()]; !ok || p.MED < med {
+			lowest[p.NeighbourAS()] = p.MED
 		}
 	}
 	return slices.DeleteFunc(ids, func(at pathID) bool {
 		p := &r.pathSet(at).path
-		return p.MED > lowest[neighbour(p.ASPath)]
+		return p.MED > lowest[p.NeighbourAS()]
 	})
-}
-
-// neighbour is the AS next to us; zero within our own.
-func neighbour(asPath []uint32) uint32 {
-	if len(asPath) == 0 {
-		return 0
-	}
-	return asPath[0]
 }
 
 // compareNear puts external paths before internal ones, and near next hops

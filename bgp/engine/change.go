@@ -66,8 +66,8 @@ func (s *attributeStore) forgetChanges() {
 
 // apply is bgp.Operations.Apply on attributes as they are sent.
 func apply(a *wire.Attributes, o *bgp.Operations) {
-	a.Communities = union(a.Communities, o.AddCommunities)
-	a.Large = union(a.Large, o.AddLarge)
+	a.Communities = bgp.Union(a.Communities, o.AddCommunities)
+	a.Large = bgp.Union(a.Large, o.AddLarge)
 	if len(o.Prepend) > 0 {
 		first := wire.Segment{Type: wire.ASSequence, AS: slices.Clone(o.Prepend)}
 		if len(a.ASPath) > 0 && a.ASPath[0].Type == wire.ASSequence {
@@ -79,14 +79,4 @@ func apply(a *wire.Attributes, o *bgp.Operations) {
 	if o.HasPriority {
 		a.LocalPref, a.HasLocalPref = bgp.PriorityOf(o.Priority), true
 	}
-}
-
-// union is list and those of more that it lacks.
-func union[T comparable](list, more []T) []T {
-	for _, m := range more {
-		if !slices.Contains(list, m) {
-			list = append(slices.Clip(list), m)
-		}
-	}
-	return list
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"net/netip"
 	"slices"
@@ -45,7 +46,7 @@ func (e *Engine) Connections(f func([]*bgp.Connection)) {
 			list = append(list, p.monitored.Connection)
 		}
 	}
-	slices.SortFunc(list, func(a, b *bgp.Connection) int { return int(int64(a.ID) - int64(b.ID)) })
+	slices.SortFunc(list, func(a, b *bgp.Connection) int { return cmp.Compare(a.ID, b.ID) })
 	f(list)
 }
 
