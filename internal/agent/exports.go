@@ -111,14 +111,9 @@ func (e *exports) attributes(p netip.Prefix) bgp.Attributes {
 // communities is the prefixes with communities of a node: its own list takes
 // the place of the cluster's, as in Calico.
 func communities(f view.Fabric, node string) []resource.PrefixCommunities {
-	var list []resource.PrefixCommunities
-	for _, c := range f.Configurations {
-		if len(c.Communities) > 0 && c.Name == "node."+node {
-			return c.Communities
-		}
-		if c.Name == resource.DefaultName {
-			list = c.Communities
-		}
+	own, cluster := configurations(f, node)
+	if len(own.Communities) > 0 {
+		return own.Communities
 	}
-	return list
+	return cluster.Communities
 }

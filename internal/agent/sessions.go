@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -117,8 +118,7 @@ func (s *sessions) pools() {
 	s.exports.setModes(f.Pools)
 }
 
-// poolsOf is the stored pools, which beside those of the configuration file are
-// what hosts have addresses from.
+// poolsOf is the stored pools: what hosts have addresses from.
 func poolsOf(f view.Fabric) []bgp.Pool {
 	var pools []bgp.Pool
 	for _, p := range f.Pools {
@@ -238,12 +238,8 @@ func (s *sessions) meshProblems(wanted []bgp.Session) []string {
 // logLevel follows the level that the settings of the node, else those of the
 // cluster, give to what BGP logs. Without one it stays as it is.
 func (s *sessions) logLevel(f view.Fabric) {
-	level := ""
-	for _, c := range f.Configurations {
-		if c.LogLevel != "" && (c.Name == "node."+s.node || c.Name == resource.DefaultName && level == "") {
-			level = c.LogLevel
-		}
-	}
+	own, cluster := configurations(f, s.node)
+	level := cmp.Or(own.LogLevel, cluster.LogLevel)
 	if level == "" || level == s.level {
 		return
 	}
@@ -266,34 +262,33 @@ func (s *sessions) Wanted() ([]bgp.Session, []string) {
 	return s.wanted, s.problems
 }
 
+// configurations returns the settings of the node and those of the cluster. Ones
+// that there are not say nothing.
+func configurations(f view.Fabric, node string) (own, cluster *resource.BGPConfiguration) {
+	own, cluster = &resource.BGPConfiguration{}, &resource.BGPConfiguration{}
+	for _, c := range f.Configurations {
+		switch c.Name {
+		case "node." + node:
+			own = c
+		case resource.DefaultName:
+			cluster = c
+		}
+	}
+	return own, cluster
+}
+
 // listenPort returns the port of the node's own settings, else of the
 // cluster's; zero when neither gives one.
 func listenPort(f view.Fabric, node string) uint16 {
-	var port uint16
-	for _, c := range f.Configurations {
-		switch {
-		case c.Name == "node."+node && c.ListenPort != 0:
-			return c.ListenPort
-		case c.Name == resource.DefaultName:
-			port = c.ListenPort
-		}
-	}
-	return port
+	own, cluster := configurations(f, node)
+	return cmp.Or(own.ListenPort, cluster.ListenPort)
 }
 
 // maxPaths returns how many equally good paths the node uses at once, as its
 // own settings have it, else the cluster's; zero: any number.
 func maxPaths(f view.Fabric, node string) int {
-	most := 0
-	for _, c := range f.Configurations {
-		switch {
-		case c.Name == "node."+node && c.MaxPaths != 0:
-			return c.MaxPaths
-		case c.Name == resource.DefaultName:
-			most = c.MaxPaths
-		}
-	}
-	return most
+	own, cluster := configurations(f, node)
+	return cmp.Or(own.MaxPaths, cluster.MaxPaths)
 }
 
 // asNumber returns the AS of the node: its own, else the cluster's.
@@ -301,10 +296,6 @@ func asNumber(f view.Fabric, own *resource.Node) uint32 {
 	if own != nil && own.ASNumber != 0 {
 		return own.ASNumber
 	}
-	for _, c := range f.Configurations {
-		if c.Name == resource.DefaultName && c.ASNumber != 0 {
-			return c.ASNumber
-		}
-	}
-	return resource.DefaultASNumber
+	_, cluster := configurations(f, "")
+	return cmp.Or(cluster.ASNumber, resource.DefaultASNumber)
 }
