@@ -16,9 +16,6 @@ import (
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
-// kindReflector is the kind under whose status a reflector reports.
-const kindReflector = "Reflector"
-
 // reportPause is the least time between two reports, while hosts connect one
 // after the other.
 const reportPause = time.Second
@@ -106,7 +103,7 @@ func (r *reports) publish(ctx context.Context) error {
 	report := &vrouterv1.ReflectorReport{BootId: proto.String(r.bootID), Served: r.served}
 	member := r.member
 	r.mu.Unlock()
-	key := store.StatusKey(kindReflector, "", r.node)
+	key := store.StatusKey(store.ReflectorReport, "", r.node)
 	kv, _, err := r.store.Get(ctx, key)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err

@@ -1,6 +1,6 @@
 // Package controller does what one process does for the whole cluster: it
-// elects route reflectors, and collects addresses that nobody needs. Any number of controllers run; one leads, and the
-// others wait for its lease to end.
+// elects route reflectors, and collects addresses that nobody needs. Any number
+// of controllers run; one leads, and the others wait for its lease to end.
 //
 // A leader makes the stored membership of every group with an election what
 // Choose says: as evenly spread as can be, with the fewest moves. It makes

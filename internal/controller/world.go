@@ -13,9 +13,6 @@ import (
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
-// KindReflector is the kind under whose status a reflector reports.
-const KindReflector = "Reflector"
-
 // world is what is stored of groups and nodes, folded from a watch. What does
 // not convert keeps its last good form.
 type world struct {
@@ -50,7 +47,7 @@ func prefixes() []string {
 }
 
 // reportPrefix is the range of what reflectors say.
-func reportPrefix() string { return store.StatusPrefix + store.Escape(KindReflector) + "/" }
+func reportPrefix() string { return store.StatusPrefix + store.Escape(store.ReflectorReport) + "/" }
 
 // apply folds a batch into the world.
 func (w *world) apply(b store.Batch) {
@@ -70,7 +67,7 @@ func (w *world) event(e store.Event) error {
 	if err != nil {
 		return err
 	}
-	if kind == KindReflector {
+	if kind == store.ReflectorReport {
 		return w.report(name, e)
 	}
 	if kind == string(resource.KindClusterInformation) {

@@ -25,6 +25,10 @@ const MetaKey = "meta"
 // above, beside the revision: that of the store which this one was imported from.
 const SequenceKey = "ipam/sequence"
 
+// ReflectorReport is the kind under whose status a reflector tells the
+// controller whom it serves. There are no objects of it.
+const ReflectorReport = "Reflector"
+
 // noNamespace stands where a resource has no namespace. A namespace of that
 // name is escaped, so that the two differ.
 const noNamespace = "-"
