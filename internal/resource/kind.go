@@ -46,7 +46,7 @@ func oneofField(kind Kind) protoreflect.FieldDescriptor {
 // apiVersion is what objects of the kind are written with.
 func apiVersion(kind Kind) string {
 	switch kind {
-	case KindBGPPeerGroup, KindNamespace, KindReflectorGroup, KindReflectorMembership, KindSecret:
+	case KindBGPPeerGroup, KindNamespace, KindReflectorGroup, KindReflectorMembership, KindSecret, KindService, KindServiceAccount:
 		return OwnAPIVersion
 	}
 	return APIVersion
