@@ -123,3 +123,16 @@ type PathSet struct {
 	Prefix netip.Prefix
 	Paths  []Path
 }
+
+// NeighbourAS is the AS next to us on the way; zero within our own.
+func (p *Path) NeighbourAS() uint32 {
+	if len(p.ASPath) == 0 {
+		return 0
+	}
+	return p.ASPath[0]
+}
+
+// ComparePrefix orders prefixes by family, address and length.
+func ComparePrefix(a, b netip.Prefix) int {
+	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+}

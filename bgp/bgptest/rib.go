@@ -87,7 +87,7 @@ func (r *RIB) Touch(changed func(netip.Prefix) bool) {
 // Best is the best accepted paths to prefix.
 func (r *RIB) Best(prefix netip.Prefix, accept Accept) []bgp.Path {
 	if route := r.routes[prefix]; route != nil {
-		return bgp.Best(route.accepted(accept))
+		return Best(route.accepted(accept))
 	}
 	return nil
 }
@@ -107,7 +107,7 @@ func (r *RIB) Drain(accept Accept) []bgp.PathSet {
 	var sets []bgp.PathSet
 	for p := range r.dirty {
 		route := r.routes[p]
-		best := bgp.Best(route.accepted(accept))
+		best := Best(route.accepted(accept))
 		if !slices.EqualFunc(best, route.told, bgp.Path.Equal) {
 			sets = append(sets, bgp.PathSet{Prefix: p, Paths: best})
 		}
@@ -141,7 +141,7 @@ func (r *RIB) Counts(accept Accept) map[netip.Addr]Count {
 			}
 			counts[p.Peer] = c
 		}
-		if best := bgp.Best(accepted); len(best) > 0 {
+		if best := Best(accepted); len(best) > 0 {
 			c := counts[best[0].Peer]
 			c.First++
 			counts[best[0].Peer] = c
@@ -160,7 +160,7 @@ func (r *RIB) Entries(f bgp.Query, own map[netip.Prefix]bgp.Attributes, export b
 		}
 	}
 	for prefix, route := range r.routes {
-		best := bgp.Best(route.accepted(accept))
+		best := Best(route.accepted(accept))
 		for _, p := range route.paths {
 			if !f.Match(prefix, p.Peer) {
 				continue

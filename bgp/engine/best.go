@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// best is the paths of route i that are equally best, as bgp.Best has it, at
+// best is the paths of route i that are equally best, as bgptest.Best has it, at
 // most as many as are wanted. It is valid until the next call: for most routes
 // it allocates nothing.
 func (r *rib) best(i routeID) []pathID {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/projectvrouter/vrouter/bgp"
+	"github.com/projectvrouter/vrouter/bgp/bgptest"
 	"github.com/projectvrouter/vrouter/bgp/wire"
 )
 
@@ -43,7 +44,7 @@ func hostRoute(n int) netip.Prefix {
 }
 
 // TestBestAsReference: what is best among random paths, with costs and stale
-// ones, is what bgp.Best says.
+// ones, is what bgptest.Best says.
 func TestBestAsReference(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	prefix := netip.MustParsePrefix("10.0.0.1/32")
@@ -103,7 +104,7 @@ func compareBest(t *testing.T, r *rib, prefix netip.Prefix) {
 	for _, at := range r.best(i) {
 		got = append(got, r.path(prefix, r.paths.records.at(at)))
 	}
-	if want := bgp.Best(paths); !slices.EqualFunc(got, want, bgp.Path.Equal) {
+	if want := bgptest.Best(paths); !slices.EqualFunc(got, want, bgp.Path.Equal) {
 		t.Fatalf("of %+v\nbest %+v\nwant %+v", paths, got, want)
 	}
 }

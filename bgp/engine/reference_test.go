@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/projectvrouter/vrouter/bgp"
+	"github.com/projectvrouter/vrouter/bgp/bgptest"
 )
 
 // drained compares what Drain told, now and before, with what is best.
@@ -21,7 +22,7 @@ func (m *model) drained() {
 	}
 	for n := range modelPrefixes {
 		prefix := modelPrefix(n)
-		if got, want := m.told[prefix], bgp.Best(m.usable(prefix, false)); !slices.EqualFunc(got, want, bgp.Path.Equal) {
+		if got, want := m.told[prefix], bgptest.Best(m.usable(prefix, false)); !slices.EqualFunc(got, want, bgp.Path.Equal) {
 			m.Fatalf("told of %s\n%+v\nwant\n%+v", prefix, got, want)
 		}
 	}
@@ -115,7 +116,7 @@ func (m *model) wanted(p *modelPeer) (lines []string) {
 		left := m.usable(prefix, s.Policied().ReflectForeign)
 		room := max(s.AddPathSend, 1) - len(offered)
 		for ; len(left) > 0 && (room > 0 || s.AddPathSend == bgp.AllPaths); room-- {
-			best := bgp.Best(left)[0]
+			best := bgptest.Best(left)[0]
 			left = slices.DeleteFunc(left, func(o bgp.Path) bool { return o.Peer == best.Peer && o.PathID == best.PathID })
 			if path, ok := m.exported(best, s); ok && best.Peer != s.Peer {
 				offered = append(offered, path)
