@@ -27,7 +27,7 @@ func (w *writer) usesOf(ctx context.Context, id resource.ID) ([]string, error) {
 	without := "their sessions are closed"
 	switch id.Kind {
 	case resource.KindBGPFilter:
-		without = "their sessions let no route in or out"
+		without = "all that reaches it is rejected, both ways"
 	case resource.KindSecret:
 		without = "their sessions are closed, or have no password where it is optional"
 	}

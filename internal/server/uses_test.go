@@ -43,7 +43,7 @@ func TestDeleteWarnsOfUses(t *testing.T) {
 	}
 	const tors = "used by BGPPeer/tor0, BGPPeer/tor1, BGPPeer/tor2, BGPPeer/tor3, BGPPeer/tor4 and 2 more: until it is there again "
 	for _, test := range []struct{ kind, want string }{
-		{"BGPFilter", tors + "their sessions let no route in or out"},
+		{"BGPFilter", tors + "all that reaches it is rejected, both ways"},
 		{"BGPPeerGroup", tors + "their sessions are closed"},
 		{"Secret", "used by BGPConfiguration/default: until it is there again their sessions are closed, or have no password where it is optional"},
 	} {
