@@ -32,12 +32,15 @@ metadata: {name: main}
 spec: {memberSelector: has(reflector), originCheck: Enforce}
 `
 
-// birdTells is a BIRD that tells the reflector these addresses.
+// birdTells is a BIRD that tells the reflector these addresses and prefixes.
 func birdTells(own, reflector netip.Addr, addresses ...string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "router id %s;\nprotocol device { scan time 2; }\nprotocol static { ipv4;\n", own)
 	for _, a := range addresses {
-		fmt.Fprintf(&b, "  route %s/32 blackhole;\n", a)
+		if !strings.Contains(a, "/") {
+			a += "/32"
+		}
+		fmt.Fprintf(&b, "  route %s blackhole;\n", a)
 	}
 	fmt.Fprintf(&b, "}\nprotocol bgp reflector { local %s as 64512; neighbor %s as 64512;\n"+
 		"  ipv4 { import all; export all; next hop self; }; connect retry time 1; error wait time 1, 2; }\n", own, reflector)
@@ -94,6 +97,48 @@ func TestOriginCheck(t *testing.T) {
 	bird.Configure(birdTells(own, reflector, taken, nobodys, another, moved, late))
 	requireLearned(t, h2.Host, known+fmt.Sprintf("%s via %s\n", late, own))
 	requireRefused(t, rr, map[string]string{another: "no endpoint"})
+}
+
+// TestOriginCheckOfBlocks has a host announce its own block, another's and one
+// that is nobody's: only the first is reflected, and that while it is its own.
+func TestOriginCheckOfBlocks(t *testing.T) {
+	needDaemons(t, "program:bird", "program:birdc")
+	s := fabric.NewSegment(t, "oblk", 1)
+	rr := s.Daemon("rr", fabric.Settings{Role: "reflector", Labels: map[string]string{"reflector": ""}})
+	h1, h2 := s.Daemon("h1", fabric.Settings{}), s.Daemon("h2", fabric.Settings{})
+	birdHost, own := s.Host("bird")
+	rr.WaitReady()
+	rr.Apply(advertising("Blocks", "Endpoints") + fmt.Sprintf(strangerNode, own))
+	taken, _ := fabric.Address(0, 0)
+	h1.WaitReady()
+	h1.Workload(h2, "w1", taken)
+	requireLearned(t, h2.Host, "10.65.1.0/26 via 10.0.0.3\n")
+
+	const its, nobodys = "10.65.201.0/26", "10.65.210.0/26"
+	assign := func() {
+		_, err := h1.IPAM.AssignBlock(t.Context(), &vrouterv1.AssignBlockRequest{Node: "bird", Cidr: its})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	assign()
+	reflector := netip.MustParsePrefix(rr.Settings.IPv4).Addr()
+	birdHost.BIRD(birdTells(own, reflector, its, nobodys, "10.65.1.0/26", "10.65.1.0/27"))
+	want := map[string]string{nobodys: "no host", "10.65.1.0/26": "on another host", "10.65.1.0/27": "no host"}
+	requireRefused(t, rr, want)
+	known := fmt.Sprintf("10.65.1.0/26 via 10.0.0.3\n%s via %s\n", its, own)
+	requireLearned(t, h2.Host, known)
+
+	if _, err := h1.IPAM.ReleaseBlock(t.Context(), &vrouterv1.ReleaseBlockRequest{Node: "bird", Cidr: its}); err != nil {
+		t.Fatal(err)
+	}
+	want[its] = "no host"
+	requireRefused(t, rr, want)
+	requireLearned(t, h2.Host, "10.65.1.0/26 via 10.0.0.3\n")
+	assign()
+	delete(want, its)
+	requireRefused(t, rr, want)
+	requireLearned(t, h2.Host, known)
 }
 
 // registerFor registers an endpoint on a node that has no daemon to wait for.

@@ -2,8 +2,8 @@
 // BGP: it checks who may announce what.
 //
 // With the store at hand a reflector knows which host each endpoint is on, and
-// refuses its address from any other host, an address that no endpoint has, and
-// what is left of a host that is dead. BGP outruns the store's watch, so what is
+// whose each block of addresses is. It refuses either from any other host, what
+// is neither, and what is left of a host that is dead. BGP outruns the store's watch, so what is
 // refused stays known to the engine, and is judged again when the store moves;
 // and while the store is away, or has not told everything, nothing is refused
 // that was not refused before.

@@ -14,8 +14,8 @@ import (
 
 // The reasons to refuse a path for its origin.
 const (
-	Nobodys  bgp.Refusal = "no endpoint has the address"
-	Anothers bgp.Refusal = "the endpoint is on another host"
+	Nobodys  bgp.Refusal = "no endpoint has the address, no host the block"
+	Anothers bgp.Refusal = "it is on another host"
 	DeadHost bgp.Refusal = "its host has lost lease and session"
 )
 

@@ -20,6 +20,7 @@ func (o owners) Owner(p netip.Prefix) (string, bool) {
 var (
 	one   = netip.MustParsePrefix("10.0.0.1/32")
 	other = netip.MustParsePrefix("10.0.0.2/32")
+	block = netip.MustParsePrefix("10.0.1.0/26")
 	far   = netip.MustParsePrefix("192.0.2.0/24")
 )
 
@@ -73,11 +74,16 @@ func TestJudge(t *testing.T) {
 		{"a stranger that leads to the owner", path(one, "172.16.0.1", ""), stranger, ""},
 		{"nobody's", path(other, "172.16.0.1", ""), fromA, Nobodys},
 		{"part of a pool, nobody's", path(netip.MustParsePrefix("10.0.0.0/26"), "172.16.0.1", ""), fromA, Nobodys},
+		{"a block, its host", path(block, "172.16.0.1", ""), fromA, ""},
+		{"a block, another host", path(block, "172.16.0.2", ""), fromB, Anothers},
+		{"a block, a reflector for its host", path(block, "172.16.0.1", "172.16.0.1"), fromRR, ""},
+		{"a block, a reflector for another", path(block, "172.16.0.2", "172.16.0.2"), fromRR, Anothers},
+		{"half a block", path(netip.MustParsePrefix("10.0.1.0/27"), "172.16.0.1", ""), fromA, Nobodys},
 		{"outside the pools", path(far, "172.16.0.2", ""), fromB, ""},
 		{"let in by a filter", path(one, "172.16.0.2", ""), lettingIn, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := NewOrigins(owners{one: "a"})
+			o := NewOrigins(owners{one: "a", block: "a"})
 			o.Set(enforced())
 			if got := o.Judge(c.path, c.via); got != c.want {
 				t.Errorf("enforced: %q, want %q", got, c.want)

@@ -80,6 +80,7 @@ type Daemon struct {
 	Resources vrouterv1.ResourceServiceClient
 	Endpoint  vrouterv1.EndpointServiceClient
 	Nodes     vrouterv1.NodeServiceClient
+	IPAM      vrouterv1.IPAMServiceClient
 
 	t       lab.T
 	process *lab.Process
@@ -99,6 +100,7 @@ func New(t lab.T, h *lab.Host, s Settings) *Daemon {
 	d.Resources = vrouterv1.NewResourceServiceClient(conn)
 	d.Endpoint = vrouterv1.NewEndpointServiceClient(conn)
 	d.Nodes = vrouterv1.NewNodeServiceClient(conn)
+	d.IPAM = vrouterv1.NewIPAMServiceClient(conn)
 	d.Configure(s)
 	d.Start()
 	return d

@@ -139,10 +139,11 @@ func (a *Agent) police() police {
 func (a *Agent) newReflection() *reflection {
 	log := a.log.Named("reflection")
 	owners := a.view.KeepOwners()
+	blocks := newBlockOwners(a.opts.Store, a.feed, log)
 	return &reflection{
-		node: a.opts.Identity.Name, origin: a.opts.OriginCheck, view: a.view, owners: owners, feed: a.feed,
+		node: a.opts.Identity.Name, origin: a.opts.OriginCheck, view: a.view, owners: owners, blocks: blocks, feed: a.feed,
 		sessions: a.sessions, speaker: a.opts.Speaker, checker: a.opts.Origins, alive: newAlive(a.opts.Store, a.feed, log),
-		origins: reflector.NewOrigins(ownersOf{owners}), reports: newReports(a.opts.Identity, a.opts.Store, a.feed, log), log: log,
+		origins: reflector.NewOrigins(ownersOf{owners, blocks.owners}), reports: newReports(a.opts.Identity, a.opts.Store, a.feed, log), log: log,
 	}
 }
 
@@ -173,6 +174,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	run("reflection", func(ctx context.Context) error { return a.reflects.Run(ctx, a.serving) })
 	run("origin log", a.reflects.Log)
 	run("leases", a.reflects.alive.Run)
+	run("block owners", a.reflects.blocks.Run)
 	run("reports", a.reflects.reports.Run)
 	if a.opts.CopyPath != "" {
 		c := &localCopy{path: a.opts.CopyPath, view: a.view, feed: a.feed, log: a.log.Named("copy"), delay: copyDelay}

@@ -9,6 +9,7 @@
 //	sessions   fabric → BGP sessions, pools, drain; retire keeps those that
 //	           others still rely on
 //	reflection store and sessions → what a reflector lets pass
+//	blockOwners store → whose each block is, where origins are checked
 //	reports    a reflector's sessions → what the controller reads
 //	learned    best paths → routes
 //	policing   all objects → what the kernel enforces; workloads wait for it

@@ -37,6 +37,7 @@ type reflection struct {
 	origin   resource.OriginCheck // of the configuration file, where no group says another
 	view     *view.View
 	owners   *view.Owners
+	blocks   *blockOwners
 	feed     *feed
 	sessions *sessions
 	speaker  bgp.Speaker
@@ -50,16 +51,19 @@ type reflection struct {
 	mode resource.OriginCheck
 }
 
-// ownersOf is reflector.Owners on the view's.
-type ownersOf struct{ owners *view.Owners }
+// ownersOf is reflector.Owners on the view's and on those of blocks.
+type ownersOf struct {
+	endpoints *view.Owners
+	blocks    *view.BlockOwners
+}
 
-// Owner is the node that a prefix is on. A prefix of more than an address is
-// nobody's: hosts announce what endpoints have.
+// Owner is the node that a prefix is on: that of an endpoint with the address,
+// or whose block it is. Hosts announce nothing else.
 func (o ownersOf) Owner(p netip.Prefix) (string, bool) {
-	if p.Bits() != p.Addr().BitLen() {
-		return "", false
+	if p.IsSingleIP() {
+		return o.endpoints.Of(p.Addr())
 	}
-	return o.owners.Of(p.Addr())
+	return o.blocks.Of(p)
 }
 
 // Run follows until ctx ends, from the time that the speaker runs.
@@ -78,6 +82,9 @@ func (r *reflection) Run(ctx context.Context, start <-chan struct{}) error {
 		case <-r.owners.Changed():
 			r.moved()
 			continue
+		case <-r.blocks.owners.Changed():
+			r.moved()
+			continue
 		case <-r.sessions.moved:
 			f = r.sessions.fabric()
 			grouping = bgp.NewGrouping(f.ReflectorGroups, f.Memberships, f.Nodes)
@@ -94,15 +101,15 @@ func (r *reflection) Run(ctx context.Context, start <-chan struct{}) error {
 // moved has the paths judged again whose owners have changed.
 func (r *reflection) moved() {
 	addresses, all := r.owners.Drain()
+	prefixes := r.blocks.owners.Drain()
+	for _, a := range addresses {
+		prefixes = append(prefixes, netip.PrefixFrom(a, a.BitLen()))
+	}
 	switch {
 	case r.checker == nil || r.Mode() == resource.OriginCheckOff || !r.view.IsSynced():
 	case all:
 		r.checker.OriginsChanged()
-	case len(addresses) > 0:
-		prefixes := make([]netip.Prefix, 0, len(addresses))
-		for _, a := range addresses {
-			prefixes = append(prefixes, netip.PrefixFrom(a, a.BitLen()))
-		}
+	case len(prefixes) > 0:
 		r.checker.OriginsChanged(prefixes...)
 	}
 }
@@ -126,9 +133,10 @@ func (r *reflection) check(f view.Fabric, grouping *bgp.Grouping, peers []bgp.Pe
 		return
 	}
 	r.alive.follow()
+	r.blocks.follow()
 	_, answers := r.feed.Lag()
 	s := reflector.State{
-		Mode: mode, Trusted: answers && r.view.IsSynced(), Heard: r.feed.Answered(),
+		Mode: mode, Trusted: answers && r.view.IsSynced() && r.blocks.owners.Synced(), Heard: r.feed.Answered(),
 		Pools: bgp.NewPools(poolsOf(f)), Nodes: f.Nodes,
 		Reflectors: make(map[string]bool), Down: r.down(peers),
 	}
