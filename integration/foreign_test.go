@@ -127,7 +127,7 @@ func (s *swapped) requireRoutes(t *testing.T, n int) {
 	t.Helper()
 	for _, d := range s.Hosts {
 		lab.Eventually(t, fabric.Limit, fmt.Sprintf("%s has %d routes", d.Name(), n), func() error {
-			if routes := fabric.Routes(d.Host); len(strings.Fields(routes)) > 0 != (n > 0) || n > 0 && strings.Count(routes, "\n")+1 != n {
+			if routes := fabric.Forwarding(d.Host); len(strings.Fields(routes)) > 0 != (n > 0) || n > 0 && strings.Count(routes, "\n")+1 != n {
 				return fmt.Errorf("it has\n%s", routes)
 			}
 			return nil

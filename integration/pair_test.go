@@ -98,7 +98,7 @@ func (p *pair) requireKnown(t *testing.T) {
 	}
 	for _, h := range hosts {
 		lab.Eventually(t, fabric.Limit, h.Name()+" knows all workloads", func() error {
-			routes := fabric.Routes(h)
+			routes := fabric.Forwarding(h)
 			if n := len(strings.Split(routes, "\n")); routes == "" || n != 2*len(p.workloads) {
 				return fmt.Errorf("%d routes: %s", n, routes)
 			}

@@ -144,7 +144,7 @@ func requireMany(t *testing.T, s *fabric.Segment, endpoints []string) {
 		}
 		lab.Eventually(t, fabric.Limit, d.Name()+" has all routes", func() error {
 			got := make(map[string]string)
-			for line := range strings.Lines(fabric.Routes(d.Host)) {
+			for line := range strings.Lines(fabric.Forwarding(d.Host)) {
 				words := strings.Fields(line)
 				got[words[0]] = words[1+slices.Index(words, "dev")]
 			}

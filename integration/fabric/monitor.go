@@ -93,3 +93,9 @@ func Routes(h *lab.Host) string {
 	slices.Sort(routes)
 	return strings.Join(routes, "\n")
 }
+
+// Forwarding is Routes without the blackholes of the host's blocks.
+func Forwarding(h *lab.Host) string {
+	lines := strings.Split(Routes(h), "\n")
+	return strings.Join(slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, "blackhole ") }), "\n")
+}
