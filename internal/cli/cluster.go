@@ -90,7 +90,6 @@ Look at it with 'vrouterctl get' before.`,
 			return nil
 		},
 	}
-	c.Flags().StringVar(&node, "node", "", "node that adopts (default the one that takes the call)")
-	_ = c.RegisterFlagCompletionFunc("node", a.completeNodes)
+	a.bindNode(c, &node, "node that adopts")
 	return c
 }

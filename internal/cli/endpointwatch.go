@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
@@ -52,38 +53,28 @@ func (a *app) endpointWatch(ctx context.Context, s *endpointScope) error {
 
 // openEndpoints opens streams of EndpointService.WatchEndpoints.
 func openEndpoints(c *client, s *endpointScope) source {
-	return func(ctx context.Context, after int64) (func() (update, error), error) {
-		stream, err := c.endpoints.WatchEndpoints(ctx, &vrouterv1.WatchEndpointsRequest{
+	return updates(func(ctx context.Context, after int64) (grpc.ServerStreamingClient[vrouterv1.WatchEndpointsResponse], error) {
+		return c.endpoints.WatchEndpoints(ctx, &vrouterv1.WatchEndpointsRequest{
 			Namespace: s.namespace, Node: s.node, AfterRevision: after, WithStatus: true,
 		})
-		if err != nil {
-			return nil, err
-		}
-		return func() (update, error) {
-			response, err := stream.Recv()
-			if err != nil {
-				return update{}, err
-			}
-			return endpointUpdate(response), nil
-		}, nil
-	}
+	}, endpointUpdate)
 }
 
-func endpointUpdate(response *vrouterv1.WatchEndpointsResponse) update {
+func endpointUpdate(response *vrouterv1.WatchEndpointsResponse) (update, error) {
 	switch event := response.GetEvent().(type) {
 	case *vrouterv1.WatchEndpointsResponse_Put:
-		return update{object: event.Put, key: refOf(event.Put)}
+		return update{object: event.Put, key: refOf(event.Put)}, nil
 	case *vrouterv1.WatchEndpointsResponse_Delete:
 		id := event.Delete.GetId()
 		name := resource.EndpointID{Orchestrator: id.GetOrchestrator(), Workload: id.GetWorkload(), Endpoint: id.GetEndpoint()}.KeyName()
 		return update{
 			key:  ref{resource.KindWorkloadEndpoint, id.GetNamespace(), name},
 			gone: true,
-		}
+		}, nil
 	case *vrouterv1.WatchEndpointsResponse_Synced:
-		return update{synced: true, revision: event.Synced}
+		return update{synced: true, revision: event.Synced}, nil
 	case *vrouterv1.WatchEndpointsResponse_Progress:
-		return update{revision: event.Progress}
+		return update{revision: event.Progress}, nil
 	}
-	return update{} // an event of a newer server
+	return update{}, nil // an event of a newer server
 }

@@ -42,7 +42,6 @@ func (a *app) logLevelCommand() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVar(&node, "node", "", "node to change (default the one that takes the call)")
-	_ = c.RegisterFlagCompletionFunc("node", a.completeNodes)
+	a.bindNode(c, &node, "node to change")
 	return c
 }

@@ -2,15 +2,12 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
+	"google.golang.org/grpc"
 
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
@@ -23,9 +20,9 @@ func (a *app) reflectorCommand() *cobra.Command {
 	return c
 }
 
-// bindNode adds --node.
-func (a *app) bindNode(c *cobra.Command, node *string) {
-	c.Flags().StringVar(node, "node", "", "node to ask (default the one that takes the call)")
+// bindNode adds --node, and says what node that is.
+func (a *app) bindNode(c *cobra.Command, node *string, what string) {
+	c.Flags().StringVar(node, "node", "", what+" (default the one that takes the call)")
 	_ = c.RegisterFlagCompletionFunc("node", a.completeNodes) // the flag exists
 }
 
@@ -50,7 +47,7 @@ func (a *app) reflectorStatusCommand() *cobra.Command {
 			return a.writeReflector(m)
 		},
 	}
-	a.bindNode(c, &node)
+	a.bindNode(c, &node, "node to ask")
 	bindOutput(c, &output, "table", formatYAML, formatJSON)
 	return c
 }
@@ -86,7 +83,7 @@ func (a *app) reflectorPeersCommand() *cobra.Command {
 			return a.reflectorPeers(cmd.Context(), c, node, f)
 		},
 	}
-	a.bindNode(c, &node)
+	a.bindNode(c, &node, "node to ask")
 	c.Flags().BoolVarP(&watch, "watch", "w", false, "go on showing peers whose state changes, until interrupted")
 	bindOutput(c, &output, "table", formatWide, formatYAML, formatJSON)
 	return c
@@ -147,7 +144,7 @@ With PREFIX (an address counts as the prefix of itself) only what is inside it.`
 			return a.showRoutes(cmd.Context(), c, &vrouterv1.ListRoutesRequest{Node: node, Filter: filter}, f, ribColumns, ribRows)
 		},
 	}
-	a.bindNode(c, &node)
+	a.bindNode(c, &node, "node to ask")
 	c.Flags().StringVar(&filter.Peer, "peer", "", "only what the peer of this address or name told")
 	c.Flags().StringVar(&filter.Family, "family", "", "only IPv4 or IPv6")
 	c.Flags().BoolVar(&filter.Best, "best", false, "only best paths, and prefixes of the node's own")
@@ -186,7 +183,7 @@ are sent the same bytes. With -o wide also how far each peer has got.`,
 			return a.writeGroups(m.GetGroups(), f == formatWide)
 		},
 	}
-	a.bindNode(c, &node)
+	a.bindNode(c, &node, "node to ask")
 	bindOutput(c, &output, "table", formatWide, formatYAML, formatJSON)
 	return c
 }
@@ -208,7 +205,7 @@ func (a *app) reflectorDumpCommand() *cobra.Command {
 			return a.dump(cmd.Context(), c, node, file)
 		},
 	}
-	a.bindNode(c, &node)
+	a.bindNode(c, &node, "node to ask")
 	c.Flags().StringVar(&file, "mrt", "", "`file` to write; - is standard output")
 	_ = c.MarkFlagFilename("mrt") // only completion; the flag exists
 	return c
@@ -239,37 +236,17 @@ func (a *app) dump(ctx context.Context, c *client, node, path string) error {
 	return nil
 }
 
-// receiveDump copies the stream. --timeout holds between two portions.
+// receiveDump copies the stream, and is how much it was.
 func (a *app) receiveDump(ctx context.Context, c *client, node string, to io.Writer) (int, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	heard := func() {}
-	if c.timeout > 0 {
-		late := status.Errorf(codes.DeadlineExceeded, "no answer from vrouterd within %s (--timeout)", c.timeout)
-		timer := time.AfterFunc(c.timeout, func() { cancel(late) })
-		defer timer.Stop()
-		heard = func() { timer.Reset(c.timeout) }
-	}
-	stream, err := c.nodes.DumpRoutes(ctx, &vrouterv1.DumpRoutesRequest{Node: node})
-	if err != nil {
-		return 0, err
-	}
 	written := 0
-	for {
-		m, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return written, nil
-		}
-		if cause := context.Cause(ctx); cause != nil {
-			return written, cause
-		}
-		if err != nil {
-			return written, err
-		}
-		heard()
+	err := readStream(ctx, c, func(ctx context.Context) (grpc.ServerStreamingClient[vrouterv1.DumpRoutesResponse], error) {
+		return c.nodes.DumpRoutes(ctx, &vrouterv1.DumpRoutesRequest{Node: node})
+	}, func(m *vrouterv1.DumpRoutesResponse) error {
 		n, err := to.Write(m.GetData())
 		if written += n; err != nil {
-			return written, fmt.Errorf("write dump: %w", err)
+			return fmt.Errorf("write dump: %w", err)
 		}
-	}
+		return nil
+	})
+	return written, err
 }

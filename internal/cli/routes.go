@@ -2,17 +2,13 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
+	"google.golang.org/grpc"
 
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
@@ -42,8 +38,7 @@ With PREFIX (an address counts as the prefix of itself) only what is inside it.`
 			return a.routes(cmd.Context(), request, f)
 		},
 	}
-	c.Flags().StringVar(&node, "node", "", "node to ask (default the one that takes the call)")
-	_ = c.RegisterFlagCompletionFunc("node", a.completeNodes)
+	a.bindNode(c, &node, "node to ask")
 	bindOutput(c, &output, "table", formatWide, formatYAML, formatJSON)
 	return c
 }
@@ -96,42 +91,17 @@ func (a *app) showRoutes(ctx context.Context, c *client, request *vrouterv1.List
 	return t.flush(a.Out)
 }
 
-// readRoutes reads the whole stream. --timeout holds between two portions: the
-// whole takes as long as there are routes.
 func (a *app) readRoutes(ctx context.Context, c *client, request *vrouterv1.ListRoutesRequest) ([]*vrouterv1.Route, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	if c.timeout > 0 {
-		late := status.Errorf(codes.DeadlineExceeded, "no answer from vrouterd within %s (--timeout)", c.timeout)
-		timer := time.AfterFunc(c.timeout, func() { cancel(late) })
-		defer timer.Stop()
-		return a.receiveRoutes(ctx, c, request, func() { timer.Reset(c.timeout) })
-	}
-	return a.receiveRoutes(ctx, c, request, func() {})
-}
-
-func (a *app) receiveRoutes(ctx context.Context, c *client, request *vrouterv1.ListRoutesRequest, heard func()) ([]*vrouterv1.Route, error) {
-	stream, err := c.nodes.ListRoutes(ctx, request)
-	if err != nil {
-		return nil, err
-	}
 	var routes []*vrouterv1.Route
 	a.newProgress("read", 0)
-	for {
-		response, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return routes, nil
-		}
-		if cause := context.Cause(ctx); cause != nil {
-			return nil, cause
-		}
-		if err != nil {
-			return nil, err
-		}
-		heard()
-		routes = append(routes, response.GetRoutes()...)
-		a.progress.step(len(response.GetRoutes()))
-	}
+	err := readStream(ctx, c, func(ctx context.Context) (grpc.ServerStreamingClient[vrouterv1.ListRoutesResponse], error) {
+		return c.nodes.ListRoutes(ctx, request)
+	}, func(m *vrouterv1.ListRoutesResponse) error {
+		routes = append(routes, m.GetRoutes()...)
+		a.progress.step(len(m.GetRoutes()))
+		return nil
+	})
+	return routes, err
 }
 
 func routeColumns(wide bool) []string {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
@@ -70,20 +71,10 @@ func openResources(c *client, kinds []resource.Kind) source {
 	for _, kind := range kinds {
 		request.Kinds = append(request.Kinds, string(kind))
 	}
-	return func(ctx context.Context, after int64) (func() (update, error), error) {
+	return updates(func(ctx context.Context, after int64) (grpc.ServerStreamingClient[vrouterv1.WatchResponse], error) {
 		request.AfterRevision = after
-		stream, err := c.resources.Watch(ctx, request)
-		if err != nil {
-			return nil, err
-		}
-		return func() (update, error) {
-			response, err := stream.Recv()
-			if err != nil {
-				return update{}, err
-			}
-			return resourceUpdate(response)
-		}, nil
-	}
+		return c.resources.Watch(ctx, request)
+	}, resourceUpdate)
 }
 
 func resourceUpdate(response *vrouterv1.WatchResponse) (update, error) {
