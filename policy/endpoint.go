@@ -7,7 +7,8 @@ import (
 )
 
 // Endpoint is a workload endpoint of this host. An interface that belongs to no
-// endpoint, or to several, passes nothing.
+// endpoint, or to several, passes nothing: several are each told without
+// addresses and with pipelines that deny everything.
 type Endpoint struct {
 	ID        resource.EndpointID
 	Revision  int64 // of the stored endpoint
@@ -33,7 +34,8 @@ type HostEndpoint struct {
 	// and never empty.
 	Normal Pair
 	// Forward is for what is routed through the host, by policies that apply
-	// on forward. AnyInterface covers the interfaces of workloads, too.
+	// on forward, with End Pass: what leaves the last tier goes on, and meets
+	// no profiles. AnyInterface covers the interfaces of workloads, too.
 	Forward Pair
 	// Untracked is for all packets, before connection tracking, with End Pass:
 	// what is allowed here is not tracked, and meets no other policy of host

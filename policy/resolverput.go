@@ -1,0 +1,232 @@
+package policy
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/projectvrouter/vrouter/internal/resource"
+)
+
+// builtIn returns the checked objects that are always there.
+func builtIn() []resource.Object {
+	var list []resource.Object
+	for _, kind := range []resource.Kind{resource.KindTier, resource.KindProfile} {
+		for _, raw := range resource.BuiltIn(kind) {
+			obj, err := resource.Check(raw)
+			if err != nil {
+				panic(err) // our own object
+			}
+			list = append(list, obj)
+		}
+	}
+	return list
+}
+
+func (r *Resolver) putLocked(obj resource.Object) {
+	switch o := obj.(type) {
+	case *resource.WorkloadEndpoint:
+		r.putEndpointLocked(o)
+	case *resource.HostEndpoint:
+		r.putHostEndpointLocked(o)
+	case *resource.NetworkSet:
+		r.putNetworkSetLocked(o)
+	case *resource.Namespace:
+		r.putParentLocked(parentID{kind: 'n', name: o.Name}, resource.NamespaceLabels(o.Name, o.Labels))
+	case *resource.ServiceAccount:
+		id := parentID{kind: 'a', namespace: o.Namespace, name: o.Name}
+		r.putParentLocked(id, resource.ServiceAccountLabels(o.Name, o.Labels))
+	case *resource.Profile:
+		r.putParentLocked(parentID{kind: 'p', name: o.Name}, o.LabelsToApply)
+		r.putProfileLocked(o)
+	case *resource.Policy:
+		r.putPolicyLocked(o)
+	case *resource.Tier:
+		r.putTierLocked(o)
+	case *resource.Service:
+		r.putServiceLocked(resource.ServiceRef{Namespace: o.Namespace, Name: o.Name}, o)
+	default:
+		r.dirty.general = r.general.put(obj) || r.dirty.general
+	}
+}
+
+func (r *Resolver) deleteLocked(id resource.ID) {
+	switch id.Kind {
+	case resource.KindWorkloadEndpoint, resource.KindHostEndpoint, resource.KindNetworkSet, resource.KindGlobalNetworkSet:
+		r.deleteLocalLocked(id)
+		r.deleteItemLocked(id)
+	case resource.KindNamespace:
+		r.putParentLocked(parentID{kind: 'n', name: id.Name}, nil)
+	case resource.KindServiceAccount:
+		r.putParentLocked(parentID{kind: 'a', namespace: id.Namespace, name: id.Name}, nil)
+	case resource.KindService:
+		r.putServiceLocked(resource.ServiceRef{Namespace: id.Namespace, Name: id.Name}, nil)
+	case resource.KindProfile, resource.KindTier:
+		for _, obj := range builtIn() {
+			if obj.Metadata().ID == id {
+				r.putLocked(obj)
+				return
+			}
+		}
+		if id.Kind == resource.KindTier {
+			r.deleteTierLocked(id.Name)
+			return
+		}
+		r.putParentLocked(parentID{kind: 'p', name: id.Name}, nil)
+		r.deletePolicyLocked(id)
+	case resource.KindNetworkPolicy, resource.KindGlobalNetworkPolicy,
+		resource.KindStagedNetworkPolicy, resource.KindStagedGlobalNetworkPolicy:
+		r.deletePolicyLocked(id)
+	default:
+		r.dirty.general = r.general.delete(id) || r.dirty.general
+	}
+}
+
+func (r *Resolver) putEndpointLocked(w *resource.WorkloadEndpoint) {
+	labels := resource.EndpointLabels(w)
+	parents := make([]parentID, 0, len(w.Profiles)+2)
+	parents = append(parents, parentID{kind: 'n', name: w.Namespace})
+	if w.ServiceAccount != "" {
+		parents = append(parents, parentID{kind: 'a', namespace: w.Namespace, name: w.ServiceAccount})
+	}
+	parents = appendProfiles(parents, w.Profiles)
+	r.setItemLocked(w.ID, labels, parents, singles(w.Addresses), named(w.Ports))
+	if r.node != "" && w.Node != r.node {
+		r.deleteLocalLocked(w.ID)
+		return
+	}
+	l := r.localLocked(w.ID)
+	if l.workload != nil {
+		r.leaveInterfaceLocked(l)
+	}
+	l.workload = w
+	at := nodeInterface{w.Node, w.Interface}
+	r.interfaces[at] = append(r.interfaces[at], l)
+	r.touchInterfaceLocked(at)
+	r.endpoints.put(l.item, labels, parents)
+}
+
+func (r *Resolver) putHostEndpointLocked(h *resource.HostEndpoint) {
+	parents := appendProfiles(nil, h.Profiles)
+	r.setItemLocked(h.ID, h.Labels, parents, singles(h.Expected), named(h.Ports))
+	if r.node != "" && h.Node != r.node {
+		r.deleteLocalLocked(h.ID)
+		return
+	}
+	l := r.localLocked(h.ID)
+	l.host = h
+	r.dirty.hosts = true
+	r.endpoints.put(l.item, h.Labels, parents)
+}
+
+func (r *Resolver) putNetworkSetLocked(n *resource.NetworkSet) {
+	var parents []parentID
+	if n.Namespace != "" {
+		parents = append(parents, parentID{kind: 'n', name: n.Namespace})
+	}
+	r.setItemLocked(n.ID, resource.NetworkSetLabels(n), parents, n.Nets, nil)
+}
+
+// setItemLocked says what an object is to the selectors of rules.
+func (r *Resolver) setItemLocked(id resource.ID, own map[string]string, parents []parentID,
+	prefixes []netip.Prefix, ports []resource.EndpointPort) {
+	it := r.items[id]
+	if it == nil {
+		it = &item{}
+		r.items[id] = it
+	}
+	if !slices.Equal(it.prefixes, prefixes) || !slices.Equal(it.ports, ports) {
+		r.peers.move(it, nil)
+		r.held.remove(it)
+		it.prefixes, it.ports = prefixes, ports
+		r.held.add(it)
+	}
+	r.peers.put(it, own, parents)
+}
+
+func (r *Resolver) deleteItemLocked(id resource.ID) {
+	if it := r.items[id]; it != nil {
+		r.peers.move(it, nil)
+		r.held.remove(it)
+		delete(r.items, id)
+	}
+}
+
+// appendProfiles adds profiles to parents, each once.
+func appendProfiles(parents []parentID, profiles []string) []parentID {
+	for _, name := range profiles {
+		if id := (parentID{kind: 'p', name: name}); !slices.Contains(parents, id) {
+			parents = append(parents, id)
+		}
+	}
+	return parents
+}
+
+// putParentLocked says what is inherited from a parent; nil is nothing but what
+// its name tells.
+func (r *Resolver) putParentLocked(id parentID, labels map[string]string) {
+	r.peers.setParent(id, labels)
+	r.endpoints.setParent(id, labels)
+}
+
+func (r *Resolver) putTierLocked(t *resource.Tier) {
+	old := r.tiers[t.Name]
+	r.tiers[t.Name] = t
+	if old == nil || old.Order != t.Order || old.DefaultAction != t.DefaultAction {
+		r.touchAllLocked()
+	}
+}
+
+func (r *Resolver) deleteTierLocked(name string) {
+	if _, ok := r.tiers[name]; ok {
+		delete(r.tiers, name)
+		r.touchAllLocked()
+	}
+}
+
+// peerMovedLocked changes the members of sets after an item has come to another
+// class of those that rules choose among.
+func (r *Resolver) peerMovedLocked(it *item, from, to *class) {
+	var gone, came []*selection
+	if from != nil {
+		gone = from.matched
+	}
+	if to != nil {
+		came = to.matched
+	}
+	for len(gone) > 0 || len(came) > 0 {
+		switch {
+		case len(came) == 0 || len(gone) > 0 && gone[0].serial < came[0].serial:
+			r.memberLocked(it, gone[0], false)
+			gone = gone[1:]
+		case len(gone) == 0 || came[0].serial < gone[0].serial:
+			r.memberLocked(it, came[0], true)
+			came = came[1:]
+		default:
+			gone, came = gone[1:], came[1:]
+		}
+	}
+}
+
+// memberLocked notes that an item begins or ceases to match a selection. Another
+// item with the same address that matches makes it no news.
+func (r *Resolver) memberLocked(it *item, s *selection, comes bool) {
+	note := func(set *liveSet) {
+		set.of(it, func(m Member) {
+			if !r.held.others(m.Prefix, it, func(o *item) bool { return o.class != nil && o.class.has(s) && set.has(o, m) }) {
+				set.change(m, comes)
+			}
+		})
+		r.dirty.sets[set] = struct{}{}
+	}
+	if set := s.addresses; set != nil {
+		note(set)
+		if comes {
+			set.count(it, 1)
+		} else {
+			set.count(it, -1)
+		}
+	}
+	for _, set := range s.ports {
+		note(set)
+	}
+}
