@@ -130,7 +130,7 @@ func TestMetrics(t *testing.T) {
 	}
 	described := read(t, "operating.md")
 	exported := make(map[string]bool)
-	for _, m := range regexp.MustCompile(`desc\("([a-z_]+)"|NewDesc\("vrouter_([a-z_]+)"`).FindAllStringSubmatch(code, -1) {
+	for _, m := range regexp.MustCompile(`(?:desc|gauge|counter)\("([a-z_]+)"|NewDesc\("vrouter_([a-z_]+)"`).FindAllStringSubmatch(code, -1) {
 		exported["vrouter_"+m[1]+m[2]] = true
 	}
 	for name := range exported {

@@ -130,18 +130,30 @@ func (c *Client) ReleaseHandle(ctx context.Context, node, id string) ([]netip.Ad
 // Collected is what Collect took away.
 type Collected struct {
 	Addresses, Dead, Empty int
+	Tunnels, LoadBalancers int // of Addresses; the others were of endpoints
 	Spared                 int // was used again, or changed, meanwhile
+}
+
+// of counts n addresses of a kind of owner.
+func (c *Collected) of(kind OwnerKind, n int) {
+	c.Addresses += n
+	switch kind {
+	case OwnerTunnel:
+		c.Tunnels += n
+	case OwnerLoadBalancer:
+		c.LoadBalancers += n
+	}
 }
 
 // Collect takes away what a Collector has found, each in a transaction that
 // checks it again. A round that fails leaves the rest to the next.
 func (c *Client) Collect(ctx context.Context, g *Garbage) (Collected, error) {
 	var out Collected
-	one := func(node string, count *int, n int, work func(*Step) error) error {
-		_, err := c.Do(ctx, node, func(_ context.Context, s *Step) error { return work(s) })
+	one := func(done func(), work func(*Step) error) error {
+		_, err := c.Do(ctx, "", func(_ context.Context, s *Step) error { return work(s) })
 		switch {
 		case err == nil:
-			*count += n
+			done()
 			return nil
 		case errors.Is(err, ErrStale), errors.Is(err, ErrNotAllocated), errors.Is(err, ErrBlockInUse),
 			errors.Is(err, ErrHandleInUse), errors.Is(err, store.ErrConflict):
@@ -155,18 +167,19 @@ func (c *Client) Collect(ctx context.Context, g *Garbage) (Collected, error) {
 			part := l
 			part.Releases = l.Releases[:min(len(l.Releases), maxReleases)]
 			l.Releases = l.Releases[len(part.Releases):]
-			if err := one("", &out.Addresses, len(part.Releases), func(s *Step) error { return s.CollectLeak(part) }); err != nil {
+			done := func() { out.of(l.Owner.Kind, len(part.Releases)) }
+			if err := one(done, func(s *Step) error { return s.CollectLeak(part) }); err != nil {
 				return out, fmt.Errorf("collect handle %s: %w", l.ID, err)
 			}
 		}
 	}
 	for _, b := range g.Dead {
-		if err := one("", &out.Dead, 1, func(s *Step) error { return s.CollectDead(b) }); err != nil {
+		if err := one(func() { out.Dead++ }, func(s *Step) error { return s.CollectDead(b) }); err != nil {
 			return out, fmt.Errorf("collect block %s of node %s: %w", b.CIDR, b.Node, err)
 		}
 	}
 	for _, b := range g.Empty {
-		if err := one("", &out.Empty, 1, func(s *Step) error { return s.CollectEmpty(b) }); err != nil {
+		if err := one(func() { out.Empty++ }, func(s *Step) error { return s.CollectEmpty(b) }); err != nil {
 			return out, fmt.Errorf("collect empty block %s: %w", b.CIDR, err)
 		}
 	}

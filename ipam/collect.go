@@ -64,6 +64,13 @@ type suspect struct {
 	sequence uint64
 }
 
+// The kinds of suspects.
+const (
+	suspectLeak  = "handle"
+	suspectDead  = "dead"
+	suspectEmpty = "empty"
+)
+
 type sight struct {
 	first time.Time
 	ready bool // seen more than once, and long enough
@@ -109,8 +116,29 @@ func (c *Collector) Round(w World) *Garbage {
 	return g
 }
 
-// Suspects returns how many things the last round looked at twice.
-func (c *Collector) Suspects() int { return len(c.seen) }
+// Suspects is how many things of each kind may be garbage, and are watched.
+type Suspects struct {
+	Leaks, Dead, Empty int
+}
+
+// Suspects returns what the last round took note of.
+func (c *Collector) Suspects() Suspects {
+	var n Suspects
+	for s := range c.seen {
+		switch s.kind {
+		case suspectLeak:
+			n.Leaks++
+		case suspectDead:
+			n.Dead++
+		case suspectEmpty:
+			n.Empty++
+		}
+	}
+	return n
+}
+
+// Forget forgets what was seen: all of it is looked at anew.
+func (c *Collector) Forget() { c.seen = nil }
 
 // suspect takes note of what may be garbage, and collects what is.
 func (r *round) suspect(s suspect, add func(*Garbage)) {
@@ -151,7 +179,7 @@ func (r *round) handles() {
 			last = max(last, release.Sequence)
 		}
 		if !needed {
-			r.suspect(suspect{"handle", id, last}, func(g *Garbage) { g.Leaks = append(g.Leaks, leak) })
+			r.suspect(suspect{suspectLeak, id, last}, func(g *Garbage) { g.Leaks = append(g.Leaks, leak) })
 		}
 	}
 }
@@ -180,12 +208,12 @@ func (r *round) blocks() {
 		at := place{node, FamilyOf(b.CIDR.Addr())}
 		switch {
 		case b.Affinity != "" && !b.Affinity.Virtual() && !r.world.Node(node):
-			r.suspect(suspect{"dead", node + " " + b.CIDR.String(), 0}, func(g *Garbage) { g.Dead = append(g.Dead, block) })
+			r.suspect(suspect{suspectDead, node + " " + b.CIDR.String(), 0}, func(g *Garbage) { g.Dead = append(g.Dead, block) })
 		case !b.unused(r.world.Env), a != nil && (a.Assigned || a.State == Pending):
 		case b.Affinity != "" && !kept[at]:
 			kept[at] = true
 		default:
-			r.suspect(suspect{"empty", b.CIDR.String(), b.Sequence}, func(g *Garbage) { g.Empty = append(g.Empty, block) })
+			r.suspect(suspect{suspectEmpty, b.CIDR.String(), b.Sequence}, func(g *Garbage) { g.Empty = append(g.Empty, block) })
 		}
 	}
 	r.affinitiesOfTheDead(affinities)
@@ -199,7 +227,7 @@ func (r *round) affinitiesOfTheDead(affinities map[HostBlock]*BlockAffinity) {
 	for _, a := range r.world.Affinities {
 		block := HostBlock{Node: a.Node, CIDR: a.CIDR}
 		if affinities[block] != nil && !AffinityOf(a.Node).Virtual() && !r.world.Node(a.Node) {
-			r.suspect(suspect{"dead", a.Node + " " + a.CIDR.String(), 0}, func(g *Garbage) { g.Dead = append(g.Dead, block) })
+			r.suspect(suspect{suspectDead, a.Node + " " + a.CIDR.String(), 0}, func(g *Garbage) { g.Dead = append(g.Dead, block) })
 		}
 	}
 }

@@ -37,6 +37,7 @@ func (c *Controller) adopt(ctx context.Context, s store.Store, client *ipam.Clie
 	}
 	slices.SortFunc(missing, netip.Addr.Compare)
 	taken := 0
+	defer func() { c.count(func(s *stats) { s.collection.adopted += taken }) }()
 	for _, a := range missing[:min(len(missing), maxAdopted)] {
 		err := adoptOne(ctx, s, client, a, w.Endpoints[a])
 		switch {

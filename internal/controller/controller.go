@@ -44,7 +44,7 @@ type Options struct {
 	Store    store.Store
 	LeaseTTL time.Duration
 	Limits   Limits
-	Grace    time.Duration // for which an address must be of no use before it is released; zero: 5 minutes
+	Grace    time.Duration // where no ControllerConfiguration says it; zero: 5 minutes
 	Health   *telemetry.Health
 	Logger   hclog.Logger
 }
@@ -65,9 +65,8 @@ type stats struct {
 	elections int // memberships that it changed
 	groups    int // that it knows while it leads
 	problems  int // of them
-	suspects  int // handles and blocks that seem to be of no use
-	addresses int // that it released
-	blocks    int // that it took from dead nodes, or removed empty
+
+	collection collection
 }
 
 // New returns a Controller that does nothing until Run.
@@ -129,7 +128,7 @@ func (c *Controller) term(ctx context.Context) (led bool, err error) {
 	deposed := ctx.Err() == nil && leading.Err() != nil
 	cancel()
 	collecting.Wait()
-	c.count(func(s *stats) { s.leads = false; s.groups = 0; s.problems = 0; s.suspects = 0 })
+	c.count(func(s *stats) { s.leads = false; s.groups = 0; s.problems = 0; s.collection.idle() })
 	if deposed {
 		err = errors.New("the lease of the leader was lost")
 	}

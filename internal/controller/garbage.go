@@ -1,11 +1,14 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/store"
@@ -47,23 +50,60 @@ func (f fenced) Txn(ctx context.Context, compares []store.Compare, ops []store.O
 func (c *Controller) collect(ctx context.Context, t *term) {
 	s := fence(c.opts.Store, t)
 	client := ipam.NewClient(s, ipam.Stored{Store: s})
-	grace := c.opts.Grace
-	if grace == 0 {
-		grace = defaultGrace
-	}
-	collector := &ipam.Collector{Grace: grace}
-	ticker := time.NewTicker(grace / 2)
-	defer ticker.Stop()
+	collector := &ipam.Collector{}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
-		if err := c.round(ctx, s, client, collector); err != nil && ctx.Err() == nil {
-			c.log.Warn("addresses not collected", "retry_in", grace/2, "error", err)
-		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-timer.C:
+		}
+		err := c.round(ctx, s, client, collector)
+		pause := c.pause(collector.Grace)
+		timer.Reset(pause)
+		if ctx.Err() != nil {
+			return
+		}
+		c.count(func(s *stats) { s.collection.round(collector, err) })
+		if err != nil {
+			c.log.Warn("addresses not collected", "retry_in", pause, "error", err)
 		}
 	}
+}
+
+// pause is the time between rounds: half of the grace period, and never so long
+// that a change of it would not be noticed.
+func (c *Controller) pause(grace time.Duration) time.Duration {
+	usual := cmp.Or(c.opts.Grace, defaultGrace)
+	if grace == 0 {
+		grace = usual
+	}
+	return min(grace, usual) / 2
+}
+
+// grace reads the grace period; zero: nothing is to be collected.
+func (c *Controller) grace(ctx context.Context, s store.Store) (time.Duration, error) {
+	usual := cmp.Or(c.opts.Grace, defaultGrace)
+	kv, _, err := s.Get(ctx, store.ResourceKey(string(resource.KindControllerConfiguration), "", resource.DefaultName))
+	if errors.Is(err, store.ErrNotFound) {
+		return usual, nil
+	}
+	var msg proto.Message
+	var object resource.Object
+	if err == nil {
+		msg, err = resource.Decode(resource.KindControllerConfiguration, kv.Value, kv.ModRevision)
+	}
+	if err == nil {
+		object, err = resource.Check(msg)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the ControllerConfiguration: %w", err)
+	}
+	if grace := object.(*resource.ControllerConfiguration).LeakGrace; grace != nil {
+		return *grace, nil
+	}
+	return usual, nil
 }
 
 // round looks at all that is stored of addresses, and takes away what has been
@@ -76,44 +116,59 @@ func (c *Controller) round(ctx context.Context, s fenced, client *ipam.Client, c
 	if err != nil {
 		return err
 	}
-	w := ipam.World{}
-	if w.Contents, err = ipam.ReadContents(ctx, s); err != nil {
-		return fmt.Errorf("read what is stored of addresses: %w", err)
-	}
-	if w.Env, err = (ipam.Stored{Store: s}).Env(ctx); err != nil {
-		return err
-	}
-	nodes, err := nodesOf(ctx, s)
+	grace, err := c.grace(ctx, s)
 	if err != nil {
 		return err
 	}
-	w.Node = func(name string) bool { return nodes[name] }
-	var failed error
-	w.Owner = func(key string, a netip.Addr) (int64, bool) {
-		revision, has, err := owns(ctx, s, w.Contents, key, a)
-		if err != nil {
-			failed = err
-		}
-		return revision, has
+	collector.Grace = grace
+	w, failed, err := readWorld(ctx, s)
+	if err != nil {
+		return err
 	}
-	garbage := collector.Round(w)
-	if failed != nil {
-		return failed
+	garbage := &ipam.Garbage{}
+	if collector.Grace > 0 {
+		garbage = collector.Round(w)
+	} else {
+		collector.Forget()
+	}
+	if *failed != nil {
+		return *failed
 	}
 	if err := c.adopt(ctx, s, client, w); err != nil {
 		return err
 	}
 	got, err := client.Collect(ctx, garbage)
-	c.count(func(s *stats) {
-		s.suspects = collector.Suspects()
-		s.addresses += got.Addresses
-		s.blocks += got.Dead + got.Empty
-	})
+	c.count(func(s *stats) { s.collection.add(got, garbage.Left) })
 	if got.Addresses+got.Dead+got.Empty > 0 {
 		c.log.Info("addresses collected", "addresses", got.Addresses, "blocks_of_dead_nodes", got.Dead,
 			"empty_blocks", got.Empty, "spared", got.Spared, "left", garbage.Left)
 	}
 	return err
+}
+
+// readWorld reads all that is stored of addresses and nodes. What fails later,
+// while owners are asked for, is put into failed.
+func readWorld(ctx context.Context, s store.Store) (w ipam.World, failed *error, err error) {
+	if w.Contents, err = ipam.ReadContents(ctx, s); err != nil {
+		return w, nil, fmt.Errorf("read what is stored of addresses: %w", err)
+	}
+	if w.Env, err = (ipam.Stored{Store: s}).Env(ctx); err != nil {
+		return w, nil, err
+	}
+	nodes, err := nodesOf(ctx, s)
+	if err != nil {
+		return w, nil, err
+	}
+	w.Node = func(name string) bool { return nodes[name] }
+	failed = new(error)
+	w.Owner = func(key string, a netip.Addr) (int64, bool) {
+		revision, has, err := owns(ctx, s, w.Contents, key, a)
+		if err != nil {
+			*failed = err
+		}
+		return revision, has
+	}
+	return w, failed, nil
 }
 
 // owns tells whether the object of a key has an address, and the revision of

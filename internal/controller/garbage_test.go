@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
@@ -99,7 +101,8 @@ func TestCollects(t *testing.T) {
 	b.until(func() (string, bool) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		return fmt.Sprintf("%+v", c.stats), c.stats.addresses == 2 && c.stats.blocks == 1
+		done := c.stats.collection.collected
+		return fmt.Sprintf("%+v", c.stats), done.Addresses == 2 && done.Dead == 1
 	})
 	report := func() *ipam.Report {
 		contents, err := ipam.ReadContents(t.Context(), b.store)
@@ -154,14 +157,14 @@ func TestLockedIsNotCollected(t *testing.T) {
 	b.pool()
 	b.take("n1", "gone", ipam.Owner{Kind: ipam.OwnerEndpoint, Key: "r/WorkloadEndpoint/default/x"})
 	b.put(lockedCluster())
-	c := New(Options{Store: b.store, Logger: hclog.NewNullLogger()})
+	c := New(Options{Store: b.store, Logger: hclog.NewNullLogger(), Grace: time.Nanosecond})
 	term, err := campaign(t.Context(), b.store, "c", time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := fence(b.store, term)
 	client := ipam.NewClient(s, ipam.Stored{Store: s})
-	collector := &ipam.Collector{Grace: time.Nanosecond}
+	collector := &ipam.Collector{}
 	round := func() error { return c.round(t.Context(), s, client, collector) }
 	for range 3 {
 		if err := round(); err != nil {
@@ -213,4 +216,100 @@ func TestLockedElectsNobody(t *testing.T) {
 func lockedCluster() *vrouterv1.ClusterInformation {
 	return &vrouterv1.ClusterInformation{Metadata: &vrouterv1.Metadata{Name: proto.String("default")},
 		Spec: &vrouterv1.ClusterInformationSpec{DatastoreReady: proto.Bool(false)}}
+}
+
+// TestLeakGracePeriodIsFollowed: it is read at every round, zero collects
+// nothing and forgets what was seen, and one that cannot be read holds all up.
+func TestLeakGracePeriodIsFollowed(t *testing.T) {
+	b := &bench{t, store.NewMemory()}
+	b.pool()
+	b.take("n1", "gone", ipam.Owner{Kind: ipam.OwnerEndpoint, Key: "r/WorkloadEndpoint/default/x"})
+	b.node("n1", "a")
+	c := New(Options{Store: b.store, Logger: hclog.NewNullLogger(), Grace: time.Nanosecond})
+	term, err := campaign(t.Context(), b.store, "c", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := fence(b.store, term)
+	client := ipam.NewClient(s, ipam.Stored{Store: s})
+	collector := &ipam.Collector{}
+	round := func(wantGrace time.Duration, wantSuspects int) {
+		t.Helper()
+		if err := c.round(t.Context(), s, client, collector); err != nil {
+			t.Fatal(err)
+		}
+		if n := collector.Suspects().Leaks; collector.Grace != wantGrace || n != wantSuspects {
+			t.Errorf("grace %s, %d suspects; wanted %s, %d", collector.Grace, n, wantGrace, wantSuspects)
+		}
+	}
+	configure := func(grace string) {
+		b.put(&vrouterv1.ControllerConfiguration{Metadata: &vrouterv1.Metadata{Name: proto.String("default")},
+			Spec: &vrouterv1.ControllerConfigurationSpec{Controllers: &vrouterv1.Controllers{
+				Node: &vrouterv1.NodeController{LeakGracePeriod: proto.String(grace)}}}})
+	}
+	configure("1h")
+	for range 3 {
+		round(time.Hour, 1)
+	}
+	configure("0")
+	round(0, 0)
+	key := store.ResourceKey(string(resource.KindControllerConfiguration), "", "default")
+	b.write(store.Op{Key: key, Value: []byte("not ours")})
+	if err := c.round(t.Context(), s, client, collector); err == nil {
+		t.Error("a configuration that cannot be read was no error")
+	}
+	if got := b.holders(); got != `"host:n1"[gone]` {
+		t.Fatalf("collected before its time: %s", got)
+	}
+	b.write(store.Op{Key: key, Delete: true})
+	round(time.Nanosecond, 1)
+	round(time.Nanosecond, 1)
+	if got := b.holders(); got != `"host:n1"[]` {
+		t.Errorf("not collected: %s", got)
+	}
+}
+
+func TestPauseOfRounds(t *testing.T) {
+	c := New(Options{})
+	for grace, want := range map[time.Duration]time.Duration{
+		0: 150 * time.Second, time.Minute: 30 * time.Second, defaultGrace: 150 * time.Second, 24 * time.Hour: 150 * time.Second,
+	} {
+		if got := c.pause(grace); got != want {
+			t.Errorf("after a grace of %s: %s, want %s", grace, got, want)
+		}
+	}
+}
+
+// TestMetricsOfCollection: work is counted by what it was for.
+func TestMetricsOfCollection(t *testing.T) {
+	c := New(Options{})
+	c.count(func(s *stats) {
+		s.collection.add(ipam.Collected{Addresses: 7, Tunnels: 2, LoadBalancers: 1, Dead: 3, Empty: 5, Spared: 6}, 8)
+		s.collection.adopted = 9
+	})
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(c)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]float64)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			name := strings.TrimPrefix(f.GetName(), "vrouter_controller_ipam_")
+			for _, l := range m.GetLabel() {
+				name += " " + l.GetValue()
+			}
+			if v := m.GetCounter().GetValue() + m.GetGauge().GetValue(); v != 0 {
+				got[name] = v
+			}
+		}
+	}
+	want := map[string]float64{
+		"addresses_collected_total endpoint": 4, "addresses_collected_total tunnel": 2, "addresses_collected_total loadBalancer": 1,
+		"blocks_collected_total dead_node": 3, "blocks_collected_total empty": 5, "spared_total": 6, "left": 8, "addresses_adopted_total": 9,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 }

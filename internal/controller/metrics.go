@@ -2,33 +2,86 @@ package controller
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// descriptions of the metrics.
-type descriptions struct {
-	leads, terms, elections, groups, problems *prometheus.Desc
-	suspects, addresses, blocks               *prometheus.Desc
+// metric is one of the numbers of a controller, as it is shown.
+type metric struct {
+	name, help   string
+	label, value string // empty: it has none
+	kind         prometheus.ValueType
+	number       float64
 }
 
-func newDescriptions() descriptions {
-	desc := func(name, help string) *prometheus.Desc {
-		return prometheus.NewDesc("vrouter_"+name, help, nil, nil)
+func gauge(name, help string, number float64) metric {
+	return metric{name: name, help: help, kind: prometheus.GaugeValue, number: number}
+}
+
+func counter(name, help string, number int) metric {
+	return metric{name: name, help: help, kind: prometheus.CounterValue, number: float64(number)}
+}
+
+// by gives a metric a label.
+func (m metric) by(label, value string) metric {
+	m.label, m.value = label, value
+	return m
+}
+
+func (m metric) desc() *prometheus.Desc {
+	var labels []string
+	if m.label != "" {
+		labels = []string{m.label}
 	}
-	return descriptions{
-		leads:     desc("controller_leads", "Whether this controller leads (1) or waits to (0)."),
-		terms:     desc("controller_terms_total", "How often this controller became leader."),
-		elections: desc("controller_elections_total", "Memberships of reflector groups that it changed."),
-		groups:    desc("controller_reflector_groups", "Reflector groups that it looks after while it leads."),
-		problems:  desc("controller_reflector_group_problems", "What their statuses complain of, such as too few candidates."),
-		suspects:  desc("controller_ipam_suspects", "Handles and blocks that seem to be of no use, and are watched."),
-		addresses: desc("controller_ipam_addresses_collected_total", "Leaked addresses that it released."),
-		blocks:    desc("controller_ipam_blocks_collected_total", "Blocks that it took from dead nodes, or removed empty."),
+	return prometheus.NewDesc("vrouter_"+m.name, m.help, labels, nil)
+}
+
+// metrics are all that a controller counts.
+func (s *stats) metrics() []metric {
+	leads := 0.0
+	if s.leads {
+		leads = 1
+	}
+	return append([]metric{
+		gauge("controller_leads", "Whether this controller leads (1) or waits to (0).", leads),
+		counter("controller_terms_total", "How often this controller became leader.", s.terms),
+		counter("controller_elections_total", "Memberships of reflector groups that it changed.", s.elections),
+		gauge("controller_reflector_groups", "Reflector groups that it looks after while it leads.", float64(s.groups)),
+		gauge("controller_reflector_group_problems", "What their statuses complain of, such as too few candidates.", float64(s.problems)),
+	}, s.collection.metrics()...)
+}
+
+func (c *collection) metrics() []metric {
+	suspects := func(kind string, n int) metric {
+		return gauge("controller_ipam_suspects", "What seems to be of no use, and is watched.", float64(n)).by("kind", kind)
+	}
+	rounds := func(result string, n int) metric {
+		return counter("controller_ipam_rounds_total", "Rounds of looking for what is of no use.", n).by("result", result)
+	}
+	addresses := func(owner string, n int) metric {
+		return counter("controller_ipam_addresses_collected_total", "Leaked addresses that it released, by what they were for.", n).by("owner", owner)
+	}
+	blocks := func(kind string, n int) metric {
+		return counter("controller_ipam_blocks_collected_total", "Blocks that it took from dead nodes, or removed empty.", n).by("kind", kind)
+	}
+	done := c.collected
+	return []metric{
+		gauge("controller_ipam_grace_seconds", "For how long what is collected must be of no use; 0: nothing is.", c.graceSeconds),
+		suspects("handle", c.suspects.Leaks), suspects("block_of_dead_node", c.suspects.Dead), suspects("empty_block", c.suspects.Empty),
+		gauge("controller_ipam_left", "What was ready to be collected, and left to later rounds.", float64(c.left)),
+		rounds("done", c.rounds), rounds("failed", c.failed),
+		addresses("endpoint", done.Addresses-done.Tunnels-done.LoadBalancers), addresses("tunnel", done.Tunnels),
+		addresses("loadBalancer", done.LoadBalancers),
+		blocks("dead_node", done.Dead), blocks("empty", done.Empty),
+		counter("controller_ipam_spared_total", "What was used again, or had changed, when it was to be collected.", done.Spared),
+		counter("controller_ipam_addresses_adopted_total", "Addresses of endpoints older than blocks that it took in.", c.adopted),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *Controller) Describe(ch chan<- *prometheus.Desc) {
-	d := newDescriptions()
-	for _, one := range []*prometheus.Desc{d.leads, d.terms, d.elections, d.groups, d.problems, d.suspects, d.addresses, d.blocks} {
-		ch <- one
+	told := make(map[string]bool)
+	for _, m := range new(stats).metrics() {
+		if !told[m.name] {
+			told[m.name] = true
+			ch <- m.desc()
+		}
 	}
 }
 
@@ -37,17 +90,11 @@ func (c *Controller) Collect(ch chan<- prometheus.Metric) {
 	c.mu.Lock()
 	s := c.stats
 	c.mu.Unlock()
-	d := newDescriptions()
-	leads := 0.0
-	if s.leads {
-		leads = 1
+	for _, m := range s.metrics() {
+		var values []string
+		if m.label != "" {
+			values = []string{m.value}
+		}
+		ch <- prometheus.MustNewConstMetric(m.desc(), m.kind, m.number, values...)
 	}
-	ch <- prometheus.MustNewConstMetric(d.leads, prometheus.GaugeValue, leads)
-	ch <- prometheus.MustNewConstMetric(d.terms, prometheus.CounterValue, float64(s.terms))
-	ch <- prometheus.MustNewConstMetric(d.elections, prometheus.CounterValue, float64(s.elections))
-	ch <- prometheus.MustNewConstMetric(d.groups, prometheus.GaugeValue, float64(s.groups))
-	ch <- prometheus.MustNewConstMetric(d.problems, prometheus.GaugeValue, float64(s.problems))
-	ch <- prometheus.MustNewConstMetric(d.suspects, prometheus.GaugeValue, float64(s.suspects))
-	ch <- prometheus.MustNewConstMetric(d.addresses, prometheus.CounterValue, float64(s.addresses))
-	ch <- prometheus.MustNewConstMetric(d.blocks, prometheus.CounterValue, float64(s.blocks))
 }

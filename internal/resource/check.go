@@ -52,6 +52,8 @@ func Check(msg proto.Message) (Object, error) {
 		object = p.reservation(meta, m.GetSpec())
 	case *vrouterv1.IPAMConfiguration:
 		object = p.addressManagement(meta, m.GetSpec())
+	case *vrouterv1.ControllerConfiguration:
+		object = p.controllers(meta, m.GetSpec())
 	case *vrouterv1.ClusterInformation:
 		object = p.cluster(meta, m.GetSpec())
 	default:

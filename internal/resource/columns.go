@@ -51,6 +51,8 @@ func Columns(kind Kind, wide bool) []string {
 		return []string{"NAME", "CIDRS"}
 	case KindIPAMConfiguration:
 		return []string{"NAME", "STRICTAFFINITY", "AUTOALLOCATEBLOCKS", "MAXBLOCKSPERHOST", "COOLDOWN"}
+	case KindControllerConfiguration:
+		return []string{"NAME", "LEAKGRACEPERIOD"}
 	case KindIPAMBlock:
 		return []string{"CIDR", "AFFINITY", "INUSE", "FREE"}
 	case KindBlockAffinity:
@@ -109,6 +111,8 @@ func Row(msg proto.Message, wide bool) []string {
 	case *vrouterv1.IPReservation, *vrouterv1.IPAMConfiguration, *vrouterv1.IPAMBlock,
 		*vrouterv1.BlockAffinity, *vrouterv1.IPAMHandle:
 		return addressRow(name, m)
+	case *vrouterv1.ControllerConfiguration:
+		return []string{name, or(m.GetSpec().GetControllers().GetNode().GetLeakGracePeriod(), "-")}
 	case *vrouterv1.ClusterInformation:
 		if s := m.GetSpec(); wide {
 			ready := s == nil || s.DatastoreReady == nil || *s.DatastoreReady

@@ -14,7 +14,7 @@ import (
 // applied: what others refer to comes first. IPAMKinds are beside them.
 func Kinds() []Kind {
 	return []Kind{
-		KindClusterInformation, KindNamespace, KindServiceAccount, KindIPAMConfiguration, KindIPReservation, KindIPPool, KindSecret,
+		KindClusterInformation, KindControllerConfiguration, KindNamespace, KindServiceAccount, KindIPAMConfiguration, KindIPReservation, KindIPPool, KindSecret,
 		KindTier, KindProfile, KindGlobalNetworkSet, KindNetworkSet, KindService,
 		KindGlobalNetworkPolicy, KindNetworkPolicy, KindStagedGlobalNetworkPolicy, KindStagedNetworkPolicy,
 		KindBGPFilter, KindBGPConfiguration, KindNode, KindBGPPeerGroup, KindBGPPeer, KindReflectorGroup, KindReflectorMembership,
@@ -46,7 +46,8 @@ func oneofField(kind Kind) protoreflect.FieldDescriptor {
 // apiVersion is what objects of the kind are written with.
 func apiVersion(kind Kind) string {
 	switch kind {
-	case KindBGPPeerGroup, KindNamespace, KindReflectorGroup, KindReflectorMembership, KindSecret, KindService, KindServiceAccount:
+	case KindBGPPeerGroup, KindControllerConfiguration, KindNamespace, KindReflectorGroup, KindReflectorMembership, KindSecret, KindService,
+		KindServiceAccount:
 		return OwnAPIVersion
 	}
 	return APIVersion
@@ -97,6 +98,9 @@ func ParseKind(s string) (Kind, bool) {
 		return KindBlockAffinity, true
 	case "ipamhandle", "ipamhandles", "handle", "handles":
 		return KindIPAMHandle, true
+	case "controllerconfiguration", "controllerconfigurations", "controllerconfig", "kubecontrollersconfiguration",
+		"kubecontrollersconfigurations", "kubecontrollersconfig":
+		return KindControllerConfiguration, true
 	case "clusterinformation", "clusterinformations", "clusterinfo", "clusterinfos":
 		return KindClusterInformation, true
 	}

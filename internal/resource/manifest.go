@@ -198,6 +198,9 @@ func (r *reader) kindOf(t *tree, outer typeOf, m *Manifest) (Kind, *Problem) {
 	if slices.Contains(Kinds(), Kind(name)) {
 		return Kind(name), nil
 	}
+	if kind, ok := ofCalico(name); ok {
+		return kind, nil
+	}
 	p := &Problem{Path: "kind", Line: line("kind"), Reason: fmt.Sprintf("%q is not a kind", name)}
 	if slices.Contains(IPAMKinds(), Kind(name)) {
 		p.Reason = fmt.Sprintf("%s is read-only: address management makes it", name)
@@ -209,10 +212,18 @@ func (r *reader) kindOf(t *tree, outer typeOf, m *Manifest) (Kind, *Problem) {
 	return "", p
 }
 
+// ofCalico returns the kind that Calico gives another name.
+func ofCalico(name string) (Kind, bool) {
+	if name == "KubeControllersConfiguration" {
+		return KindControllerConfiguration, true
+	}
+	return "", false
+}
+
 // unbuiltKinds returns the kinds that Calico has and this program does not yet.
 func unbuiltKinds() []string {
 	return []string{
-		"CalicoNodeStatus", "FelixConfiguration", "KubeControllersConfiguration", "StagedKubernetesNetworkPolicy",
+		"CalicoNodeStatus", "FelixConfiguration", "StagedKubernetesNetworkPolicy",
 	}
 }
 

@@ -95,6 +95,7 @@ type Resource struct {
 	//	*Resource_IpamBlock
 	//	*Resource_BlockAffinity
 	//	*Resource_IpamHandle
+	//	*Resource_ControllerConfiguration
 	//	*Resource_Tier
 	//	*Resource_NetworkPolicy
 	//	*Resource_GlobalNetworkPolicy
@@ -301,6 +302,15 @@ func (x *Resource) GetIpamHandle() *IPAMHandle {
 	return nil
 }
 
+func (x *Resource) GetControllerConfiguration() *ControllerConfiguration {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_ControllerConfiguration); ok {
+			return x.ControllerConfiguration
+		}
+	}
+	return nil
+}
+
 func (x *Resource) GetTier() *Tier {
 	if x != nil {
 		if x, ok := x.Resource.(*Resource_Tier); ok {
@@ -473,6 +483,10 @@ type Resource_IpamHandle struct {
 	IpamHandle *IPAMHandle `protobuf:"bytes,17,opt,name=ipam_handle,json=ipamHandle,proto3,oneof"`
 }
 
+type Resource_ControllerConfiguration struct {
+	ControllerConfiguration *ControllerConfiguration `protobuf:"bytes,18,opt,name=controller_configuration,json=controllerConfiguration,proto3,oneof"`
+}
+
 type Resource_Tier struct {
 	Tier *Tier `protobuf:"bytes,20,opt,name=tier,proto3,oneof"`
 }
@@ -550,6 +564,8 @@ func (*Resource_IpamBlock) isResource_Resource() {}
 func (*Resource_BlockAffinity) isResource_Resource() {}
 
 func (*Resource_IpamHandle) isResource_Resource() {}
+
+func (*Resource_ControllerConfiguration) isResource_Resource() {}
 
 func (*Resource_Tier) isResource_Resource() {}
 
@@ -1415,7 +1431,7 @@ var File_vrouter_v1_resource_service_proto protoreflect.FileDescriptor
 const file_vrouter_v1_resource_service_proto_rawDesc = "" +
 	"\n" +
 	"!vrouter/v1/resource_service.proto\x12\n" +
-	"vrouter.v1\x1a\x14vrouter/v1/bgp.proto\x1a\x19vrouter/v1/endpoint.proto\x1a\x1dvrouter/v1/hostendpoint.proto\x1a\x15vrouter/v1/ipam.proto\x1a\x1dvrouter/v1/ipamsettings.proto\x1a\x17vrouter/v1/ippool.proto\x1a\x1bvrouter/v1/networkset.proto\x1a\x15vrouter/v1/node.proto\x1a\x17vrouter/v1/policy.proto\x1a\x1avrouter/v1/reflector.proto\x1a\x17vrouter/v1/secret.proto\x1a\x18vrouter/v1/service.proto\"\xca\x0e\n" +
+	"vrouter.v1\x1a\x14vrouter/v1/bgp.proto\x1a\x1bvrouter/v1/controller.proto\x1a\x19vrouter/v1/endpoint.proto\x1a\x1dvrouter/v1/hostendpoint.proto\x1a\x15vrouter/v1/ipam.proto\x1a\x1dvrouter/v1/ipamsettings.proto\x1a\x17vrouter/v1/ippool.proto\x1a\x1bvrouter/v1/networkset.proto\x1a\x15vrouter/v1/node.proto\x1a\x17vrouter/v1/policy.proto\x1a\x1avrouter/v1/reflector.proto\x1a\x17vrouter/v1/secret.proto\x1a\x18vrouter/v1/service.proto\"\xac\x0f\n" +
 	"\bResource\x12&\n" +
 	"\x04node\x18\x01 \x01(\v2\x10.vrouter.v1.NodeH\x00R\x04node\x12K\n" +
 	"\x11workload_endpoint\x18\x02 \x01(\v2\x1c.vrouter.v1.WorkloadEndpointH\x00R\x10workloadEndpoint\x12-\n" +
@@ -1437,7 +1453,8 @@ const file_vrouter_v1_resource_service_proto_rawDesc = "" +
 	"ipam_block\x18\x0f \x01(\v2\x15.vrouter.v1.IPAMBlockH\x00R\tipamBlock\x12B\n" +
 	"\x0eblock_affinity\x18\x10 \x01(\v2\x19.vrouter.v1.BlockAffinityH\x00R\rblockAffinity\x129\n" +
 	"\vipam_handle\x18\x11 \x01(\v2\x16.vrouter.v1.IPAMHandleH\x00R\n" +
-	"ipamHandle\x12&\n" +
+	"ipamHandle\x12`\n" +
+	"\x18controller_configuration\x18\x12 \x01(\v2#.vrouter.v1.ControllerConfigurationH\x00R\x17controllerConfiguration\x12&\n" +
 	"\x04tier\x18\x14 \x01(\v2\x10.vrouter.v1.TierH\x00R\x04tier\x12B\n" +
 	"\x0enetwork_policy\x18\x15 \x01(\v2\x19.vrouter.v1.NetworkPolicyH\x00R\rnetworkPolicy\x12U\n" +
 	"\x15global_network_policy\x18\x16 \x01(\v2\x1f.vrouter.v1.GlobalNetworkPolicyH\x00R\x13globalNetworkPolicy\x12U\n" +
@@ -1566,17 +1583,18 @@ var file_vrouter_v1_resource_service_proto_goTypes = []any{
 	(*IPAMBlock)(nil),                 // 29: vrouter.v1.IPAMBlock
 	(*BlockAffinity)(nil),             // 30: vrouter.v1.BlockAffinity
 	(*IPAMHandle)(nil),                // 31: vrouter.v1.IPAMHandle
-	(*Tier)(nil),                      // 32: vrouter.v1.Tier
-	(*NetworkPolicy)(nil),             // 33: vrouter.v1.NetworkPolicy
-	(*GlobalNetworkPolicy)(nil),       // 34: vrouter.v1.GlobalNetworkPolicy
-	(*StagedNetworkPolicy)(nil),       // 35: vrouter.v1.StagedNetworkPolicy
-	(*StagedGlobalNetworkPolicy)(nil), // 36: vrouter.v1.StagedGlobalNetworkPolicy
-	(*NetworkSet)(nil),                // 37: vrouter.v1.NetworkSet
-	(*GlobalNetworkSet)(nil),          // 38: vrouter.v1.GlobalNetworkSet
-	(*Profile)(nil),                   // 39: vrouter.v1.Profile
-	(*HostEndpoint)(nil),              // 40: vrouter.v1.HostEndpoint
-	(*ServiceAccount)(nil),            // 41: vrouter.v1.ServiceAccount
-	(*Service)(nil),                   // 42: vrouter.v1.Service
+	(*ControllerConfiguration)(nil),   // 32: vrouter.v1.ControllerConfiguration
+	(*Tier)(nil),                      // 33: vrouter.v1.Tier
+	(*NetworkPolicy)(nil),             // 34: vrouter.v1.NetworkPolicy
+	(*GlobalNetworkPolicy)(nil),       // 35: vrouter.v1.GlobalNetworkPolicy
+	(*StagedNetworkPolicy)(nil),       // 36: vrouter.v1.StagedNetworkPolicy
+	(*StagedGlobalNetworkPolicy)(nil), // 37: vrouter.v1.StagedGlobalNetworkPolicy
+	(*NetworkSet)(nil),                // 38: vrouter.v1.NetworkSet
+	(*GlobalNetworkSet)(nil),          // 39: vrouter.v1.GlobalNetworkSet
+	(*Profile)(nil),                   // 40: vrouter.v1.Profile
+	(*HostEndpoint)(nil),              // 41: vrouter.v1.HostEndpoint
+	(*ServiceAccount)(nil),            // 42: vrouter.v1.ServiceAccount
+	(*Service)(nil),                   // 43: vrouter.v1.Service
 }
 var file_vrouter_v1_resource_service_proto_depIdxs = []int32{
 	15, // 0: vrouter.v1.Resource.node:type_name -> vrouter.v1.Node
@@ -1596,42 +1614,43 @@ var file_vrouter_v1_resource_service_proto_depIdxs = []int32{
 	29, // 14: vrouter.v1.Resource.ipam_block:type_name -> vrouter.v1.IPAMBlock
 	30, // 15: vrouter.v1.Resource.block_affinity:type_name -> vrouter.v1.BlockAffinity
 	31, // 16: vrouter.v1.Resource.ipam_handle:type_name -> vrouter.v1.IPAMHandle
-	32, // 17: vrouter.v1.Resource.tier:type_name -> vrouter.v1.Tier
-	33, // 18: vrouter.v1.Resource.network_policy:type_name -> vrouter.v1.NetworkPolicy
-	34, // 19: vrouter.v1.Resource.global_network_policy:type_name -> vrouter.v1.GlobalNetworkPolicy
-	35, // 20: vrouter.v1.Resource.staged_network_policy:type_name -> vrouter.v1.StagedNetworkPolicy
-	36, // 21: vrouter.v1.Resource.staged_global_network_policy:type_name -> vrouter.v1.StagedGlobalNetworkPolicy
-	37, // 22: vrouter.v1.Resource.network_set:type_name -> vrouter.v1.NetworkSet
-	38, // 23: vrouter.v1.Resource.global_network_set:type_name -> vrouter.v1.GlobalNetworkSet
-	39, // 24: vrouter.v1.Resource.profile:type_name -> vrouter.v1.Profile
-	40, // 25: vrouter.v1.Resource.host_endpoint:type_name -> vrouter.v1.HostEndpoint
-	41, // 26: vrouter.v1.Resource.service_account:type_name -> vrouter.v1.ServiceAccount
-	42, // 27: vrouter.v1.Resource.service:type_name -> vrouter.v1.Service
-	1,  // 28: vrouter.v1.PutRequest.resource:type_name -> vrouter.v1.Resource
-	0,  // 29: vrouter.v1.PutRequest.mode:type_name -> vrouter.v1.PutMode
-	1,  // 30: vrouter.v1.PutResponse.resource:type_name -> vrouter.v1.Resource
-	1,  // 31: vrouter.v1.GetResponse.resource:type_name -> vrouter.v1.Resource
-	1,  // 32: vrouter.v1.ListResponse.resources:type_name -> vrouter.v1.Resource
-	1,  // 33: vrouter.v1.DeleteResponse.resource:type_name -> vrouter.v1.Resource
-	1,  // 34: vrouter.v1.WatchResponse.put:type_name -> vrouter.v1.Resource
-	12, // 35: vrouter.v1.WatchResponse.delete:type_name -> vrouter.v1.WatchResponse.Deleted
-	13, // 36: vrouter.v1.WatchResponse.synced:type_name -> vrouter.v1.WatchResponse.Synced
-	14, // 37: vrouter.v1.WatchResponse.progress:type_name -> vrouter.v1.WatchResponse.Progress
-	2,  // 38: vrouter.v1.ResourceService.Put:input_type -> vrouter.v1.PutRequest
-	4,  // 39: vrouter.v1.ResourceService.Get:input_type -> vrouter.v1.GetRequest
-	6,  // 40: vrouter.v1.ResourceService.List:input_type -> vrouter.v1.ListRequest
-	8,  // 41: vrouter.v1.ResourceService.Delete:input_type -> vrouter.v1.DeleteRequest
-	10, // 42: vrouter.v1.ResourceService.Watch:input_type -> vrouter.v1.WatchRequest
-	3,  // 43: vrouter.v1.ResourceService.Put:output_type -> vrouter.v1.PutResponse
-	5,  // 44: vrouter.v1.ResourceService.Get:output_type -> vrouter.v1.GetResponse
-	7,  // 45: vrouter.v1.ResourceService.List:output_type -> vrouter.v1.ListResponse
-	9,  // 46: vrouter.v1.ResourceService.Delete:output_type -> vrouter.v1.DeleteResponse
-	11, // 47: vrouter.v1.ResourceService.Watch:output_type -> vrouter.v1.WatchResponse
-	43, // [43:48] is the sub-list for method output_type
-	38, // [38:43] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	32, // 17: vrouter.v1.Resource.controller_configuration:type_name -> vrouter.v1.ControllerConfiguration
+	33, // 18: vrouter.v1.Resource.tier:type_name -> vrouter.v1.Tier
+	34, // 19: vrouter.v1.Resource.network_policy:type_name -> vrouter.v1.NetworkPolicy
+	35, // 20: vrouter.v1.Resource.global_network_policy:type_name -> vrouter.v1.GlobalNetworkPolicy
+	36, // 21: vrouter.v1.Resource.staged_network_policy:type_name -> vrouter.v1.StagedNetworkPolicy
+	37, // 22: vrouter.v1.Resource.staged_global_network_policy:type_name -> vrouter.v1.StagedGlobalNetworkPolicy
+	38, // 23: vrouter.v1.Resource.network_set:type_name -> vrouter.v1.NetworkSet
+	39, // 24: vrouter.v1.Resource.global_network_set:type_name -> vrouter.v1.GlobalNetworkSet
+	40, // 25: vrouter.v1.Resource.profile:type_name -> vrouter.v1.Profile
+	41, // 26: vrouter.v1.Resource.host_endpoint:type_name -> vrouter.v1.HostEndpoint
+	42, // 27: vrouter.v1.Resource.service_account:type_name -> vrouter.v1.ServiceAccount
+	43, // 28: vrouter.v1.Resource.service:type_name -> vrouter.v1.Service
+	1,  // 29: vrouter.v1.PutRequest.resource:type_name -> vrouter.v1.Resource
+	0,  // 30: vrouter.v1.PutRequest.mode:type_name -> vrouter.v1.PutMode
+	1,  // 31: vrouter.v1.PutResponse.resource:type_name -> vrouter.v1.Resource
+	1,  // 32: vrouter.v1.GetResponse.resource:type_name -> vrouter.v1.Resource
+	1,  // 33: vrouter.v1.ListResponse.resources:type_name -> vrouter.v1.Resource
+	1,  // 34: vrouter.v1.DeleteResponse.resource:type_name -> vrouter.v1.Resource
+	1,  // 35: vrouter.v1.WatchResponse.put:type_name -> vrouter.v1.Resource
+	12, // 36: vrouter.v1.WatchResponse.delete:type_name -> vrouter.v1.WatchResponse.Deleted
+	13, // 37: vrouter.v1.WatchResponse.synced:type_name -> vrouter.v1.WatchResponse.Synced
+	14, // 38: vrouter.v1.WatchResponse.progress:type_name -> vrouter.v1.WatchResponse.Progress
+	2,  // 39: vrouter.v1.ResourceService.Put:input_type -> vrouter.v1.PutRequest
+	4,  // 40: vrouter.v1.ResourceService.Get:input_type -> vrouter.v1.GetRequest
+	6,  // 41: vrouter.v1.ResourceService.List:input_type -> vrouter.v1.ListRequest
+	8,  // 42: vrouter.v1.ResourceService.Delete:input_type -> vrouter.v1.DeleteRequest
+	10, // 43: vrouter.v1.ResourceService.Watch:input_type -> vrouter.v1.WatchRequest
+	3,  // 44: vrouter.v1.ResourceService.Put:output_type -> vrouter.v1.PutResponse
+	5,  // 45: vrouter.v1.ResourceService.Get:output_type -> vrouter.v1.GetResponse
+	7,  // 46: vrouter.v1.ResourceService.List:output_type -> vrouter.v1.ListResponse
+	9,  // 47: vrouter.v1.ResourceService.Delete:output_type -> vrouter.v1.DeleteResponse
+	11, // 48: vrouter.v1.ResourceService.Watch:output_type -> vrouter.v1.WatchResponse
+	44, // [44:49] is the sub-list for method output_type
+	39, // [39:44] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_vrouter_v1_resource_service_proto_init() }
@@ -1640,6 +1659,7 @@ func file_vrouter_v1_resource_service_proto_init() {
 		return
 	}
 	file_vrouter_v1_bgp_proto_init()
+	file_vrouter_v1_controller_proto_init()
 	file_vrouter_v1_endpoint_proto_init()
 	file_vrouter_v1_hostendpoint_proto_init()
 	file_vrouter_v1_ipam_proto_init()
@@ -1669,6 +1689,7 @@ func file_vrouter_v1_resource_service_proto_init() {
 		(*Resource_IpamBlock)(nil),
 		(*Resource_BlockAffinity)(nil),
 		(*Resource_IpamHandle)(nil),
+		(*Resource_ControllerConfiguration)(nil),
 		(*Resource_Tier)(nil),
 		(*Resource_NetworkPolicy)(nil),
 		(*Resource_GlobalNetworkPolicy)(nil),
