@@ -27,6 +27,7 @@ type client struct {
 	endpoints vrouterv1.EndpointServiceClient
 	addresses vrouterv1.IPAMServiceClient
 	nodes     vrouterv1.NodeServiceClient
+	datastore vrouterv1.DatastoreServiceClient
 }
 
 // largestAnswer that is taken: a page of 500 objects of the largest kind.
@@ -81,6 +82,7 @@ func (a *app) connect() (*client, error) {
 	c.endpoints = vrouterv1.NewEndpointServiceClient(c.conn)
 	c.addresses = vrouterv1.NewIPAMServiceClient(c.conn)
 	c.nodes = vrouterv1.NewNodeServiceClient(c.conn)
+	c.datastore = vrouterv1.NewDatastoreServiceClient(c.conn)
 	a.client = c
 	return c, nil
 }

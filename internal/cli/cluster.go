@@ -56,7 +56,8 @@ func (a *app) clusterInfo(ctx context.Context, f format) error {
 		a.line("calico    %s", spec.GetCalicoVersion())
 	}
 	if spec != nil && spec.DatastoreReady != nil && !spec.GetDatastoreReady() {
-		a.painted("store     locked: agents change nothing", doubtful)
+		lock := spec.GetDatastoreLock()
+		a.painted("store     locked"+lockText(lock.GetBy(), lock.GetSince(), lock.GetReason())+": nothing is written", doubtful)
 	} else {
 		a.painted("store     ready", good)
 	}

@@ -41,10 +41,10 @@ func (host) WaitStage(ctx context.Context, _ resource.EndpointID, _ int64, _ vro
 	return vrouterv1.Stage_STAGE_REGISTERED, []string{"interface veth9 does not exist"}, ctx.Err()
 }
 
-// TestRealServer runs the commands against the server of vrouterd, so that the
-// one in memory of the other tests cannot grow apart from it. What it says in
-// words is its own affair; exit codes and outcomes are not.
-func TestRealServer(t *testing.T) {
+// realServer runs the server of vrouterd on a store, until the test ends. What it
+// returns runs commands against it.
+func realServer(t *testing.T, db store.Store) *fake {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "vr")
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +52,7 @@ func TestRealServer(t *testing.T) {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	path := filepath.Join(dir, "s")
 	s, err := server.New(server.Options{
-		Store: store.NewMemory(), Local: host{}, NodeName: "host1", Logger: hclog.NewNullLogger(),
+		Store: db, Local: host{}, NodeName: "host1", Logger: hclog.NewNullLogger(),
 		Socket: server.Socket{Path: path},
 	})
 	if err != nil {
@@ -69,7 +69,14 @@ func TestRealServer(t *testing.T) {
 	})
 	<-s.Ready()
 
-	f := &fake{t: t, path: path}
+	return &fake{t: t, path: path}
+}
+
+// TestRealServer runs the commands against the server of vrouterd, so that the
+// one in memory of the other tests cannot grow apart from it. What it says in
+// words is its own affair; exit codes and outcomes are not.
+func TestRealServer(t *testing.T) {
+	f := realServer(t, store.NewMemory())
 	register := func(rest ...string) []string {
 		return append([]string{"endpoint", "register", "prod/docker/web/eth0", "--interface", "veth9"}, rest...)
 	}

@@ -1,0 +1,173 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+)
+
+// importPortion is how many octets of a file go into a message.
+const importPortion = 256 << 10
+
+// writeWhole writes a file that appears when all of it is on the disk, readable
+// by its owner alone.
+func writeWhole(path string, write func(*os.File) error) error {
+	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part") // mode 0600
+	if err != nil {
+		return usagef("FILE: %w", err)
+	}
+	err = write(file)
+	if err == nil {
+		err = file.Sync()
+	}
+	if closeErr := file.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(file.Name()) // the first error says more
+	}
+	return err
+}
+
+// waiting ends a stream on which --timeout passes between two parts.
+type waiting struct {
+	timeout time.Duration
+	timer   *time.Timer // nil: --timeout is 0
+	cancel  context.CancelCauseFunc
+}
+
+// patient derives the context of a stream.
+func (c *client) patient(ctx context.Context) (context.Context, *waiting) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	p := &waiting{timeout: c.timeout, cancel: cancel}
+	if c.timeout > 0 {
+		late := status.Errorf(codes.DeadlineExceeded, "no answer from vrouterd within %s (--timeout)", c.timeout)
+		p.timer = time.AfterFunc(c.timeout, func() { cancel(late) })
+	}
+	return ctx, p
+}
+
+// heard is to be called with every part.
+func (p *waiting) heard() {
+	if p.timer != nil {
+		p.timer.Reset(p.timeout)
+	}
+}
+
+// rest has no more parts expected.
+func (p *waiting) rest() {
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+}
+
+func (p *waiting) end() {
+	p.rest()
+	p.cancel(nil)
+}
+
+// receiveExport copies the file. One without its summary is not whole.
+func (a *app) receiveExport(ctx context.Context, c *client, without bool, to io.Writer) (*vrouterv1.ExportSummary, error) {
+	ctx, waiting := c.patient(ctx)
+	defer waiting.end()
+	stream, err := c.datastore.Export(ctx, &vrouterv1.ExportRequest{WithoutSecrets: without})
+	if err != nil {
+		return nil, err
+	}
+	var summary *vrouterv1.ExportSummary
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) && summary != nil {
+			return summary, nil
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			return nil, cause
+		}
+		if errors.Is(err, io.EOF) {
+			return nil, errors.New("the export ended before it was whole")
+		}
+		if err != nil {
+			return nil, err
+		}
+		waiting.heard()
+		if m.GetSummary() != nil {
+			summary = m.GetSummary()
+		}
+		if _, err := to.Write(m.GetData()); err != nil {
+			return nil, fmt.Errorf("write export: %w", err)
+		}
+	}
+}
+
+// importFile sends a file, or standard input, and shows what became of it.
+func (a *app) importFile(ctx context.Context, c *client, path string, dryRun bool) error {
+	from := a.In
+	if path != "-" {
+		file, err := os.Open(path)
+		if err != nil {
+			return usagef("FILE: %w", err)
+		}
+		defer file.Close()
+		from = file
+	}
+	m, err := c.sendImport(ctx, from, dryRun)
+	if err != nil {
+		return err
+	}
+	a.warnings(m.GetWarnings())
+	if dryRun {
+		a.line("%d keys of cluster %s at revision %d would be imported (dry run)", m.GetKeys(), m.GetFromGuid(), m.GetFromRevision())
+		return nil
+	}
+	a.line("%d keys of cluster %s at revision %d imported into cluster %s", m.GetKeys(), m.GetFromGuid(), m.GetFromRevision(), m.GetClusterGuid())
+	a.line("the datastore is locked: move the hosts to it, adopt it ('vrouterctl cluster adopt'), then unlock it")
+	return nil
+}
+
+// sendImport streams a file. --timeout holds between two parts; for how long the
+// server then writes depends on what there is to write.
+func (c *client) sendImport(ctx context.Context, from io.Reader, dryRun bool) (*vrouterv1.ImportResponse, error) {
+	sending, waiting := c.patient(ctx)
+	defer waiting.end()
+	stream, err := c.datastore.Import(sending)
+	if err != nil {
+		return nil, err
+	}
+	for first := true; ; first = false {
+		part := make([]byte, importPortion) // the one before may be under way
+		n, err := io.ReadFull(from, part)
+		last := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		if err != nil && !last {
+			return nil, fmt.Errorf("read the file: %w", err)
+		}
+		if n > 0 || first {
+			// The server ends the call early when it has found something: then the
+			// answer says what.
+			if stream.Send(&vrouterv1.ImportRequest{Data: part[:n], DryRun: dryRun && first}) != nil {
+				break
+			}
+			waiting.heard()
+		}
+		if last {
+			break
+		}
+	}
+	waiting.rest()
+	m, err := stream.CloseAndRecv()
+	if cause := context.Cause(sending); cause != nil && err != nil {
+		return nil, cause
+	}
+	return m, err
+}
