@@ -1,0 +1,155 @@
+package nftables
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sys/unix"
+
+	"github.com/projectvrouter/vrouter/policy"
+)
+
+// Options says where a Dataplane works.
+type Options struct {
+	// NetNS is a file descriptor of the network namespace; nil: that of the
+	// process. It is used by New only.
+	NetNS  *int
+	Logger hclog.Logger // nil: none
+}
+
+// Dataplane is the policy.Dataplane on nftables.
+type Dataplane struct {
+	log     hclog.Logger
+	sock    *socket
+	watcher *watcher
+
+	// The rest belongs to the goroutine that calls.
+	state *state // nil before a Sync, and after what failed
+	units units
+	held  *held
+}
+
+var _ policy.Dataplane = (*Dataplane)(nil)
+
+// New opens the sockets. It changes nothing.
+func New(o Options) (*Dataplane, error) {
+	netns := -1
+	if o.NetNS != nil {
+		netns = *o.NetNS
+	}
+	log := o.Logger
+	if log == nil {
+		log = hclog.NewNullLogger()
+	}
+	sock, err := newSocket(netns)
+	if err != nil {
+		return nil, err
+	}
+	w, err := newWatcher(netns, sock.pid)
+	if err != nil {
+		return nil, errors.Join(err, sock.close())
+	}
+	return &Dataplane{log: log, sock: sock, watcher: w}, nil
+}
+
+// Changed implements policy.Dataplane.
+func (d *Dataplane) Changed() <-chan struct{} { return d.watcher.changed }
+
+// Close implements policy.Dataplane. The table stays; where we owned it, the
+// kernel leaves it without an owner.
+func (d *Dataplane) Close() error { return errors.Join(d.watcher.close(), d.sock.close()) }
+
+// Sync implements policy.Dataplane.
+func (d *Dataplane) Sync(_ context.Context, all *policy.Update) error {
+	d.state = nil
+	h, err := d.open()
+	if err != nil {
+		return err
+	}
+	d.held, d.units = h, units{}
+	s := newState()
+	dirty := s.merge(all)
+	dirty.all = true
+	p := s.render(dirty, d.units)
+	if p.fits(h) {
+		err = d.write(p, true)
+	} else {
+		err = d.replace(p)
+	}
+	if err != nil {
+		return err
+	}
+	d.state = s
+	return nil
+}
+
+// Apply implements policy.Dataplane.
+func (d *Dataplane) Apply(_ context.Context, u *policy.Update) error {
+	s := d.state
+	if s == nil {
+		return errors.New("apply without a sync before")
+	}
+	d.state = nil
+	if err := d.write(s.render(s.merge(u), d.units), false); err != nil {
+		return err
+	}
+	d.state = s
+	return nil
+}
+
+// Clean implements policy.Dataplane.
+func (d *Dataplane) Clean(context.Context) error {
+	d.state = nil
+	h, err := d.sock.readTable()
+	if err != nil || !h.exists {
+		return err
+	}
+	b := d.sock.newBatch()
+	b.deleteTable()
+	if err := d.sock.commit(b); err != nil && !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	return nil
+}
+
+// protection is what keeps a table of ours from others: only our socket may
+// change it, and it outlives the socket. Never the first without the second.
+const protection = tableFlagOwner | tableFlagPersist
+
+// open makes the table ours, and reads what is in it.
+func (d *Dataplane) open() (*held, error) {
+	h, err := d.sock.readTable()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case h.owner == d.sock.pid:
+	case h.flags&tableFlagOwner != 0:
+		return nil, fmt.Errorf("table %s is owned by another process (netlink port %d)", tableName, h.owner)
+	case !h.exists || h.flags&protection == tableFlagPersist:
+		if err := d.own(!h.exists); err != nil {
+			return nil, err
+		}
+	}
+	return d.sock.readAllMembers()
+}
+
+// own makes the table, or takes over one that a process before us has left.
+func (d *Dataplane) own(isNew bool) error {
+	b := d.sock.newBatch()
+	b.addTable(protection)
+	err := d.sock.commit(b)
+	if !errors.Is(err, syscall.EOPNOTSUPP) {
+		return err
+	}
+	if !isNew {
+		return nil
+	}
+	d.log.Info("kernel cannot protect the table from others", "table", tableName)
+	b = d.sock.newBatch()
+	b.addTable(0)
+	return d.sock.commit(b)
+}

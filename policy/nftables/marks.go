@@ -1,0 +1,20 @@
+package nftables
+
+// The bits of the packet's mark that we use, the lowest that we may.
+
+// passBit is set by a rule that passes, and cleared by the tier that it leaves:
+// nothing else ever sees it.
+func (s *state) passBit() uint32 { return s.markBit(0) }
+
+// acceptedBit is on packets that untracked or preDNAT policy let in: they meet
+// no other ingress policy of host endpoints. It is cleared when a packet enters
+// and when one is sent, so that it is never inherited from a tunnel's outside.
+func (s *state) acceptedBit() uint32 { return s.markBit(1) }
+
+func (s *state) markBit(n int) uint32 {
+	mask := s.settings.MarkMask
+	for range n {
+		mask &= mask - 1
+	}
+	return mask & -mask
+}

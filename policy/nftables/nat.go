@@ -1,0 +1,96 @@
+package nftables
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"github.com/projectvrouter/vrouter/policy"
+)
+
+// postrouting translates what pools with natOutgoing send to elsewhere than to
+// a pool. Connection tracking does the rest, so that only the first packet of
+// a connection comes here.
+func (s *state) postrouting() *chain {
+	c := &chain{name: postroutingChain, base: filterHook("postrouting", natPriority)}
+	c.base.typ = "nat"
+	for _, f := range []*family{ipv4, ipv6} {
+		for _, bits := range s.lengths(policy.MasqueradeSet, f) {
+			var clauses []clause
+			if out := s.settings.NAT.Interface; out != "" {
+				clauses = append(clauses, matchInterface(oif, out, false))
+			}
+			clauses = append(clauses, matchFamily(f),
+				matchSet(source, f, bits, memberSet(policy.MasqueradeSet, f, bits), false))
+			clauses = append(clauses, s.notMember(policy.PoolSet, f)...)
+			if s.settings.NAT.SpareNodes {
+				clauses = append(clauses, s.notMember(policy.NodeSet, f)...)
+			}
+			c.rules = append(c.rules, newRule(append(clauses, counter(), s.translate(f))...))
+		}
+	}
+	return c
+}
+
+func (s *state) notMember(id policy.SetID, f *family) []clause {
+	var out []clause
+	for _, bits := range s.lengths(id, f) {
+		out = append(out, matchSet(destination, f, bits, memberSet(id, f, bits), true))
+	}
+	return out
+}
+
+// translate gives the packet the source address that settings say, and a port
+// that nobody can guess.
+func (s *state) translate(f *family) clause {
+	nat := &s.settings.NAT
+	to := nat.Address
+	if f == ipv6 {
+		to = nat.Address6
+	}
+	if to.IsValid() {
+		return snat(f, to, nat.Ports)
+	}
+	c := clause{text: "masquerade"}
+	masq := &expr.Masq{FullyRandom: true}
+	if nat.Ports != (policy.PortRange{}) {
+		c.text += " to :" + dashed(nat.Ports)
+		c.exprs = loadPorts(nat.Ports)
+		masq.ToPorts, masq.RegProtoMin, masq.RegProtoMax = true, portMinReg, portMaxReg
+	}
+	c.text += " fully-random"
+	c.exprs = append(c.exprs, masq)
+	return c
+}
+
+func snat(f *family, to netip.Addr, ports policy.PortRange) clause {
+	c := clause{
+		text:  fmt.Sprintf("snat %s to %s", f.name, to),
+		exprs: []expr.Any{&expr.Immediate{Register: reg, Data: to.AsSlice()}},
+	}
+	nat := &expr.NAT{
+		Type: expr.NATTypeSourceNAT, Family: uint32(f.nfproto), RegAddrMin: reg, RegAddrMax: reg, FullyRandom: true,
+	}
+	if ports != (policy.PortRange{}) {
+		c.text += ":" + dashed(ports)
+		c.exprs = append(c.exprs, loadPorts(ports)...)
+		nat.RegProtoMin, nat.RegProtoMax, nat.Specified = portMinReg, portMaxReg, true
+	}
+	c.text += " fully-random"
+	c.exprs = append(c.exprs, nat)
+	return c
+}
+
+const (
+	portMinReg = unix.NFT_REG_2
+	portMaxReg = unix.NFT_REG_3
+)
+
+func loadPorts(r policy.PortRange) []expr.Any {
+	return []expr.Any{
+		&expr.Immediate{Register: portMinReg, Data: bigEndian(r.First)},
+		&expr.Immediate{Register: portMaxReg, Data: bigEndian(r.Last)},
+	}
+}

@@ -1,0 +1,51 @@
+package nftables
+
+import (
+	"maps"
+	"slices"
+)
+
+const (
+	// From this size on a new set is filled before the transaction that has
+	// rules ask it: until then it says nothing to nobody.
+	prefillSize = 20_000
+	// And by so many elements at a time, some 4 MiB of IPv6.
+	prefillStep = 100_000
+)
+
+// prefill makes and fills large sets that the kernel does not have yet.
+func (d *Dataplane) prefill(p *plan) error {
+	for _, name := range slices.Sorted(maps.Keys(p.members)) {
+		t, change := p.sets[name], p.members[name]
+		if t == nil || d.held.sets[name] != nil || len(change.add) < prefillSize {
+			continue
+		}
+		rest := unique(change.add)
+		b := d.sock.newBatch()
+		b.addSet(set{name: name, typ: *t}, 0)
+		for {
+			n := min(prefillStep, len(rest))
+			b.addElements(name, *t, 0, rest[:n])
+			if err := d.sock.commit(b); err != nil {
+				return err
+			}
+			if rest = rest[n:]; len(rest) == 0 {
+				break
+			}
+			b = d.sock.newBatch()
+		}
+		d.held.sets[name] = &heldSet{typ: *t}
+		p.members[name] = &memberChange{}
+	}
+	return nil
+}
+
+// unique leaves out what is there twice.
+func unique(elements []element) []element {
+	seen := make(map[string]struct{}, len(elements))
+	return slices.DeleteFunc(slices.Clone(elements), func(e element) bool {
+		_, is := seen[e.key]
+		seen[e.key] = struct{}{}
+		return is
+	})
+}
