@@ -3,6 +3,7 @@ package resource
 import (
 	"net"
 	"net/netip"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -195,7 +196,7 @@ func prune(m protoreflect.Message) {
 			}
 		case f.Message() != nil && !isValue(f) && !isListValue(f):
 			prune(v.Message())
-			if isEmpty(v.Message()) {
+			if isEmpty(v.Message()) && listOf(f) == nil {
 				m.Clear(f)
 			}
 		}
@@ -221,6 +222,16 @@ func isValue(f protoreflect.FieldDescriptor) bool {
 // differs from no list.
 func isListValue(f protoreflect.FieldDescriptor) bool {
 	return f.Message() != nil && f.Message().FullName() == "google.protobuf.ListValue"
+}
+
+// listOf returns the field of the list that a message stands for: one that may
+// be empty, which differs from no list, of other than plain values; nil if the
+// field holds no such message.
+func listOf(f protoreflect.FieldDescriptor) protoreflect.FieldDescriptor {
+	if f.Message() == nil || f.IsList() || isListValue(f) || !strings.HasSuffix(string(f.Message().Name()), "List") {
+		return nil
+	}
+	return f.Message().Fields().ByName("values")
 }
 
 func setText(msg proto.Message, field protoreflect.Name, text string) {

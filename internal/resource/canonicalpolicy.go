@@ -1,8 +1,6 @@
 package resource
 
 import (
-	"net/netip"
-
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -27,6 +25,8 @@ func canonicalizePolicyKind(msg proto.Message) {
 		}
 	case *vrouterv1.ServiceSpec:
 		canonicalizeService(spec)
+	case *vrouterv1.AgentConfigurationSpec:
+		canonicalizeAgent(spec)
 	default:
 		if policy := policySpecOf(msg); policy != nil {
 			canonicalizePolicy(MetadataOf(msg), policy)
@@ -92,9 +92,36 @@ func canonicalizeNets(texts []string) {
 }
 
 func canonicalizeAddresses(texts []string) {
-	for i, text := range texts {
-		if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" && !a.Is4In6() {
-			texts[i] = a.String()
+	for i := range texts {
+		canonicalizeAddress(&texts[i])
+	}
+}
+
+// canonicalizeAddress writes an address without length as netip does.
+func canonicalizeAddress(text *string) {
+	if text == nil {
+		return
+	}
+	if a, err := parseAddr(*text); err == nil {
+		*text = a.String()
+	}
+}
+
+func canonicalizeAgent(spec *vrouterv1.AgentConfigurationSpec) {
+	canonicalizePort(spec.NatPortRange)
+	canonicalizeAddress(spec.NatOutgoingAddress)
+	canonicalizeAddress(spec.NatOutgoingAddressIpv6)
+	for _, list := range []*vrouterv1.ProtoPortList{spec.FailsafeInboundHostPorts, spec.FailsafeOutboundHostPorts} {
+		for _, port := range list.GetValues() {
+			if port.Protocol == nil {
+				port.Protocol = proto.String(ProtocolName(protocolTCP))
+			}
+			if n, err := parsePortProtocol(structpb.NewStringValue(*port.Protocol)); err == nil && hasPorts(n) {
+				*port.Protocol = ProtocolName(n)
+			}
+			if net, err := parsePrefix(port.GetNet()); err == nil {
+				port.Net = proto.String(net.Masked().String())
+			}
 		}
 	}
 }
@@ -108,11 +135,7 @@ func canonicalizeService(spec *vrouterv1.ServiceSpec) {
 		canonicalizeProtocol(port.Protocol)
 	}
 	for _, b := range spec.Backends {
-		if b.Address != nil {
-			one := []string{b.GetAddress()}
-			canonicalizeAddresses(one)
-			b.Address = &one[0]
-		}
+		canonicalizeAddress(b.Address)
 		for _, port := range b.Ports {
 			canonicalizeProtocol(port.Protocol)
 		}

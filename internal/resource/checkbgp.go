@@ -24,13 +24,7 @@ const (
 
 func (p *problems) configuration(meta Meta, spec *vrouterv1.BGPConfigurationSpec) *BGPConfiguration {
 	c := &BGPConfiguration{Meta: meta, NodeToNodeMesh: true}
-	node, forNode := strings.CutPrefix(meta.Name, nodeConfigPrefix)
-	switch {
-	case forNode:
-		p.err("metadata.name", checkSubdomain(node))
-	case meta.Name != DefaultName:
-		p.addf("metadata.name", "%q is neither %q nor %sNAME", meta.Name, DefaultName, nodeConfigPrefix)
-	}
+	forNode := p.configurationName(meta.Name)
 	if spec == nil {
 		return c
 	}

@@ -42,10 +42,7 @@ func (p *problems) endpoint(meta Meta, raw *vrouterv1.WorkloadEndpoint) *Workloa
 		p.err("spec.serviceAccountName", checkSubdomain(w.ServiceAccount))
 	}
 	w.Spoofs = p.spoofs(spec.GetAllowSpoofedSourcePrefixes())
-	p.unsupported(len(spec.GetIpNats()) > 0, "spec.ipNATs", "")
-	p.unsupported(spec.GetIpv4Gateway() != "", "spec.ipv4Gateway", "")
-	p.unsupported(spec.GetIpv6Gateway() != "", "spec.ipv6Gateway", "")
-	p.unsupported(len(spec.GetAllowSpoofedSourcePrefixes()) > 0, "spec.allowSpoofedSourcePrefixes", "")
+	p.unbuiltEndpoint(spec)
 	return w
 }
 

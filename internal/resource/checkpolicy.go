@@ -332,6 +332,8 @@ func (p *problems) policyKind(meta Meta, msg proto.Message) Object {
 		return &ServiceAccount{Meta: meta}
 	case *vrouterv1.Service:
 		return p.service(meta, m.GetSpec())
+	case *vrouterv1.AgentConfiguration:
+		return p.agent(meta, m.GetSpec())
 	}
 	return p.policy(meta, policySpecOf(msg))
 }

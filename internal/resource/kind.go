@@ -18,7 +18,7 @@ func Kinds() []Kind {
 		KindTier, KindProfile, KindGlobalNetworkSet, KindNetworkSet, KindService,
 		KindGlobalNetworkPolicy, KindNetworkPolicy, KindStagedGlobalNetworkPolicy, KindStagedNetworkPolicy,
 		KindBGPFilter, KindBGPConfiguration, KindNode, KindBGPPeerGroup, KindBGPPeer, KindReflectorGroup, KindReflectorMembership,
-		KindHostEndpoint, KindWorkloadEndpoint,
+		KindAgentConfiguration, KindHostEndpoint, KindWorkloadEndpoint,
 	}
 }
 
@@ -133,6 +133,9 @@ func parsePolicyKind(s string) (Kind, bool) {
 		return KindServiceAccount, true
 	case "service", "services", "svc", "svcs":
 		return KindService, true
+	case "agentconfiguration", "agentconfigurations", "agentconfig", "agentconfigs",
+		"felixconfiguration", "felixconfigurations", "felixconfig", "felixconfigs":
+		return KindAgentConfiguration, true
 	}
 	return "", false
 }

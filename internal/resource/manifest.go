@@ -214,18 +214,17 @@ func (r *reader) kindOf(t *tree, outer typeOf, m *Manifest) (Kind, *Problem) {
 
 // ofCalico returns the kind that Calico gives another name.
 func ofCalico(name string) (Kind, bool) {
-	if name == "KubeControllersConfiguration" {
+	switch name {
+	case "FelixConfiguration":
+		return KindAgentConfiguration, true
+	case "KubeControllersConfiguration":
 		return KindControllerConfiguration, true
 	}
 	return "", false
 }
 
 // unbuiltKinds returns the kinds that Calico has and this program does not yet.
-func unbuiltKinds() []string {
-	return []string{
-		"CalicoNodeStatus", "FelixConfiguration", "StagedKubernetesNetworkPolicy",
-	}
-}
+func unbuiltKinds() []string { return []string{"CalicoNodeStatus", "StagedKubernetesNetworkPolicy"} }
 
 // serverFields returns the metadata that only a server sets: ours, then
 // Kubernetes'. An operator who feeds the output of get back means no harm.

@@ -56,11 +56,11 @@ func TestBadManifests(t *testing.T) {
 		{"a boolean of old", "apiVersion: vrouter/v1\nkind: IPPool\nspec: {disabled: yes}\n", 0,
 			`f.yaml: line 3: spec.disabled: must be true or false, not the text "yes"`},
 		{"kinds and versions", "kind: Node\n---\napiVersion: v1\nkind: Pod\n---\napiVersion: vrouter/v1\nkind: node\n---\n" +
-			"apiVersion: vrouter/v1\nkind: FelixConfiguration\n---\napiVersion: vrouter/v1\n---\n" + head, 1,
+			"apiVersion: vrouter/v1\nkind: CalicoNodeStatus\n---\napiVersion: vrouter/v1\n---\n" + head, 1,
 			"f.yaml: document 1: line 1: apiVersion: \"\" is none of projectcalico.org/v3, vrouter/v1\n" +
 				"f.yaml: document 2: line 3: apiVersion: \"v1\" is none of projectcalico.org/v3, vrouter/v1\n" +
 				"f.yaml: document 3: line 7: kind: \"node\" is not a kind; did you mean Node?\n" +
-				"f.yaml: document 4: line 10: kind: FelixConfiguration is not supported yet\n" +
+				"f.yaml: document 4: line 10: kind: CalicoNodeStatus is not supported yet\n" +
 				"f.yaml: document 5: line 12: kind: \"\" is not a kind"},
 		{"items", "kind: List\nitems: [1, {apiVersion: vrouter/v1, kind: Node}]\n---\nkind: NodeList\nitems: {}\n", 1,
 			"f.yaml: document 1, item 1: line 2: must be an object, not the number 1\n" +

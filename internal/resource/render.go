@@ -110,6 +110,8 @@ func renderSingle(f protoreflect.FieldDescriptor, v protoreflect.Value) *tree {
 			return renderValue(v.Message())
 		case isListValue(f):
 			return renderListValue(v.Message())
+		case listOf(f) != nil:
+			return renderField(listOf(f), v.Message().Get(listOf(f)))
 		}
 		return render(v.Message(), false)
 	case protoreflect.BoolKind:

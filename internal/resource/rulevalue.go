@@ -20,6 +20,7 @@ type protocol struct {
 const (
 	protocolICMP   = 1
 	protocolTCP    = 6
+	protocolUDP    = 17
 	protocolICMPv6 = 58
 )
 
@@ -27,7 +28,7 @@ const (
 // UDPLite has ports, but no dataplane of Calico's matches them.
 func protocols() []protocol {
 	return []protocol{
-		{"TCP", protocolTCP, true}, {"UDP", 17, true}, {"SCTP", 132, true},
+		{"TCP", protocolTCP, true}, {"UDP", protocolUDP, true}, {"SCTP", 132, true},
 		{"ICMP", protocolICMP, false}, {"ICMPv6", protocolICMPv6, false}, {"UDPLite", 136, false},
 	}
 }

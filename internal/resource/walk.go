@@ -137,6 +137,8 @@ func (w *walker) single(path string, t *tree, fd protoreflect.FieldDescriptor) a
 			return w.numberOrText(path, t)
 		case isListValue(fd):
 			return w.textList(path, t)
+		case listOf(fd) != nil:
+			return map[string]any{"values": w.field(path, t, listOf(fd))}
 		}
 		return w.message(path, t, fd.Message())
 	case protoreflect.BoolKind:

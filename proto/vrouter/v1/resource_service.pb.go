@@ -107,6 +107,7 @@ type Resource struct {
 	//	*Resource_HostEndpoint
 	//	*Resource_ServiceAccount
 	//	*Resource_Service
+	//	*Resource_AgentConfiguration
 	Resource      isResource_Resource `protobuf_oneof:"resource"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -410,6 +411,15 @@ func (x *Resource) GetService() *Service {
 	return nil
 }
 
+func (x *Resource) GetAgentConfiguration() *AgentConfiguration {
+	if x != nil {
+		if x, ok := x.Resource.(*Resource_AgentConfiguration); ok {
+			return x.AgentConfiguration
+		}
+	}
+	return nil
+}
+
 type isResource_Resource interface {
 	isResource_Resource()
 }
@@ -531,6 +541,10 @@ type Resource_Service struct {
 	Service *Service `protobuf:"bytes,30,opt,name=service,proto3,oneof"`
 }
 
+type Resource_AgentConfiguration struct {
+	AgentConfiguration *AgentConfiguration `protobuf:"bytes,31,opt,name=agent_configuration,json=agentConfiguration,proto3,oneof"`
+}
+
 func (*Resource_Node) isResource_Resource() {}
 
 func (*Resource_WorkloadEndpoint) isResource_Resource() {}
@@ -588,6 +602,8 @@ func (*Resource_HostEndpoint) isResource_Resource() {}
 func (*Resource_ServiceAccount) isResource_Resource() {}
 
 func (*Resource_Service) isResource_Resource() {}
+
+func (*Resource_AgentConfiguration) isResource_Resource() {}
 
 type PutRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -1431,7 +1447,7 @@ var File_vrouter_v1_resource_service_proto protoreflect.FileDescriptor
 const file_vrouter_v1_resource_service_proto_rawDesc = "" +
 	"\n" +
 	"!vrouter/v1/resource_service.proto\x12\n" +
-	"vrouter.v1\x1a\x14vrouter/v1/bgp.proto\x1a\x1bvrouter/v1/controller.proto\x1a\x19vrouter/v1/endpoint.proto\x1a\x1dvrouter/v1/hostendpoint.proto\x1a\x15vrouter/v1/ipam.proto\x1a\x1dvrouter/v1/ipamsettings.proto\x1a\x17vrouter/v1/ippool.proto\x1a\x1bvrouter/v1/networkset.proto\x1a\x15vrouter/v1/node.proto\x1a\x17vrouter/v1/policy.proto\x1a\x1avrouter/v1/reflector.proto\x1a\x17vrouter/v1/secret.proto\x1a\x18vrouter/v1/service.proto\"\xac\x0f\n" +
+	"vrouter.v1\x1a\x16vrouter/v1/agent.proto\x1a\x14vrouter/v1/bgp.proto\x1a\x1bvrouter/v1/controller.proto\x1a\x19vrouter/v1/endpoint.proto\x1a\x1dvrouter/v1/hostendpoint.proto\x1a\x15vrouter/v1/ipam.proto\x1a\x1dvrouter/v1/ipamsettings.proto\x1a\x17vrouter/v1/ippool.proto\x1a\x1bvrouter/v1/networkset.proto\x1a\x15vrouter/v1/node.proto\x1a\x17vrouter/v1/policy.proto\x1a\x1avrouter/v1/reflector.proto\x1a\x17vrouter/v1/secret.proto\x1a\x18vrouter/v1/service.proto\"\xff\x0f\n" +
 	"\bResource\x12&\n" +
 	"\x04node\x18\x01 \x01(\v2\x10.vrouter.v1.NodeH\x00R\x04node\x12K\n" +
 	"\x11workload_endpoint\x18\x02 \x01(\v2\x1c.vrouter.v1.WorkloadEndpointH\x00R\x10workloadEndpoint\x12-\n" +
@@ -1466,7 +1482,8 @@ const file_vrouter_v1_resource_service_proto_rawDesc = "" +
 	"\aprofile\x18\x1b \x01(\v2\x13.vrouter.v1.ProfileH\x00R\aprofile\x12?\n" +
 	"\rhost_endpoint\x18\x1c \x01(\v2\x18.vrouter.v1.HostEndpointH\x00R\fhostEndpoint\x12E\n" +
 	"\x0fservice_account\x18\x1d \x01(\v2\x1a.vrouter.v1.ServiceAccountH\x00R\x0eserviceAccount\x12/\n" +
-	"\aservice\x18\x1e \x01(\v2\x13.vrouter.v1.ServiceH\x00R\aserviceB\n" +
+	"\aservice\x18\x1e \x01(\v2\x13.vrouter.v1.ServiceH\x00R\aservice\x12Q\n" +
+	"\x13agent_configuration\x18\x1f \x01(\v2\x1e.vrouter.v1.AgentConfigurationH\x00R\x12agentConfigurationB\n" +
 	"\n" +
 	"\bresource\"\x80\x01\n" +
 	"\n" +
@@ -1595,6 +1612,7 @@ var file_vrouter_v1_resource_service_proto_goTypes = []any{
 	(*HostEndpoint)(nil),              // 41: vrouter.v1.HostEndpoint
 	(*ServiceAccount)(nil),            // 42: vrouter.v1.ServiceAccount
 	(*Service)(nil),                   // 43: vrouter.v1.Service
+	(*AgentConfiguration)(nil),        // 44: vrouter.v1.AgentConfiguration
 }
 var file_vrouter_v1_resource_service_proto_depIdxs = []int32{
 	15, // 0: vrouter.v1.Resource.node:type_name -> vrouter.v1.Node
@@ -1626,31 +1644,32 @@ var file_vrouter_v1_resource_service_proto_depIdxs = []int32{
 	41, // 26: vrouter.v1.Resource.host_endpoint:type_name -> vrouter.v1.HostEndpoint
 	42, // 27: vrouter.v1.Resource.service_account:type_name -> vrouter.v1.ServiceAccount
 	43, // 28: vrouter.v1.Resource.service:type_name -> vrouter.v1.Service
-	1,  // 29: vrouter.v1.PutRequest.resource:type_name -> vrouter.v1.Resource
-	0,  // 30: vrouter.v1.PutRequest.mode:type_name -> vrouter.v1.PutMode
-	1,  // 31: vrouter.v1.PutResponse.resource:type_name -> vrouter.v1.Resource
-	1,  // 32: vrouter.v1.GetResponse.resource:type_name -> vrouter.v1.Resource
-	1,  // 33: vrouter.v1.ListResponse.resources:type_name -> vrouter.v1.Resource
-	1,  // 34: vrouter.v1.DeleteResponse.resource:type_name -> vrouter.v1.Resource
-	1,  // 35: vrouter.v1.WatchResponse.put:type_name -> vrouter.v1.Resource
-	12, // 36: vrouter.v1.WatchResponse.delete:type_name -> vrouter.v1.WatchResponse.Deleted
-	13, // 37: vrouter.v1.WatchResponse.synced:type_name -> vrouter.v1.WatchResponse.Synced
-	14, // 38: vrouter.v1.WatchResponse.progress:type_name -> vrouter.v1.WatchResponse.Progress
-	2,  // 39: vrouter.v1.ResourceService.Put:input_type -> vrouter.v1.PutRequest
-	4,  // 40: vrouter.v1.ResourceService.Get:input_type -> vrouter.v1.GetRequest
-	6,  // 41: vrouter.v1.ResourceService.List:input_type -> vrouter.v1.ListRequest
-	8,  // 42: vrouter.v1.ResourceService.Delete:input_type -> vrouter.v1.DeleteRequest
-	10, // 43: vrouter.v1.ResourceService.Watch:input_type -> vrouter.v1.WatchRequest
-	3,  // 44: vrouter.v1.ResourceService.Put:output_type -> vrouter.v1.PutResponse
-	5,  // 45: vrouter.v1.ResourceService.Get:output_type -> vrouter.v1.GetResponse
-	7,  // 46: vrouter.v1.ResourceService.List:output_type -> vrouter.v1.ListResponse
-	9,  // 47: vrouter.v1.ResourceService.Delete:output_type -> vrouter.v1.DeleteResponse
-	11, // 48: vrouter.v1.ResourceService.Watch:output_type -> vrouter.v1.WatchResponse
-	44, // [44:49] is the sub-list for method output_type
-	39, // [39:44] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	44, // 29: vrouter.v1.Resource.agent_configuration:type_name -> vrouter.v1.AgentConfiguration
+	1,  // 30: vrouter.v1.PutRequest.resource:type_name -> vrouter.v1.Resource
+	0,  // 31: vrouter.v1.PutRequest.mode:type_name -> vrouter.v1.PutMode
+	1,  // 32: vrouter.v1.PutResponse.resource:type_name -> vrouter.v1.Resource
+	1,  // 33: vrouter.v1.GetResponse.resource:type_name -> vrouter.v1.Resource
+	1,  // 34: vrouter.v1.ListResponse.resources:type_name -> vrouter.v1.Resource
+	1,  // 35: vrouter.v1.DeleteResponse.resource:type_name -> vrouter.v1.Resource
+	1,  // 36: vrouter.v1.WatchResponse.put:type_name -> vrouter.v1.Resource
+	12, // 37: vrouter.v1.WatchResponse.delete:type_name -> vrouter.v1.WatchResponse.Deleted
+	13, // 38: vrouter.v1.WatchResponse.synced:type_name -> vrouter.v1.WatchResponse.Synced
+	14, // 39: vrouter.v1.WatchResponse.progress:type_name -> vrouter.v1.WatchResponse.Progress
+	2,  // 40: vrouter.v1.ResourceService.Put:input_type -> vrouter.v1.PutRequest
+	4,  // 41: vrouter.v1.ResourceService.Get:input_type -> vrouter.v1.GetRequest
+	6,  // 42: vrouter.v1.ResourceService.List:input_type -> vrouter.v1.ListRequest
+	8,  // 43: vrouter.v1.ResourceService.Delete:input_type -> vrouter.v1.DeleteRequest
+	10, // 44: vrouter.v1.ResourceService.Watch:input_type -> vrouter.v1.WatchRequest
+	3,  // 45: vrouter.v1.ResourceService.Put:output_type -> vrouter.v1.PutResponse
+	5,  // 46: vrouter.v1.ResourceService.Get:output_type -> vrouter.v1.GetResponse
+	7,  // 47: vrouter.v1.ResourceService.List:output_type -> vrouter.v1.ListResponse
+	9,  // 48: vrouter.v1.ResourceService.Delete:output_type -> vrouter.v1.DeleteResponse
+	11, // 49: vrouter.v1.ResourceService.Watch:output_type -> vrouter.v1.WatchResponse
+	45, // [45:50] is the sub-list for method output_type
+	40, // [40:45] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_vrouter_v1_resource_service_proto_init() }
@@ -1658,6 +1677,7 @@ func file_vrouter_v1_resource_service_proto_init() {
 	if File_vrouter_v1_resource_service_proto != nil {
 		return
 	}
+	file_vrouter_v1_agent_proto_init()
 	file_vrouter_v1_bgp_proto_init()
 	file_vrouter_v1_controller_proto_init()
 	file_vrouter_v1_endpoint_proto_init()
@@ -1701,6 +1721,7 @@ func file_vrouter_v1_resource_service_proto_init() {
 		(*Resource_HostEndpoint)(nil),
 		(*Resource_ServiceAccount)(nil),
 		(*Resource_Service)(nil),
+		(*Resource_AgentConfiguration)(nil),
 	}
 	file_vrouter_v1_resource_service_proto_msgTypes[10].OneofWrappers = []any{
 		(*WatchResponse_Put)(nil),
