@@ -4,9 +4,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"time"
 )
 
 // maxInterfaceName is IFNAMSIZ less its closing zero.

@@ -188,15 +188,23 @@ func parsePeerIP(s string) (netip.Addr, uint16, error) {
 func (p *problems) shutdown(peer *BGPPeer, spec *vrouterv1.BGPPeerSpec) {
 	const path = "spec.shutdownMessage"
 	peer.Shutdown, peer.ShutdownMessage = spec.GetShutdown(), spec.GetShutdownMessage()
-	switch n := len(peer.ShutdownMessage); {
-	case n == 0:
-	case !peer.Shutdown:
+	if peer.ShutdownMessage != "" && !peer.Shutdown {
 		p.addf(path, "goes with spec.shutdown only")
-	case n > maxShutdownMessage:
-		p.addf(path, "%d octets long, at most %d are allowed (RFC 9003)", n, maxShutdownMessage)
-	case !utf8.ValidString(peer.ShutdownMessage):
-		p.addf(path, "is not UTF-8")
+		return
 	}
+	p.err(path, checkShutdownMessage(peer.ShutdownMessage))
+}
+
+// checkShutdownMessage says why a text cannot be told to peers when a session
+// is closed (RFC 9003).
+func checkShutdownMessage(s string) error {
+	switch {
+	case len(s) > maxShutdownMessage:
+		return fmt.Errorf("%d octets long, at most %d are allowed (RFC 9003)", len(s), maxShutdownMessage)
+	case !utf8.ValidString(s):
+		return fmt.Errorf("%q is not UTF-8", s)
+	}
+	return nil
 }
 
 // keepOriginal reads Calico's older word for the next hop mode Keep.

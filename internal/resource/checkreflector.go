@@ -1,10 +1,8 @@
 package resource
 
 import (
-	"fmt"
 	"slices"
 	"time"
-	"unicode/utf8"
 
 	"github.com/projectvrouter/vrouter/internal/selector"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
@@ -13,10 +11,8 @@ import (
 // Bounds of groups, elections and drains.
 const (
 	defaultReflectors = 2
-	mostReflectors    = 32                        // every host has a session with each
-	longestLived      = (1<<24 - 1) * time.Second // three octets (RFC 9494 §3.1)
-	longestDrain      = 24 * time.Hour            // who waits longer closes by hand
-	longestMessage    = 255                       // octets (RFC 9003 §2)
+	mostReflectors    = 32             // every host has a session with each
+	longestDrain      = 24 * time.Hour // who waits longer closes by hand
 )
 
 // DefaultShutdownAfter is how long a drained node keeps its sessions, unless
@@ -56,9 +52,7 @@ func (p *problems) reflectorGroup(meta Meta, spec *vrouterv1.ReflectorGroupSpec)
 // groupSettings checks what the sessions of a group have in common.
 func (p *problems) groupSettings(spec *vrouterv1.ReflectorGroupSpec, s *SessionSettings) {
 	if text := spec.GetLongLivedRestartTime(); text != "" {
-		d, err := parseDuration(text, 0, longestLived)
-		p.err("spec.longLivedRestartTime", err)
-		s.LongLived = &d
+		s.LongLived = p.duration("spec.longLivedRestartTime", text, 0, maxLongLived)
 	}
 	for i, name := range spec.GetFilters() {
 		p.err(index("spec.filters", i), checkSubdomain(name))
@@ -118,9 +112,7 @@ func (p *problems) drain(raw *vrouterv1.NodeDrain) *NodeDrain {
 		return nil
 	}
 	d := &NodeDrain{Message: raw.GetMessage(), ShutdownAfter: DefaultShutdownAfter}
-	if err := CheckShutdownMessage(d.Message); err != nil {
-		p.err("spec.drain.message", err)
-	}
+	p.err("spec.drain.message", checkShutdownMessage(d.Message))
 	switch text := raw.GetShutdownAfter(); text {
 	case "":
 	case shutdownNever:
@@ -131,16 +123,4 @@ func (p *problems) drain(raw *vrouterv1.NodeDrain) *NodeDrain {
 		d.ShutdownAfter = after
 	}
 	return d
-}
-
-// CheckShutdownMessage says why a text cannot be told to peers when a session
-// is closed (RFC 9003).
-func CheckShutdownMessage(s string) error {
-	switch {
-	case len(s) > longestMessage:
-		return fmt.Errorf("%d octets long, at most %d are allowed", len(s), longestMessage)
-	case !utf8.ValidString(s):
-		return fmt.Errorf("%q is not UTF-8", s)
-	}
-	return nil
 }

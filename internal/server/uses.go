@@ -45,7 +45,7 @@ func (w *writer) users(ctx context.Context, id resource.ID) ([]string, error) {
 				return
 			}
 			if object, err := resource.Check(msg); err == nil && slices.Contains(resource.References(object), id) {
-				users = append(users, object.Metadata().ID.String())
+				users = append(users, object.Metadata().String())
 			}
 		})
 		if err != nil {
