@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -210,10 +211,11 @@ func TestPeerThatReadsNothing(t *testing.T) {
 	r := dialRouter(t, n, "127.0.0.9")
 	r.establish("127.0.0.9")
 	eventually(t, "established", e.up)
+	const atOnce = 4096
 	c, wrote := e.current(), make(chan error)
 	go func() {
 		for {
-			if err := c.Write(bytes.Repeat(endOfRIB, 4096), 4096); err != nil {
+			if err := c.Write(bytes.Repeat(endOfRIB, atOnce), atOnce); err != nil {
 				wrote <- err
 				return
 			}
@@ -227,13 +229,20 @@ func TestPeerThatReadsNothing(t *testing.T) {
 	})
 	stopped(t, p, &wire.Notification{Code: wire.Cease, Subcode: wire.PeerDeconfigured})
 	<-wrote
-	for { // whole messages only
+	for updates := 0; ; updates++ { // whole messages only
 		m, err := r.reader.Next()
+		if n := (*wire.Notification)(nil); errors.As(err, &n) {
+			t.Errorf("after %d updates: %v", updates, err)
+		}
 		if err != nil {
 			break
 		}
-		if m.Type == wire.TypeNotification {
-			t.Error("a notification behind half an update")
+		switch {
+		case m.Type == wire.TypeUpdate && !bytes.Equal(m.Body, endOfRIB[wire.HeaderLen:]):
+			t.Fatalf("update %d is %x", updates, m.Body)
+		case m.Type == wire.TypeNotification && updates%atOnce != 0:
+			// Where the writer was between two writes it may say goodbye.
+			t.Errorf("a notification behind %d updates, in the middle of a write", updates)
 		}
 	}
 }
