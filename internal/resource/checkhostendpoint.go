@@ -42,13 +42,15 @@ func (p *problems) placed(meta Meta) {
 // addressList reads addresses without a length.
 func (p *problems) addressList(path string, texts []string) []netip.Addr {
 	var list []netip.Addr
+	seen := make(map[netip.Addr]bool, len(texts))
 	for i, text := range texts {
 		a, err := parseAddr(text)
-		if err == nil && slices.Contains(list, a) {
+		if err == nil && seen[a] {
 			err = fmt.Errorf("%s is listed twice", a)
 		}
 		p.err(index(path, i), err)
 		if err == nil {
+			seen[a] = true
 			list = append(list, a)
 		}
 	}

@@ -3,6 +3,7 @@ package resource
 import (
 	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -11,13 +12,13 @@ import (
 // FuzzReadManifests: what is read survives a way through YAML and JSON, and
 // what is accepted is the same after it was made canonical.
 func FuzzReadManifests(f *testing.F) {
-	files, err := filepath.Glob("testdata/*.*")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, file := range files {
-		if filepath.Ext(file) == ".yaml" || filepath.Ext(file) == ".json" {
-			f.Add(testdata(f, filepath.Base(file)))
+	for _, pattern := range []string{"*.yaml", "*.json", "calico/*.yaml"} {
+		files, err := filepath.Glob("testdata/" + pattern)
+		if err != nil || len(files) == 0 {
+			f.Fatalf("no manifests %s: %v", pattern, err)
+		}
+		for _, file := range files {
+			f.Add(testdata(f, strings.TrimPrefix(file, "testdata/")))
 		}
 	}
 	f.Add([]byte("apiVersion: vrouter/v1\nkind: Node\nmetadata: {annotations: {a: \"\\u0085\\uFEFF\\n x\\t'\\\"\"}}\n"))

@@ -46,8 +46,8 @@ func oneofField(kind Kind) protoreflect.FieldDescriptor {
 // apiVersion is what objects of the kind are written with.
 func apiVersion(kind Kind) string {
 	switch kind {
-	case KindBGPPeerGroup, KindControllerConfiguration, KindNamespace, KindReflectorGroup, KindReflectorMembership, KindSecret, KindService,
-		KindServiceAccount:
+	case KindAgentConfiguration, KindBGPPeerGroup, KindControllerConfiguration, KindNamespace, KindReflectorGroup, KindReflectorMembership,
+		KindSecret, KindService, KindServiceAccount:
 		return OwnAPIVersion
 	}
 	return APIVersion

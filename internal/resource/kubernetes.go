@@ -1,20 +1,27 @@
 package resource
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // lastApplied is where kubectl keeps the manifest, values of a Secret included.
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
 // fromKubernetes turns an object of Kubernetes that we have a kind for into
-// ours: Secrets, which Calico's passwords are, and Namespaces, whose labels
-// choose pools. It returns what was ignored. The tree that was given may be
-// used no more, unless it is no such object and comes back as it is.
+// ours: Secrets, which Calico's passwords are, Namespaces and ServiceAccounts,
+// whose labels policies choose by. It returns what was ignored. The tree that
+// was given may be used no more, unless it is no such object and comes back as
+// it is.
 func fromKubernetes(t *tree, is typeOf) (*tree, []string) {
 	switch is {
 	case typeOf{"v1", string(KindSecret)}:
 		return fromKubernetesSecret(t)
 	case typeOf{"v1", string(KindNamespace)}:
 		return fromKubernetesNamespace(t)
+	case typeOf{"v1", string(KindServiceAccount)}:
+		return fromKubernetesServiceAccount(t)
 	}
 	return t, nil
 }
@@ -32,6 +39,34 @@ func fromKubernetesNamespace(t *tree) (*tree, []string) {
 	t.fields = slices.DeleteFunc(t.fields, func(f *field) bool { return f.key == "apiVersion" && !f.again })
 	t.set("apiVersion", &tree{shape: shapeText, line: t.line, text: APIVersion})
 	return t, warnings
+}
+
+// fromKubernetesServiceAccount leaves out what a ServiceAccount of Kubernetes has
+// beside name, labels and annotations.
+func fromKubernetesServiceAccount(t *tree) (*tree, []string) {
+	var warnings []string
+	if meta := t.get("metadata"); meta != nil {
+		warnings = meta.withoutKubernetes()
+	}
+	for _, key := range []string{"secrets", "imagePullSecrets", "automountServiceAccountToken"} {
+		warnings = append(warnings, t.drop(key, key)...)
+	}
+	t.fields = slices.DeleteFunc(t.fields, func(f *field) bool { return f.key == "apiVersion" && !f.again })
+	t.set("apiVersion", &tree{shape: shapeText, line: t.line, text: apiVersion(KindServiceAccount)})
+	return t, warnings
+}
+
+// ofAdapter tells what an adapter makes of an object of Kubernetes that is no
+// manifest here; empty if it is none.
+func ofAdapter(is typeOf) string {
+	switch group, _, _ := strings.Cut(is.apiVersion, "/"); {
+	case group == "networking.k8s.io" && is.kind == "NetworkPolicy":
+		return fmt.Sprintf("a NetworkPolicy of Kubernetes is for the Kubernetes adapter to convert; write one of %s", APIVersion)
+	case group == "policy.networking.k8s.io":
+		return fmt.Sprintf("a %s of Kubernetes is for the Kubernetes adapter to convert; write a GlobalNetworkPolicy of %s in the tier %s or %s",
+			is.kind, APIVersion, tierAdmin, tierBaseline)
+	}
+	return ""
 }
 
 // fromKubernetesSecret moves values into the spec, and leaves out namespace and

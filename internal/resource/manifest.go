@@ -188,7 +188,9 @@ func (r *reader) kindOf(t *tree, outer typeOf, m *Manifest) (Kind, *Problem) {
 		}
 		return t.line
 	}
-	switch {
+	switch foreign := ofAdapter(typeOf{version, name}); {
+	case foreign != "":
+		return "", &Problem{Path: "apiVersion", Line: line("apiVersion"), Reason: foreign, Unsupported: true}
 	case version == crdAPIVersion:
 		m.Warnings = append(m.Warnings, fmt.Sprintf("apiVersion: %s is read as %s", crdAPIVersion, APIVersion))
 	case !slices.Contains(apiVersions(), version):

@@ -62,6 +62,12 @@ func TestBadManifests(t *testing.T) {
 				"f.yaml: document 3: line 7: kind: \"node\" is not a kind; did you mean Node?\n" +
 				"f.yaml: document 4: line 10: kind: CalicoNodeStatus is not supported yet\n" +
 				"f.yaml: document 5: line 12: kind: \"\" is not a kind"},
+		{"policies of Kubernetes", "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n---\n" +
+			"apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\n---\napiVersion: networking.k8s.io/v1\nkind: Ingress\n", 0,
+			"f.yaml: document 1: line 1: apiVersion: a NetworkPolicy of Kubernetes is for the Kubernetes adapter to convert; write one of projectcalico.org/v3\n" +
+				"f.yaml: document 2: line 4: apiVersion: a ClusterNetworkPolicy of Kubernetes is for the Kubernetes adapter to convert; " +
+				"write a GlobalNetworkPolicy of projectcalico.org/v3 in the tier kube-admin or kube-baseline\n" +
+				"f.yaml: document 3: line 7: apiVersion: \"networking.k8s.io/v1\" is none of projectcalico.org/v3, vrouter/v1"},
 		{"items", "kind: List\nitems: [1, {apiVersion: vrouter/v1, kind: Node}]\n---\nkind: NodeList\nitems: {}\n", 1,
 			"f.yaml: document 1, item 1: line 2: must be an object, not the number 1\n" +
 				"f.yaml: document 2: line 5: items: must be a list, not an object"},
