@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/base32"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -196,10 +197,12 @@ func compareMembers(a, b Member) int {
 
 // digest is 26 characters of 0-9 and a-v made of some texts.
 func digest(texts ...string) string {
-	h := sha256.New()
+	all := make([]byte, 0, 1024)
 	for _, text := range texts {
-		fmt.Fprintf(h, "%d:%s", len(text), text)
+		all = binary.BigEndian.AppendUint32(all, uint32(len(text)))
+		all = append(all, text...)
 	}
+	sum := sha256.Sum256(all)
 	enc := base32.HexEncoding.WithPadding(base32.NoPadding)
-	return strings.ToLower(enc.EncodeToString(h.Sum(nil)[:16]))
+	return strings.ToLower(enc.EncodeToString(sum[:16]))
 }
