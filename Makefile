@@ -63,6 +63,7 @@ bench: deps build ## measure beside ip -batch, BIRD and FRR in the same run
 	$(TEST) -run '^$$' -bench . -benchtime $(ROUNDS)x -timeout 60m ./fib/rtnetlink
 	$(TEST) -run '^$$' -bench 'Install|Learn' -benchtime $(ROUNDS)x -timeout 60m ./integration
 	$(TEST) -run '^$$' -bench Register -benchtime 500x -timeout 60m ./integration
+	VROUTER_BENCH_ENDPOINTS=250000 VROUTER_BENCH_POLICIES=10000 $(TEST) -run '^$$' -bench Resolver -benchtime $(ROUNDS)x -timeout 60m ./policy
 
 # SCENARIOS and TARGETS are comma-separated; empty: all. TIMEOUT is a target's
 # for each scenario: one that does not finish is printed as such.

@@ -13,7 +13,10 @@ import (
 type general struct {
 	defaults Settings
 	objects  map[resource.ID]resource.Object
-	profile  string // of workloads without one; as last worked out
+
+	// As last worked out:
+	profile  string // of workloads without one
+	spoofing bool   // endpoints may send from their Spoofs
 }
 
 func newGeneral() general {
@@ -28,7 +31,8 @@ func fixedSets() map[SetID]SetKind {
 // isGeneral tells whether objects of the kind matter here.
 func isGeneral(kind resource.Kind) bool {
 	switch kind {
-	case resource.KindNode, resource.KindIPPool, resource.KindBGPPeer, resource.KindBGPConfiguration:
+	case resource.KindNode, resource.KindIPPool, resource.KindBGPPeer, resource.KindBGPConfiguration,
+		resource.KindAgentConfiguration:
 		return true
 	}
 	return false
@@ -54,9 +58,20 @@ func (g *general) defaultProfile() string { return g.profile }
 
 // flushGeneralLocked works out settings and fixed sets.
 func (r *Resolver) flushGeneralLocked(u *Update) {
-	s := r.general.settings()
+	said := r.general.agent(r.node)
+	s := r.general.settings(said)
 	if r.told.settings == nil || !reflect.DeepEqual(r.told.settings, s) {
 		r.told.settings, u.Settings = s, s
+	}
+	if profile := value(said.DefaultProfile); profile != r.general.profile {
+		r.general.profile = profile
+		r.touchAllLocked()
+	}
+	if spoofing := value(said.Spoofing); spoofing != r.general.spoofing {
+		r.general.spoofing = spoofing
+		for _, l := range r.locals {
+			r.touchLocalLocked(l)
+		}
 	}
 	for id, list := range r.general.members(r.node) {
 		set := r.sets[id]
@@ -65,9 +80,21 @@ func (r *Resolver) flushGeneralLocked(u *Update) {
 	}
 }
 
+// agent returns what is said for the node, and for all where nothing is.
+func (g *general) agent(node string) resource.AgentSettings {
+	var said resource.AgentSettings
+	for _, name := range []string{resource.DefaultName, "node." + node} {
+		id := resource.ID{Kind: resource.KindAgentConfiguration, Name: name}
+		if c, ok := g.objects[id].(*resource.AgentConfiguration); ok {
+			said = c.Settings.Over(said)
+		}
+	}
+	return said
+}
+
 // settings returns the defaults with what objects say.
-func (g *general) settings() *Settings {
-	s := g.defaults
+func (g *general) settings(said resource.AgentSettings) *Settings {
+	s := g.defaults.under(said)
 	s.BGPPorts = slices.Clone(s.BGPPorts)
 	for _, obj := range g.objects {
 		switch o := obj.(type) {

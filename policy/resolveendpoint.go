@@ -34,7 +34,9 @@ func (r *Resolver) endpointLocked(l *local) *Endpoint {
 		r.holdLocked(l, r.closedLocked())
 	} else {
 		r.holdLocked(l, l.item.class.pipes)
-		e.Addresses, e.Spoofs = w.Addresses, w.Spoofs
+		if e.Addresses = w.Addresses; r.general.spoofing {
+			e.Spoofs = w.Spoofs
+		}
 	}
 	e.Ingress, e.Egress = l.held.normal[Ingress].id(), l.held.normal[Egress].id()
 	return e

@@ -125,7 +125,7 @@ func (r *Resolver) profilesLocked(c *class, isHost bool) []resource.ID {
 func makePipeline(list []placed, d Direction, at func(*resource.Policy) bool, end Action, profiles []resource.ID) *Pipeline {
 	p := &Pipeline{Direction: d, Profiles: profiles, End: end}
 	for _, l := range list {
-		if !l.policy.Decides(resource.Direction(d)) || !at(l.policy) {
+		if !l.policy.Decides(d) || !at(l.policy) {
 			continue
 		}
 		if last := len(p.Tiers) - 1; last < 0 || p.Tiers[last].Name != l.tier.Name {

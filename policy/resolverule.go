@@ -28,7 +28,7 @@ func (b *ruleBuilder) rules(list []resource.Rule) []Rule {
 
 func (b *ruleBuilder) rule(i int, from *resource.Rule) (Rule, bool) {
 	r := Rule{
-		Index: i, Action: action(from.Action),
+		Index: i, Action: from.Action,
 		IPVersion: from.IPVersion, Protocol: from.Protocol, NotProtocol: from.NotProtocol,
 		ICMP: icmp(from.ICMP), NotICMP: icmp(from.NotICMP),
 	}
@@ -110,23 +110,12 @@ func (b *ruleBuilder) use(set *liveSet) SetID {
 	return set.id
 }
 
-func action(a resource.Action) Action {
-	switch a {
-	case resource.ActionAllow:
-		return Allow
-	case resource.ActionPass:
-		return Pass
-	case resource.ActionLog:
-		return Log
-	}
-	return Deny
-}
-
 func icmp(from *resource.ICMP) *ICMP {
 	if from == nil {
 		return nil
 	}
-	return &ICMP{Type: from.Type, Code: from.Code}
+	i := ICMP(*from)
+	return &i
 }
 
 // equalPolicies tells whether two resolved policies do the same.

@@ -220,6 +220,7 @@ func (w *world) endpoint() resource.Object {
 		Meta: w.meta(resource.KindWorkloadEndpoint, id.Namespace, name, w.labels()), Endpoint: id,
 		Node: w.pick("n1", "n1", "n2"), Interface: fmt.Sprint("cali", name[:2+w.rng.IntN(2)]),
 		Addresses: w.addrs(), Profiles: w.some("p"), Ports: w.ports(), ServiceAccount: w.pick("s", "t", ""),
+		Spoofs: w.nets(),
 	}
 }
 
@@ -242,7 +243,14 @@ func (w *world) service() resource.Object {
 }
 
 func (w *world) bgp() resource.Object {
-	switch w.rng.IntN(4) {
+	switch w.rng.IntN(5) {
+	case 4:
+		c := &resource.AgentConfiguration{Meta: w.meta(resource.KindAgentConfiguration, "", w.pick("default", "node.n1", "node.n2"), nil)}
+		if w.rng.IntN(2) == 0 {
+			profile, spoofing := w.name("p"), w.rng.IntN(2) == 0
+			c.Settings.DefaultProfile, c.Settings.Spoofing, c.Settings.Reject = &profile, &spoofing, &spoofing
+		}
+		return c
 	case 0:
 		return &resource.IPPool{Meta: w.meta(resource.KindIPPool, "", w.name("pool"), nil),
 			CIDR: netip.PrefixFrom(w.addr(), 24).Masked(), NATOutgoing: w.rng.IntN(2) == 0}

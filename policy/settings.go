@@ -54,5 +54,5 @@ type NAT struct {
 	// interface.
 	Address, Address6 netip.Addr
 	Ports             PortRange // zero: the kernel's choice
-	Interface         string    // that packets leave by; empty: any
+	Interface         string    // that packets leave by, + at its end: any ending; empty: any
 }

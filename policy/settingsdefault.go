@@ -1,5 +1,7 @@
 package policy
 
+import "github.com/projectvrouter/vrouter/internal/resource"
+
 // Ports that policy knows by itself.
 const (
 	bgpPort   = 179
@@ -11,28 +13,58 @@ func DefaultSettings() Settings {
 	return Settings{
 		WorkloadPrefixes: []string{"cali", "tap", "veth", "vr"},
 		ToHost:           Deny,
-		FailsafeInbound:  DefaultFailsafeInbound(),
-		FailsafeOutbound: DefaultFailsafeOutbound(),
+		FailsafeInbound:  failsafes(resource.DefaultFailsafeInbound()),
+		FailsafeOutbound: failsafes(resource.DefaultFailsafeOutbound()),
 		BGPPorts:         []uint16{bgpPort},
 		MarkMask:         0xffff0000, // as Calico's
 	}
 }
 
-// DefaultFailsafeInbound returns the ports that stay open to a host: SSH, BGP,
-// etcd, and the API of Kubernetes; DHCP.
-func DefaultFailsafeInbound() []Failsafe {
-	return append(failsafes(ProtocolTCP, 22, 179, 2379, 2380, 5473, 6443, 6666, 6667), failsafes(ProtocolUDP, 68)...)
+// under returns the settings with what an AgentConfiguration says over them.
+func (s Settings) under(said resource.AgentSettings) Settings {
+	override(&s.ToHost, said.ToHost)
+	override(&s.Reject, said.Reject)
+	override(&s.KeepInvalid, said.KeepInvalid)
+	override(&s.AllowVXLAN, said.AllowVXLAN)
+	override(&s.AllowIPIP, said.AllowIPIP)
+	override(&s.AllowDHCP, said.AllowDHCP)
+	override(&s.AllowDNS, said.AllowDNS)
+	override(&s.AllowMetadata, said.AllowMetadata)
+	override(&s.MarkMask, said.MarkMask)
+	override(&s.WorkloadPrefixes, said.InterfacePrefixes)
+	override(&s.NAT.SpareNodes, said.NATSpareNodes)
+	override(&s.NAT.Address, said.NATAddress)
+	override(&s.NAT.Address6, said.NATAddress6)
+	override(&s.NAT.Interface, said.NATInterface)
+	if said.FailsafeInbound != nil {
+		s.FailsafeInbound = failsafes(*said.FailsafeInbound)
+	}
+	if said.FailsafeOutbound != nil {
+		s.FailsafeOutbound = failsafes(*said.FailsafeOutbound)
+	}
+	if said.NATPorts != nil {
+		s.NAT.Ports = PortRange{First: said.NATPorts.First, Last: said.NATPorts.Last}
+	}
+	return s
 }
 
-// DefaultFailsafeOutbound returns the ports of others that stay open to a host.
-func DefaultFailsafeOutbound() []Failsafe {
-	return append(failsafes(ProtocolUDP, 53, 67), failsafes(ProtocolTCP, 179, 2379, 2380, 5473, 6443, 6666, 6667)...)
+func override[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
 }
 
-func failsafes(protocol uint8, ports ...uint16) []Failsafe {
-	list := make([]Failsafe, 0, len(ports))
-	for _, port := range ports {
-		list = append(list, Failsafe{Protocol: protocol, Port: port})
+// value is a setting, or its zero value where nothing is said.
+func value[T any](p *T) T {
+	var v T
+	override(&v, p)
+	return v
+}
+
+func failsafes(from []resource.Failsafe) []Failsafe {
+	list := make([]Failsafe, 0, len(from))
+	for _, f := range from {
+		list = append(list, Failsafe(f))
 	}
 	return list
 }
