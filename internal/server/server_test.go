@@ -104,7 +104,7 @@ func TestStopEndsWatchesAndWaits(t *testing.T) {
 	go func() { done <- api.Run(ctx) }()
 	<-api.Ready()
 	c := clientsOf(dial(t, opts.Socket.Path))
-	watch, err := c.resources.Watch(t.Context(), &vrouterv1.WatchRequest{})
+	watch, err := c.resources.Watch(t.Context(), &vrouterv1.WatchRequest{Kinds: []string{"WorkloadEndpoint"}})
 	if err != nil {
 		t.Fatal(err)
 	}
