@@ -107,10 +107,8 @@ func (p *pair) requireKnown(t *testing.T) {
 	}
 }
 
-// traffic is pings between the workloads of a pair, a thousand a second in
-// each direction and family, while all kernels are watched.
+// traffic is pings between workloads, while the kernels of hosts are watched.
 type traffic struct {
-	pair     *pair
 	pingers  []*lab.Pinger
 	names    []string
 	monitors []*fabric.Monitor
@@ -118,14 +116,22 @@ type traffic struct {
 	before   []string // routes of hosts
 }
 
-// startTraffic returns once every ping has been answered once.
-func (p *pair) startTraffic(t *testing.T) *traffic {
+// watchHosts is traffic without a ping yet.
+func watchHosts(t *testing.T, hosts ...*lab.Host) *traffic {
 	t.Helper()
-	f := &traffic{pair: p, hosts: []*lab.Host{p.Hosts[0].Host, p.Hosts[1].Host, p.router}}
-	for _, h := range f.hosts {
+	f := &traffic{hosts: hosts}
+	for _, h := range hosts {
 		f.monitors = append(f.monitors, fabric.NewMonitor(t, h))
 		f.before = append(f.before, fabric.Routes(h))
 	}
+	return f
+}
+
+// startTraffic starts a thousand pings a second between the workloads, in each
+// direction and family. It returns once each has been answered once.
+func (p *pair) startTraffic(t *testing.T) *traffic {
+	t.Helper()
+	f := watchHosts(t, p.Hosts[0].Host, p.Hosts[1].Host, p.router)
 	a, b := p.workloads[0], p.workloads[1]
 	for _, v4 := range []bool{true, false} {
 		for _, w := range [][2]*lab.Workload{{a, b}, {b, a}} {

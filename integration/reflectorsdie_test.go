@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"testing"
 	"time"
 
@@ -94,25 +93,16 @@ func TestReflectorsDie(t *testing.T) {
 	m.requireUnharmed(t)
 }
 
-// matrix is pings from each of some workloads to each other, in both families,
-// while the kernels of their hosts are watched.
-type matrix struct {
-	pingers  []*lab.Pinger
-	names    []string
-	hosts    []*fabric.Daemon
-	monitors []*fabric.Monitor
-	before   []string // routes of hosts
-}
-
-// startMatrix returns once every ping has been answered once.
-func startMatrix(t *testing.T, hosts []*fabric.Daemon, workloads []*lab.Workload) *matrix {
+// startMatrix starts pings from each of some workloads to each other, in both
+// families. It returns once each pair has reached each other.
+func startMatrix(t *testing.T, hosts []*fabric.Daemon, workloads []*lab.Workload) *traffic {
 	t.Helper()
-	m := &matrix{hosts: hosts}
 	requireAllPairs(t, workloads)
+	var watched []*lab.Host
 	for _, h := range hosts {
-		m.monitors = append(m.monitors, fabric.NewMonitor(t, h.Host))
-		m.before = append(m.before, fabric.Routes(h.Host))
+		watched = append(watched, h.Host)
 	}
+	m := watchHosts(t, watched...)
 	for _, a := range workloads {
 		for _, b := range workloads {
 			if a == b {
@@ -125,30 +115,4 @@ func startMatrix(t *testing.T, hosts []*fabric.Daemon, workloads []*lab.Workload
 		}
 	}
 	return m
-}
-
-// requireUnharmed stops the pings: none was lost, no route was removed for a
-// moment, and all are as they were.
-func (m *matrix) requireUnharmed(t *testing.T) {
-	t.Helper()
-	sent := 0
-	for i, p := range m.pingers {
-		r := p.Stop()
-		sent += r.Sent
-		if r.Missing() > 0 {
-			t.Errorf("ping from %s: %s", m.names[i], r)
-		}
-	}
-	for i, h := range m.hosts {
-		if removed := m.monitors[i].Stop(); len(removed) > 0 {
-			t.Errorf("%s: routes were removed:\n%s", h.Name(), strings.Join(removed, "\n"))
-		}
-		if after := fabric.Routes(h.Host); after != m.before[i] {
-			t.Errorf("%s: routes were\n%s\nand are\n%s", h.Name(), m.before[i], after)
-		}
-	}
-	t.Logf("%d pings, none lost", sent)
-	if t.Failed() {
-		t.FailNow()
-	}
 }
