@@ -67,7 +67,7 @@ func (g *Gate) pass(ctx context.Context) (int64, error) {
 	if known {
 		return revision, nil
 	}
-	kv, _, err := g.Store.Get(ctx, g.key)
+	kv, _, err := g.Get(ctx, g.key)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return 0, fmt.Errorf("look whether the datastore is locked: %w", err)
 	}
