@@ -29,6 +29,7 @@ const (
 	sourceCheckChain  = "source-check"
 	invalidChain      = "invalid"
 	servicesChain     = "host-services"  // what a workload always gets from its host
+	neighboursChain   = "neighbours"     // without it IPv6 has no link, as IPv4 without ARP
 	vxlanChain        = "vxlan"          // tunnels end here for nodes only
 	failsafeInChain   = "failsafe-in"    // of host endpoints
 	failsafeOutChain  = "failsafe-out"   //
@@ -79,7 +80,7 @@ func hookNumbers(name string) uint32 {
 // baseChains renders what does not belong to one policy, pipeline or endpoint.
 func (s *state) baseChains() []*chain {
 	chains := []*chain{
-		s.rawPrerouting(), s.sourceCheck(), s.invalid(), s.services(),
+		s.rawPrerouting(), s.sourceCheck(), s.invalid(), s.services(), neighbours(),
 		s.input(), s.forwardFrom(), s.forwardTo(), s.output(),
 	}
 	if s.settings.ToHost == policy.Deny {

@@ -25,6 +25,8 @@ type Dataplane struct {
 	log     hclog.Logger
 	sock    *socket
 	watcher *watcher
+	// protection is the flags that a table is made with.
+	protection uint32
 
 	// The rest belongs to the goroutine that calls.
 	state *state // nil before a Sync, and after what failed
@@ -52,7 +54,7 @@ func New(o Options) (*Dataplane, error) {
 	if err != nil {
 		return nil, errors.Join(err, sock.close())
 	}
-	return &Dataplane{log: log, sock: sock, watcher: w}, nil
+	return &Dataplane{log: log, sock: sock, watcher: w, protection: protection}, nil
 }
 
 // Changed implements policy.Dataplane.
@@ -140,7 +142,7 @@ func (d *Dataplane) open() (*held, error) {
 // own makes the table, or takes over one that a process before us has left.
 func (d *Dataplane) own(isNew bool) error {
 	b := d.sock.newBatch()
-	b.addTable(protection)
+	b.addTable(d.protection)
 	err := d.sock.commit(b)
 	if !errors.Is(err, syscall.EOPNOTSUPP) {
 		return err

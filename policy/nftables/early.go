@@ -11,7 +11,7 @@ func (s *state) earlyChains() []*chain {
 	if s.isUsed(untrackedInMap) {
 		c := &chain{name: untrackedInChain, base: filterHook("prerouting", rawPriority+1)}
 		c.rules = append(c.rules, s.exceptWorkloads(iif)...)
-		c.rules = append(c.rules, newRule(jumpTo(failsafeInChain)), newRule(jumpTo(failsafeRawChain)))
+		c.rules = append(c.rules, newRule(jumpTo(neighboursChain)), newRule(jumpTo(failsafeInChain)), newRule(jumpTo(failsafeRawChain)))
 		c.rules = append(c.rules, s.decideEarly(untrackedInMap)...)
 		out = append(out, c, s.failsafeReply(), s.notrackStage(notrackInChain, "prerouting", rawPriority+2))
 	}
@@ -21,7 +21,7 @@ func (s *state) earlyChains() []*chain {
 	if s.isUsed(preDNATMap) {
 		c := &chain{name: preDNATChain, base: filterHook("prerouting", manglePriority), rules: []rule{established()}}
 		c.rules = append(c.rules, s.unlessAccepted()...)
-		c.rules = append(c.rules, newRule(jumpTo(failsafeInChain)))
+		c.rules = append(c.rules, newRule(jumpTo(neighboursChain)), newRule(jumpTo(failsafeInChain)))
 		c.rules = append(c.rules, s.decideEarly(preDNATMap)...)
 		out = append(out, c)
 	}
@@ -35,7 +35,7 @@ func (s *state) rawOutput() *chain {
 	c.rules = append(c.rules, newRule(matchMark(s.acceptedBit()), setMark(s.acceptedBit(), false)))
 	if s.isUsed(untrackedOutMap) {
 		c.rules = append(c.rules, s.exceptWorkloads(oif)...)
-		c.rules = append(c.rules, newRule(jumpTo(failsafeOutChain)))
+		c.rules = append(c.rules, newRule(jumpTo(neighboursChain)), newRule(jumpTo(failsafeOutChain)))
 		c.rules = append(c.rules, s.decideEarly(untrackedOutMap)...)
 	}
 	return c

@@ -100,7 +100,7 @@ func (s *state) hostInput() []rule {
 		return nil
 	}
 	rules := s.unlessAccepted()
-	rules = append(rules, newRule(jumpTo(failsafeInChain)), newRule(jumpTo(peersInChain)))
+	rules = append(rules, newRule(jumpTo(neighboursChain)), newRule(jumpTo(failsafeInChain)), newRule(jumpTo(peersInChain)))
 	return append(rules, s.decide(hostInMap)...)
 }
 
@@ -109,7 +109,7 @@ func (s *state) hostOutput() []rule {
 		return nil
 	}
 	rules := s.unlessAccepted()
-	rules = append(rules, newRule(jumpTo(failsafeOutChain)), newRule(jumpTo(peersOutChain)))
+	rules = append(rules, newRule(jumpTo(neighboursChain)), newRule(jumpTo(failsafeOutChain)), newRule(jumpTo(peersOutChain)))
 	return append(rules, s.decide(hostOutMap)...)
 }
 

@@ -48,8 +48,8 @@ func newSite(t *testing.T, n int) *site {
 		s.workloads = append(s.workloads, w)
 		s.host.SetSysctl("net/ipv4/conf/"+iface+"/proxy_arp", "1")
 		s.host.SetSysctl("net/ipv4/neigh/"+iface+"/proxy_delay", "0")
-		s.host.MustRun("ip", "route", "replace", v4.String()+"/32", "dev", iface)
-		s.host.MustRun("ip", "-6", "route", "replace", v6.String()+"/128", "dev", iface)
+		s.host.MustRun("ip", "route", "replace", v4.String()+"/32", "dev", iface, "src", hostAddr)
+		s.host.MustRun("ip", "-6", "route", "replace", v6.String()+"/128", "dev", iface, "src", hostAddr6)
 	}
 	s.host.AddAddr("lo", lab.GatewayIPv4+"/32")
 	s.plane = s.open(t)

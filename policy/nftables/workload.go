@@ -72,16 +72,24 @@ func (s *state) encapsulated() []rule {
 // vxlanPort is IANA's port of VXLAN (RFC 7348).
 const vxlanPort = 4789
 
+// neighbours accepts multicast listener and neighbour discovery (RFC 2710,
+// 4861, 3810).
+func neighbours() *chain {
+	icmp6 := []clause{matchFamily(ipv6), matchProtocol(unix.IPPROTO_ICMPV6, false)}
+	return &chain{name: neighboursChain, rules: []rule{
+		newRule(append(icmp6[:2:2], matchICMPTypes(130, 136), accept())...),
+		newRule(append(icmp6[:2:2], matchICMP(&policy.ICMP{Type: 143}, false), accept())...),
+	}}
+}
+
 // services is what a workload gets from its host whatever policy says:
-// multicast listener and neighbour discovery (RFC 2710, 4861, 3810), except
-// that it is no router, and what settings open.
+// neighbour discovery, except that it is no router, and what settings open.
 func (s *state) services() *chain {
 	c := &chain{name: servicesChain}
 	add := func(clauses ...clause) { c.rules = append(c.rules, newRule(clauses...)) }
-	icmp6 := []clause{matchFamily(ipv6), matchProtocol(unix.IPPROTO_ICMPV6, false)}
-	add(append(icmp6[:2:2], matchICMP(&policy.ICMP{Type: 134}, false), counter(), drop())...)
-	add(append(icmp6[:2:2], matchICMPTypes(130, 136), accept())...)
-	add(append(icmp6[:2:2], matchICMP(&policy.ICMP{Type: 143}, false), accept())...)
+	add(matchFamily(ipv6), matchProtocol(unix.IPPROTO_ICMPV6, false),
+		matchICMP(&policy.ICMP{Type: 134}, false), counter(), drop())
+	add(jumpTo(neighboursChain))
 	one := func(protocol uint8, port uint16) []clause {
 		return []clause{matchProtocol(protocol, false),
 			matchPorts(destination, []policy.PortRange{{First: port, Last: port}}, false)}

@@ -116,7 +116,8 @@ func (w *writer) newSet(name string, t *setType) {
 }
 
 // deletions takes away chains and sets. Chains are emptied first, because they
-// may refer to each other.
+// may refer to each other and to sets; sets go before chains, because they may
+// lead to them.
 func (w *writer) deletions(p *plan, chains []string) {
 	var gone []string
 	for _, name := range chains {
@@ -125,15 +126,15 @@ func (w *writer) deletions(p *plan, chains []string) {
 			w.batch.flushChain(name)
 		}
 	}
-	for _, name := range gone {
-		w.batch.deleteChain(name)
-		w.done = append(w.done, func() { delete(w.held.chains, name) })
-	}
 	for _, name := range slices.Sorted(maps.Keys(p.sets)) {
 		if p.sets[name] == nil && w.held.sets[name] != nil {
 			w.batch.deleteSet(name)
 			w.done = append(w.done, func() { delete(w.held.sets, name) })
 		}
+	}
+	for _, name := range gone {
+		w.batch.deleteChain(name)
+		w.done = append(w.done, func() { delete(w.held.chains, name) })
 	}
 }
 

@@ -1,0 +1,146 @@
+package nftables
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/projectvrouter/vrouter/internal/lab"
+	"github.com/projectvrouter/vrouter/internal/testenv"
+	"github.com/projectvrouter/vrouter/policy"
+)
+
+// ours is what is in the table, with the handles of all its parts: equal text
+// means that nothing was written.
+func (s *site) ours() string {
+	list := s.host.MustRun("nft", "-s", "-a", "list", "table", "inet", tableName)
+	_, parts, _ := strings.Cut(list, "\n\n") // without the line of the owner
+	return parts
+}
+
+// setUpdate lets members of a set in.
+func setUpdate() *policy.Update {
+	u := baseUpdate(2)
+	u.Sets["web"] = &policy.SetChange{Kind: policy.Networks, New: true, Add: []policy.Member{
+		{Prefix: prefixes("10.65.0.1/32")[0]}, {Prefix: prefixes("fd00:65::/120")[0]},
+	}}
+	open := ingress("ingress", "web", policy.Rule{
+		Action: policy.Allow, Source: policy.Side{Sets: []policy.SetID{"web"}},
+	})
+	for id, p := range open.Policies {
+		u.Policies[id] = p
+	}
+	u.Pipelines["ingress"] = open.Pipelines["ingress"]
+	return u
+}
+
+func TestRestartWritesNothing(t *testing.T) {
+	testenv.Need(t, "program:nft")
+	s := newSite(t, 2)
+	u := setUpdate()
+	s.sync(t, u)
+	before := s.ours()
+	s.sync(t, u)
+	if after := s.ours(); after != before {
+		t.Errorf("a second sync wrote\n%s\nbefore\n%s", after, before)
+	}
+	s.plane.Close()
+	if !s.pings(t, 1, 2) {
+		t.Error("rules are gone with the process")
+	}
+	counted := s.ours()
+	s.plane = s.open(t)
+	s.sync(t, u)
+	if after := s.ours(); after != counted {
+		t.Errorf("a restart wrote\n%s\nbefore\n%s", after, counted)
+	}
+}
+
+// TestOthersCannotTouch shows what the owner flag does.
+func TestOthersCannotTouch(t *testing.T) {
+	testenv.Need(t, "program:nft")
+	s := newSite(t, 2)
+	s.sync(t, setUpdate())
+	if s.plane.held.flags&protection != protection {
+		t.Skip("this kernel has no table flags owner and persist")
+	}
+	before := s.ours()
+	for _, command := range []string{
+		"flush ruleset", "delete table inet vrouter", "flush chain inet vrouter pl-ingress", "delete set inet vrouter s4-web",
+	} {
+		_, err := s.host.Run(t.Context(), "nft", command)
+		if after := s.ours(); after != before {
+			t.Errorf("nft %s (%v) left\n%s", command, err, after)
+		}
+	}
+}
+
+// TestRepair takes the protection away and has everything broken in turn.
+func TestRepair(t *testing.T) {
+	testenv.Need(t, "program:nft")
+	s := newSite(t, 2)
+	s.plane.protection = 0
+	u := setUpdate()
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	s.sync(t, u)
+	go func() { ended <- follow(ctx, s.plane, u) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	v4, _ := workloadAddr(2)
+	held := s.workloads[0].StartPing(v4, lab.PingOptions{Interval: time.Millisecond})
+	want := s.shape()
+	for _, command := range []string{
+		"flush ruleset",
+		"delete table inet vrouter",
+		"flush chain inet vrouter pl-ingress",
+		"flush chain inet vrouter forward-to",
+		"flush set inet vrouter workloads",
+		"delete element inet vrouter s4-web { 10.65.0.1 }",
+		"add element inet vrouter s4-web { 10.9.9.9 }",
+		"insert rule inet vrouter pl-ingress accept",
+		"add chain inet vrouter stranger",
+		"add set inet vrouter stranger { type ipv4_addr; }",
+		"flush table inet vrouter",
+	} {
+		s.host.MustRun("nft", command)
+		lab.Eventually(t, 10*time.Second, "repair after "+command, func() error {
+			if got := s.shape(); got != want {
+				return errors.New("still differs:\n" + got)
+			}
+			return nil
+		})
+	}
+	if r := held.Stop(); r.Missing() > 0 {
+		t.Errorf("an open connection lost packets: %s", r)
+	}
+}
+
+// shape is the table without handles and counts.
+func (s *site) shape() string {
+	out, err := s.host.Run(context.Background(), "nft", "-s", "list", "table", "inet", tableName)
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// follow syncs whenever somebody else changed something.
+func follow(ctx context.Context, d *Dataplane, u *policy.Update) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.Changed():
+			if err := d.Sync(ctx, u); err != nil {
+				return err
+			}
+		}
+	}
+}
