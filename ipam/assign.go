@@ -60,6 +60,7 @@ func (s *Step) assign(req *AssignRequest) (Allocation, error) {
 			if h.Handle != req.Handle && !slices.Contains(req.HeldBy, h.Handle) {
 				return Allocation{}, &InUseError{h}
 			}
+			s.guardBlock(cidr) // or it could be released meanwhile
 			a := s.allocation(b, h, req.Node)
 			a.Existed = true
 			return a, nil

@@ -1,6 +1,7 @@
 package ipam
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"testing"
@@ -295,6 +296,32 @@ func TestReleaseBlock(t *testing.T) {
 	}
 	if got := r.one(ask("host2", "i", 1)); got.Block != a.Block || got.Borrowed {
 		t.Errorf("the block that was left behind: %+v", got)
+	}
+	r.consistent()
+}
+
+// TestAssignToWhoHadIt: what is remembered of a block says that the handle has
+// the address, and it was released meanwhile by somebody else.
+func TestAssignToWhoHadIt(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/24/26"))
+	req := fixedAt("host1", "h", "10.0.0.7")
+	if _, err := r.assign("host1", "h", "10.0.0.7"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.other().ReleaseHandle(t.Context(), "host1", "h"); err != nil {
+		t.Fatal(err)
+	}
+	// With something to write that does not touch the block, as an endpoint is.
+	_, err := r.Do(t.Context(), "host1", func(_ context.Context, s *Step) error {
+		s.Join(nil, []store.Op{{Key: "endpoint"}})
+		_, err := s.Assign(req)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h := r.read().Handles["h"]; h == nil {
+		t.Error("the address is not held")
 	}
 	r.consistent()
 }

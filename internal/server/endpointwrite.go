@@ -114,7 +114,19 @@ func (e *endpointWrite) read(ctx context.Context) error {
 	if err := e.change.allowed(old); err != nil {
 		return err
 	}
-	e.base = &endpointBase{old: old, had: statedAddresses(old.msg)}
+	had := statedAddresses(old.msg)
+	if old.msg == nil { // it may be there and not say; its keys do
+		keys, err := e.addressKeys(ctx, old)
+		if err != nil {
+			return err
+		}
+		for _, key := range keys {
+			if a, err := store.ParseAddressKey(key); err == nil {
+				had = append(had, a)
+			}
+		}
+	}
+	e.base = &endpointBase{old: old, had: had}
 	e.tries++
 	return nil
 }
