@@ -3,6 +3,7 @@ package ipam
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/projectvrouter/vrouter/internal/store"
 )
@@ -23,6 +24,7 @@ type call struct {
 	ctx     context.Context
 	work    Work
 	apart   bool            // it has turned out to be nothing for a transaction of many
+	own     []store.Compare // that its work joined
 	settled chan settlement // capacity 1; answered by whoever has taken the call
 }
 
@@ -113,7 +115,9 @@ func (c *Client) together(l *lane, node string, calls []*call) {
 		reads.wrote(step, ops, revision)
 		c.remember(l, node, reads)
 		settle(with, settlement{revision: revision})
-	case errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrTooLarge):
+	case errors.Is(err, store.ErrConflict):
+		settleConflict(with, err)
+	case errors.Is(err, store.ErrTooLarge):
 		settleApart(with)
 	default: // it may have taken place
 		settle(with, settlement{err: err})
@@ -131,6 +135,23 @@ func settleApart(calls []*call) {
 		call.apart = true
 		call.settled <- settlement{open: true}
 	}
+}
+
+// settleConflict sets apart who has brought in what was in the way; all, if that
+// is nobody's own.
+func settleConflict(calls []*call, err error) {
+	var conflict *store.ConflictError
+	if errors.As(err, &conflict) {
+		owns := func(c store.Compare) bool { return c.Key == conflict.Key }
+		guilty := slices.IndexFunc(calls, func(c *call) bool { return slices.ContainsFunc(c.own, owns) })
+		if guilty >= 0 {
+			settleApart(calls[guilty : guilty+1])
+			settle(calls[:guilty], settlement{open: true})
+			settle(calls[guilty+1:], settlement{open: true})
+			return
+		}
+	}
+	settleApart(calls)
 }
 
 // share runs the work of calls on the step, as far as there is room, and
@@ -175,8 +196,10 @@ func (s *Step) shareOne(call *call) error {
 	s.Env = env
 	if err != nil {
 		s.compares, s.ops = compares, ops
+		return err
 	}
-	return err
+	call.own = slices.Clone(s.compares[len(compares):])
+	return nil
 }
 
 // room returns errNoRoom when the transaction is larger than the store takes it,
