@@ -59,6 +59,11 @@ func (w *writer) putEndpoint(ctx context.Context, c change, checked *resource.Wo
 	}
 	e.readAhead(ctx)
 	revision, err := w.ipam.DoShared(ctx, checked.Node, e.run)
+	if locked := (&resource.LockedError{}); errors.As(err, &locked) && e.tries == 1 {
+		// It was guessed to be new. If it stands as it shall, nothing is to be written.
+		e.base = nil
+		revision, err = w.ipam.DoShared(ctx, checked.Node, e.run)
+	}
 	switch {
 	case errors.Is(err, errDryRun):
 		return e.out, nil
@@ -78,11 +83,20 @@ func (w *writer) putEndpoint(ctx context.Context, c change, checked *resource.Wo
 }
 
 // readAhead reads before it is this endpoint's turn, so that others need not
-// wait for it. What goes wrong here goes wrong again then, or not.
+// wait for it. Mostly an endpoint is new: if it may be, that is guessed, and the
+// transaction tells. What goes wrong here goes wrong again then, or not.
 func (e *endpointWrite) readAhead(ctx context.Context) {
-	if env, err := e.settings.Env(ctx); err == nil && e.read(ctx) == nil {
-		_ = e.readLabels(ctx, env)
+	env, err := e.settings.Env(ctx)
+	if err != nil {
+		return
 	}
+	if fresh := (stored{id: e.checked.ID}); e.change.allowed(fresh) == nil {
+		e.base = &endpointBase{old: fresh}
+		e.tries++
+	} else if e.read(ctx) != nil {
+		return
+	}
+	_ = e.readLabels(ctx, env)
 }
 
 // run decides on what there is now.
