@@ -78,7 +78,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 }
 
 // start runs a server until the test ends.
-func start(t *testing.T, opts Options) *Server {
+func start(t testing.TB, opts Options) *Server {
 	t.Helper()
 	s, err := New(opts)
 	if err != nil {
@@ -102,7 +102,7 @@ func start(t *testing.T, opts Options) *Server {
 	return s
 }
 
-func dial(t *testing.T, path string) *grpc.ClientConn {
+func dial(t testing.TB, path string) *grpc.ClientConn {
 	t.Helper()
 	c, err := grpc.NewClient("unix:"+path, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
