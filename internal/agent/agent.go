@@ -84,6 +84,7 @@ type Agent struct {
 	started time.Time
 
 	view      *view.View
+	blocks    *view.Blocks // nil on a reflector
 	feed      *feed
 	node      *node
 	stages    *stages
@@ -121,7 +122,8 @@ func New(opts Options) *Agent {
 		a.learned = newLearned(opts.Speaker, opts.Table, log.Named("learned"))
 		a.learned.weigh()
 		a.sessions.learned = a.learned
-		a.workloads = newWorkloads(a.view, opts.Table, opts.Interfaces, newOrigins(opts.Speaker, a.learned, a.sessions.exports), a.stages,
+		a.blocks = view.NewBlocks(opts.Identity.Name)
+		a.workloads = newWorkloads(a.view, a.blocks, opts.Table, opts.Interfaces, newOrigins(opts.Speaker, a.learned, a.sessions.exports), a.stages,
 			a.police(), log.Named("workloads"))
 	}
 	return a
@@ -152,6 +154,9 @@ func (a *Agent) newReflection() *reflection {
 func (a *Agent) Run(ctx context.Context) error {
 	if a.opts.Copy.GUID != "" {
 		a.view.Load(a.opts.Copy.KVs)
+		if a.blocks != nil {
+			a.blocks.Load(a.opts.Copy.KVs)
+		}
 		a.opts.Copy.KVs = nil // the view's now
 	}
 	tasks, ctx := errgroup.WithContext(ctx)
@@ -177,7 +182,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	run("block owners", a.reflects.blocks.Run)
 	run("reports", a.reflects.reports.Run)
 	if a.opts.CopyPath != "" {
-		c := &localCopy{path: a.opts.CopyPath, view: a.view, feed: a.feed, log: a.log.Named("copy"), delay: copyDelay}
+		c := &localCopy{path: a.opts.CopyPath, view: a.view, blocks: a.blocks, feed: a.feed, log: a.log.Named("copy"), delay: copyDelay}
 		run("local copy", c.Run)
 	}
 	if a.opts.Table != nil {
@@ -192,6 +197,8 @@ func (a *Agent) runDataplane(run func(string, func(context.Context) error)) {
 		view: a.view, table: a.opts.Table, speaker: a.opts.Speaker, sessions: a.sessions, learned: a.learned,
 		limit: a.opts.BGP.Settings.WithDefaults().RestartTime, log: a.log.Named("sweep"),
 	}
+	own := &ownBlocks{store: a.opts.Store, feed: a.feed, blocks: a.blocks, log: a.log.Named("blocks")}
+	run("own blocks", own.Run)
 	run("fib", a.opts.Table.Run)
 	if p := a.opts.Policing; p != nil {
 		edge := &policing{view: a.view, resolver: p.Resolver, table: p.Table, log: a.log.Named("policing")}

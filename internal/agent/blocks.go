@@ -19,13 +19,16 @@ import (
 // Every block has a blackhole, so that a packet to a free address loops nowhere;
 // what somebody has is more specific: a workload of this host, or an address
 // that another host has borrowed and tells. A block of one address has a
-// blackhole, too, which any other source overrides, and is never told: it is
-// told as what its workload has.
+// blackhole, too, which learned routes override; it has none while an endpoint of
+// this host has the address, whose route of before may have to stand until it
+// is policed. It is never told: it is told as what its workload has.
 type blocks struct {
-	view    *view.View
+	claims  *view.Blocks
 	table   *fib.Table
 	origins *origins
 	log     hclog.Logger
+
+	inUse func(netip.Prefix) bool // an endpoint here wants it
 
 	owned   map[netip.Prefix]*block
 	lengths []int // that occur among them, in no order
@@ -37,14 +40,15 @@ type blocks struct {
 // block is one that is owned, or was until settle is through.
 type block struct {
 	status fib.Status
+	yields bool  // its one address is an endpoint's: there is no blackhole
 	gone   bool  // it is not ours any longer
 	told   bool  // peers are told
 	covers bool  // and not of the addresses in it
 	err    error // why the speaker did not take it
 }
 
-func newBlocks(v *view.View, t *fib.Table, o *origins, log hclog.Logger) *blocks {
-	b := &blocks{view: v, table: t, origins: o, log: log, owned: make(map[netip.Prefix]*block)}
+func newBlocks(c *view.Blocks, t *fib.Table, o *origins, inUse func(netip.Prefix) bool, log hclog.Logger) *blocks {
+	b := &blocks{claims: c, table: t, origins: o, inUse: inUse, log: log, owned: make(map[netip.Prefix]*block)}
 	o.covered = b.covered
 	return b
 }
@@ -52,7 +56,7 @@ func newBlocks(v *view.View, t *fib.Table, o *origins, log hclog.Logger) *blocks
 // follow carries which blocks are owned to the table, and reports whether others
 // are than before. The blackhole of one that is gone stays until withdraw.
 func (b *blocks) follow() (changed bool) {
-	now := b.view.Blocks()
+	now := b.claims.Owned()
 	for prefix, was := range b.owned {
 		if !slices.Contains(now, prefix) && !was.gone {
 			was.gone, changed = true, true
@@ -69,6 +73,10 @@ func (b *blocks) follow() (changed bool) {
 			b.owned[prefix] = own
 		}
 		own.gone = false
+		if own.yields = prefix.IsSingleIP() && b.inUse(prefix); own.yields {
+			b.table.Delete(fib.Blackhole, prefix)
+			continue
+		}
 		b.table.Put(fib.Blackhole, prefix, fib.Route{Blackhole: true})
 		own.status = b.table.Get(prefix).Status // asked: a route that stands already makes no news
 	}
@@ -148,7 +156,7 @@ func (b *blocks) coverOf(a netip.Addr) netip.Prefix {
 // not hear of a moment.
 func (b *blocks) forwards(prefix netip.Prefix, own *block) bool {
 	switch s := own.status; {
-	case own.gone, prefix.Bits() == prefix.Addr().BitLen():
+	case own.gone, prefix.IsSingleIP():
 		return false
 	case s.Programmed:
 		return s.Source == fib.Blackhole
@@ -203,7 +211,7 @@ func (b *blocks) awaited(p netip.Prefix) bool {
 // tried reports whether the kernel was tried for every block.
 func (b *blocks) tried() bool {
 	for _, own := range b.owned {
-		if !own.status.Programmed && own.status.Err == nil {
+		if !own.yields && !own.status.Programmed && own.status.Err == nil {
 			return false
 		}
 	}
@@ -213,7 +221,7 @@ func (b *blocks) tried() bool {
 // troubled reports whether a block is to be looked at again without news.
 func (b *blocks) troubled() bool {
 	for _, own := range b.owned {
-		if own.err != nil || !own.status.Programmed {
+		if own.err != nil || !own.yields && !own.status.Programmed {
 			return true
 		}
 	}

@@ -48,7 +48,8 @@ func (a *Agent) awaitNews(ctx context.Context) bool {
 	registered := make(chan struct{})
 	go func() {
 		defer close(registered)
-		_ = wait(ctx, a.node.claimed) && a.view.Await(ctx, a.node.written) && wait(ctx, a.view.Synced())
+		_ = wait(ctx, a.node.claimed) && a.view.Await(ctx, a.node.written) && wait(ctx, a.view.Synced()) &&
+			(a.blocks == nil || wait(ctx, a.blocks.Synced()))
 	}()
 	for {
 		select {

@@ -42,6 +42,12 @@ func (w *workloads) unclaim(prefix netip.Prefix, id resource.EndpointID) {
 	}
 }
 
+// claimed reports whether an endpoint wants a prefix.
+func (w *workloads) claimed(prefix netip.Prefix) bool {
+	c := w.claims[prefix]
+	return c != nil && len(c.by) > 0
+}
+
 // settle carries what the claims to a prefix come to into the table. Of several
 // endpoints the one written last has it, however they came.
 func (w *workloads) settle(prefix netip.Prefix) {

@@ -5,6 +5,7 @@
 //	feed       store → view, and whether the store is the one we knew
 //	node       configuration and host → our own Node, and our lease
 //	workloads  local endpoints → routes → originations → stages
+//	ownBlocks  store → which blocks the node owns
 //	blocks     owned blocks → blackholes → originations, in the same task
 //	sessions   fabric → BGP sessions, pools, drain; retire keeps those that
 //	           others still rely on

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/projectvrouter/vrouter/internal/store"
+	"github.com/projectvrouter/vrouter/internal/view"
 )
 
 // Pauses between attempts to reach the store.
@@ -56,7 +57,7 @@ func (f *feed) follow(ctx context.Context) (told bool, err error) {
 	// comes now decides.
 	f.view.Restart()
 	watch := f.store.Watch(ctx, store.WatchOptions{
-		Prefixes:    f.view.Prefixes(),
+		Prefixes:    view.Prefixes(),
 		MinRevision: f.seen(),
 		GUID:        cluster.GUID,
 	})

@@ -174,7 +174,7 @@ func explain(r *vrouterv1.Route) string {
 // blockReason adds what blocks have to do with a route.
 func (a *Agent) blockReason(p netip.Prefix, r *vrouterv1.Route) string {
 	switch {
-	case r.Source == fib.Blackhole.String() && !slices.Contains(a.view.Blocks(), p):
+	case r.Source == fib.Blackhole.String() && !slices.Contains(a.blocks.Owned(), p):
 		return ", left by an earlier run: not known to be owned yet"
 	case r.Endpoint != "" && !r.Advertised:
 		if b := a.workloads.blocks.coverOf(p.Addr()); b.IsValid() {
@@ -184,13 +184,14 @@ func (a *Agent) blockReason(p netip.Prefix, r *vrouterv1.Route) string {
 	return ""
 }
 
-// blockProblems says which blocks of this host the kernel does not hold.
+// blockProblems says which claims to blocks cannot be used, and which blocks of
+// this host the kernel does not hold.
 func (a *Agent) blockProblems() []string {
-	if a.opts.Table == nil {
+	if a.blocks == nil {
 		return nil
 	}
-	var all []string
-	for _, b := range a.view.Blocks() {
+	all := a.blocks.Problems()
+	for _, b := range a.blocks.Owned() {
 		if s := a.opts.Table.Get(b); s.Err != nil {
 			all = append(all, fmt.Sprintf("block %s: %v", b, s.Err))
 		}

@@ -17,27 +17,34 @@ const copyDelay = time.Second
 
 // localCopy is the edge view → local copy of the last state in sync.
 type localCopy struct {
-	path  string
-	view  *view.View
-	feed  *feed
-	log   hclog.Logger
-	delay time.Duration
+	path   string
+	view   *view.View
+	blocks *view.Blocks // nil: the node has none
+	feed   *feed
+	log    hclog.Logger
+	delay  time.Duration
 }
 
 // Run writes the copy after changes, and what changed last when ctx ends.
 func (c *localCopy) Run(ctx context.Context) error {
 	pause, pending := c.delay, false
 	turned := c.feed.Turned()
+	var blocks <-chan struct{}
+	if c.blocks != nil {
+		blocks = c.blocks.CopyChanged()
+	}
 	for {
 		if !pending {
 			select {
 			case <-ctx.Done():
 				select {
 				case <-c.view.CopyChanged(): // together with the end of ctx
+				case <-blocks:
 				default:
 					return nil
 				}
 			case <-c.view.CopyChanged():
+			case <-blocks:
 			case <-turned:
 				turned = c.feed.Turned()
 			}
@@ -65,6 +72,9 @@ func (c *localCopy) Run(ctx context.Context) error {
 func (c *localCopy) save() error {
 	guid, epoch := c.feed.Identity()
 	kvs, revision, synced := c.view.Copy()
+	if c.blocks != nil {
+		kvs = append(kvs, c.blocks.Copy()...)
+	}
 	nowGUID, nowEpoch := c.feed.Identity()
 	if !synced || guid != nowGUID || epoch != nowEpoch {
 		return nil // there is news when this has changed

@@ -65,13 +65,15 @@ func (l *local) prefixes() []netip.Prefix {
 	return out
 }
 
-func newWorkloads(v *view.View, t *fib.Table, ifs Interfaces, o *origins, s *stages, p police, log hclog.Logger) *workloads {
-	return &workloads{
-		view: v, table: t, ifs: ifs, origins: o, blocks: newBlocks(v, t, o, log.Named("blocks")), stages: s, police: p,
+func newWorkloads(v *view.View, b *view.Blocks, t *fib.Table, ifs Interfaces, o *origins, s *stages, p police, log hclog.Logger) *workloads {
+	w := &workloads{
+		view: v, table: t, ifs: ifs, origins: o, stages: s, police: p,
 		log: log, tried: make(chan struct{}),
 		byID: make(map[resource.EndpointID]*local), claims: make(map[netip.Prefix]*claim),
 		leaving: make(map[netip.Prefix]struct{}), troubled: make(map[resource.EndpointID]struct{}),
 	}
+	w.blocks = newBlocks(b, t, o, w.claimed, log.Named("blocks"))
+	return w
 }
 
 // Run carries endpoints to the kernel and what the kernel holds to BGP, from
@@ -83,7 +85,7 @@ func (w *workloads) Run(ctx context.Context, known <-chan struct{}) error {
 	if w.view.Knows() && !wait(ctx, w.police.Tried()) {
 		return nil // endpoints that were policed before are so again, before they are tried
 	}
-	synced, inForce := w.view.Synced(), w.police.Ready()
+	synced, inForce, blocksSynced := w.view.Synced(), w.police.Ready(), w.blocks.claims.Synced()
 	w.endpoints(ctx)
 	var again <-chan time.Time // wakes for finish
 	var due time.Time          // when it does
@@ -98,7 +100,6 @@ func (w *workloads) Run(ctx context.Context, known <-chan struct{}) error {
 		case <-synced:
 			// Only now has the store told everything: what is missing is gone.
 			w.endpoints(ctx)
-			w.table.Done(fib.Blackhole)
 			synced = nil
 			w.sweep(synced, inForce)
 		case <-inForce:
@@ -109,7 +110,11 @@ func (w *workloads) Run(ctx context.Context, known <-chan struct{}) error {
 			w.policed()
 		case <-w.view.EndpointsChanged():
 			w.endpoints(ctx)
-		case <-w.view.BlocksChanged():
+		case <-blocksSynced:
+			w.follow()
+			w.table.Done(fib.Blackhole)
+			blocksSynced = nil
+		case <-w.blocks.claims.Changed():
 			w.follow()
 		case <-w.ifs.Changed():
 			w.appeared(ctx, w.ifs.Drain())
@@ -126,10 +131,8 @@ func (w *workloads) Run(ctx context.Context, known <-chan struct{}) error {
 	}
 }
 
-// endpoints carries what changed in the view to the table, blocks first: what is
-// told of an address hangs on its block.
+// endpoints carries what changed in the view to the table.
 func (w *workloads) endpoints(ctx context.Context) {
-	w.follow()
 	// All claims first: an address may pass from one endpoint to another.
 	touched := make(map[netip.Prefix]struct{})
 	news := make(map[resource.EndpointID]struct{})
@@ -137,6 +140,7 @@ func (w *workloads) endpoints(ctx context.Context) {
 		w.change(ctx, e, touched)
 		news[e.ID] = struct{}{}
 	}
+	w.follow() // what is told of an address hangs on its block
 	for prefix := range touched {
 		w.settle(prefix)
 		if c := w.claims[prefix]; c != nil {

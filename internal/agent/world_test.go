@@ -112,7 +112,7 @@ func (w *world) routes() string {
 		lines[p] = "group(" + strings.Join(hops, " + ") + ") proto 120 metric 118"
 	}
 	for cidr, state := range w.blocks {
-		if p := pfx(cidr); state == "confirmed" && (lines[p] == "" || !p.IsSingleIP()) {
+		if p := pfx(cidr); state == "confirmed" && (!p.IsSingleIP() || lines[p] == "" && !w.homed(p)) {
 			lines[p] = "blackhole proto 121 metric 118"
 		}
 	}
@@ -168,6 +168,16 @@ func (w *world) mode(p netip.Prefix) string {
 		return w.modes[1]
 	}
 	return w.modes[0]
+}
+
+// homed reports whether an endpoint of host1 has an address.
+func (w *world) homed(p netip.Prefix) bool {
+	for _, h := range w.endpoints {
+		if h.node == "host1" && slices.Contains(strings.Fields(h.addresses), p.String()) {
+			return true
+		}
+	}
+	return false
 }
 
 // rival reports whether another host tells of a prefix.

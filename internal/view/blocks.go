@@ -3,47 +3,119 @@ package view
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
-	"strings"
+	"sync"
 
-	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/store"
 	"github.com/projectvrouter/vrouter/ipam"
 )
 
-// affinity is a node's claim to a block, among the objects of a view.
-type affinity struct {
-	resource.Meta
-	*ipam.BlockAffinity
+// Blocks says which blocks a node owns: folded from a watch of its own on the
+// node's claims, apart from a View. On one watch together the revision would be
+// that of the range where less happens, and some servers never say how far that
+// is. All methods may be called at once.
+//
+// As in a View, what does not convert keeps its last good form, and what the
+// local copy told is forgotten when the first snapshot does not tell it.
+type Blocks struct {
+	node    string
+	changed chan struct{}
+	copied  chan struct{}
+
+	mu          sync.Mutex // guards the rest
+	claims      map[string]ownClaim
+	unconfirmed map[string]struct{} // keys of the copy, or of an earlier watch, that this one has not told
+	isSynced    bool
+	synced      chan struct{} // closed while isSynced
 }
 
-// BlocksChanged signals that Blocks may return something else.
-func (v *View) BlocksChanged() <-chan struct{} { return v.blocksChanged }
+// ownClaim is what is kept of a key.
+type ownClaim struct {
+	checked *ipam.BlockAffinity // the last good form; nil when there never was one
+	good    store.KV            // what checked was made of, else what is stored
+	problem error               // why what is stored does not convert; nil when it does
+}
 
-// Blocks returns the blocks that the node owns, in order of prefix. A claim
-// that is pending, or to be deleted, is not ownership: such a block may be
-// another's at any moment.
-func (v *View) Blocks() []netip.Prefix {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	var all []netip.Prefix
-	for _, o := range v.objects {
-		if a, ok := o.checked.(*affinity); ok && a.State == ipam.Confirmed {
-			all = append(all, a.CIDR)
+// NewBlocks returns the blocks of the node of that name: none.
+func NewBlocks(node string) *Blocks {
+	return &Blocks{
+		node: node, changed: make(chan struct{}, 1), copied: make(chan struct{}, 1),
+		claims: make(map[string]ownClaim), unconfirmed: make(map[string]struct{}), synced: make(chan struct{}),
+	}
+}
+
+// Prefix is what is to be watched.
+func (b *Blocks) Prefix() string { return store.HostBlockPrefix(b.node) }
+
+// Load takes from the local copy what is of blocks. It must come before the
+// first batch.
+func (b *Blocks) Load(kvs []store.KV) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, kv := range kvs {
+		if node, _, err := store.ParseHostBlockKey(kv.Key); err == nil && node == b.node {
+			b.unconfirmed[kv.Key] = struct{}{}
+			b.putLocked(kv)
 		}
 	}
-	slices.SortFunc(all, func(a, b netip.Prefix) int {
-		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
-	})
-	return all
+	signal(b.changed)
 }
 
-func isAffinity(key string) bool { return strings.HasPrefix(key, store.HostsPrefix) }
+// Restart says that the batches of another watch follow. What is known stays in
+// force until its snapshot is whole.
+func (b *Blocks) Restart() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for key := range b.claims {
+		b.unconfirmed[key] = struct{}{}
+	}
+	if b.isSynced {
+		b.isSynced, b.synced = false, make(chan struct{})
+	}
+}
 
-// decodeAffinity converts a claim, which has to be of the node and to the block
-// that its key names.
-func decodeAffinity(kv store.KV) (resource.Object, error) {
+// Apply folds a batch of the watch.
+func (b *Blocks) Apply(batch store.Batch) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	news := len(batch.Events) > 0
+	for _, e := range batch.Events {
+		delete(b.unconfirmed, e.KV.Key)
+		if e.Type == store.Put {
+			b.putLocked(e.KV)
+		} else {
+			delete(b.claims, e.KV.Key)
+		}
+	}
+	if batch.Synced && !b.isSynced {
+		for key := range b.unconfirmed {
+			delete(b.claims, key)
+		}
+		clear(b.unconfirmed)
+		b.isSynced, news = true, true
+		close(b.synced)
+	}
+	if news {
+		signal(b.changed)
+		signal(b.copied)
+	}
+}
+
+func (b *Blocks) putLocked(kv store.KV) {
+	claim := b.claims[kv.Key]
+	if checked, err := decodeClaim(kv); err == nil {
+		claim = ownClaim{checked: checked, good: kv}
+	} else if claim.problem = err; claim.checked == nil {
+		claim.good = kv // a newer version may make something of it
+	}
+	b.claims[kv.Key] = claim
+}
+
+// decodeClaim converts a claim, which has to be of the node and to the block that
+// its key names.
+func decodeClaim(kv store.KV) (*ipam.BlockAffinity, error) {
 	node, cidr, err := store.ParseHostBlockKey(kv.Key)
 	if err != nil {
 		return nil, err
@@ -55,6 +127,61 @@ func decodeAffinity(kv store.KV) (resource.Object, error) {
 	if a.Node != node || a.CIDR != cidr {
 		return nil, fmt.Errorf("check %s: it holds the claim of %s to %s", kv.Key, a.Node, a.CIDR)
 	}
-	id := resource.ID{Kind: resource.KindBlockAffinity, Name: resource.AffinityName(node, cidr)}
-	return &affinity{Meta: resource.Meta{ID: id, Revision: kv.ModRevision}, BlockAffinity: a}, nil
+	return a, nil
+}
+
+// Owned returns the blocks that the node owns, in order of prefix. A claim that
+// is pending, or to be deleted, is not ownership: such a block may be another's
+// at any moment.
+func (b *Blocks) Owned() []netip.Prefix {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var all []netip.Prefix
+	for _, c := range b.claims {
+		if c.checked != nil && c.checked.State == ipam.Confirmed {
+			all = append(all, c.checked.CIDR)
+		}
+	}
+	slices.SortFunc(all, func(a, b netip.Prefix) int {
+		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+	})
+	return all
+}
+
+// Changed signals that Owned may return something else.
+func (b *Blocks) Changed() <-chan struct{} { return b.changed }
+
+// CopyChanged signals that Copy may return something else that the store told.
+func (b *Blocks) CopyChanged() <-chan struct{} { return b.copied }
+
+// Synced is closed once the store has told everything.
+func (b *Blocks) Synced() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.synced
+}
+
+// Copy returns what the local copy must hold, in order of keys: of a claim that
+// does not convert the last good form.
+func (b *Blocks) Copy() []store.KV {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var all []store.KV
+	for _, key := range slices.Sorted(maps.Keys(b.claims)) {
+		all = append(all, b.claims[key].good)
+	}
+	return all
+}
+
+// Problems returns why claims do not convert, in order of keys.
+func (b *Blocks) Problems() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var all []string
+	for _, key := range slices.Sorted(maps.Keys(b.claims)) {
+		if err := b.claims[key].problem; err != nil {
+			all = append(all, fmt.Sprintf("%s: its last good form stays in force: %v", key, err))
+		}
+	}
+	return all
 }

@@ -24,64 +24,70 @@ func claim(t testing.TB, node, cidr, state string, revision int64) store.KV {
 	return store.KV{Key: store.HostBlockKey(node, netip.MustParsePrefix(cidr)), Value: value, ModRevision: revision}
 }
 
-func wantBlocks(t *testing.T, v *View, want ...string) {
+func wantBlocks(t *testing.T, b *Blocks, want ...string) {
 	t.Helper()
-	if got := fmt.Sprint(v.Blocks()); got != fmt.Sprint(want) {
+	if got := fmt.Sprint(b.Owned()); got != fmt.Sprint(want) {
 		t.Errorf("blocks %s, want %s", got, want)
 	}
 }
 
 func TestBlocks(t *testing.T) {
-	v := New(self)
-	v.Apply(puts(4, claim(t, self, "10.0.0.64/26", "confirmed", 1), claim(t, self, "10.0.0.0/26", "confirmed", 2),
-		claim(t, self, "10.0.1.0/26", "pending", 3), claim(t, "host2", "10.0.2.0/26", "confirmed", 4)))
-	wantBlocks(t, v, "10.0.0.0/26", "10.0.0.64/26")
-	if !signalled(v.BlocksChanged()) {
+	b := NewBlocks(self)
+	b.Apply(puts(3, claim(t, self, "10.0.0.64/26", "confirmed", 1), claim(t, self, "10.0.0.0/26", "confirmed", 2),
+		claim(t, self, "10.0.1.0/26", "pending", 3)))
+	wantBlocks(t, b, "10.0.0.0/26", "10.0.0.64/26")
+	if !signalled(b.Changed()) || !signalled(b.CopyChanged()) || !signalled(b.Synced()) {
 		t.Error("nobody was told of blocks")
 	}
-	v.Apply(puts(5, claim(t, self, "10.0.1.0/26", "confirmed", 5), claim(t, self, "10.0.0.0/26", "pendingDeletion", 5)))
-	wantBlocks(t, v, "10.0.0.64/26", "10.0.1.0/26")
+	b.Apply(puts(5, claim(t, self, "10.0.1.0/26", "confirmed", 5), claim(t, self, "10.0.0.0/26", "pendingDeletion", 5)))
+	wantBlocks(t, b, "10.0.0.64/26", "10.0.1.0/26")
 
 	// What does not convert keeps its last good form, and the copy has that.
 	newer := claim(t, self, "10.0.1.0/26", "resting", 6)
 	stray := claim(t, self, "10.0.9.0/26", "confirmed", 6)
 	stray.Key = store.HostBlockKey(self, netip.MustParsePrefix("10.0.8.0/26"))
-	v.Apply(puts(6, newer, stray))
-	wantBlocks(t, v, "10.0.0.64/26", "10.0.1.0/26")
-	var problems []string
-	for key, err := range v.Problems() {
-		problems = append(problems, fmt.Sprint(key, ": ", err))
-	}
+	b.Apply(puts(6, newer, stray))
+	wantBlocks(t, b, "10.0.0.64/26", "10.0.1.0/26")
+	problems := b.Problems()
 	if all := strings.Join(problems, "\n"); len(problems) != 2 || !strings.Contains(all, `no state "resting"`) ||
 		!strings.Contains(all, "it holds the claim of host1 to 10.0.9.0/26") {
 		t.Errorf("problems: %s", all)
 	}
-	copied, _, _ := v.Copy()
-	restarted := New(self)
-	restarted.Load(copied)
+	copied := b.Copy()
+	restarted := NewBlocks(self)
+	restarted.Load(append(copied, kv(t, node("host2", "192.0.2.2/24"), 1)))
 	wantBlocks(t, restarted, "10.0.0.64/26", "10.0.1.0/26")
-
-	// Another name owns nothing of it.
-	renamed := New("host3")
+	if !signalled(restarted.Changed()) || signalled(restarted.CopyChanged()) || signalled(restarted.Synced()) {
+		t.Error("a copy counts as what the store has told")
+	}
+	// A view has nothing to do with them, and another name owns none.
+	v := New(self)
+	v.Load(copied)
+	if kvs, _, _ := v.Copy(); len(kvs) > 0 {
+		t.Errorf("the view has %d of them", len(kvs))
+	}
+	renamed := NewBlocks("host3")
 	renamed.Load(copied)
 	wantBlocks(t, renamed)
 
 	// A new snapshot decides what is gone, once it is whole.
-	v.Restart()
-	v.Apply(store.Batch{Events: puts(7, claim(t, self, "10.0.1.0/26", "confirmed", 7)).Events})
-	wantBlocks(t, v, "10.0.0.64/26", "10.0.1.0/26")
-	signalled(v.BlocksChanged())
-	v.Apply(puts(7))
-	wantBlocks(t, v, "10.0.1.0/26")
-	if !signalled(v.BlocksChanged()) {
+	b.Restart()
+	if signalled(b.Synced()) {
+		t.Error("in sync with a watch that has told nothing")
+	}
+	b.Apply(store.Batch{Events: puts(7, claim(t, self, "10.0.1.0/26", "confirmed", 7)).Events})
+	wantBlocks(t, b, "10.0.0.64/26", "10.0.1.0/26")
+	signalled(b.Changed())
+	b.Apply(puts(7))
+	wantBlocks(t, b, "10.0.1.0/26")
+	if !signalled(b.Changed()) {
 		t.Error("nobody was told that a block is gone")
 	}
-	v.Apply(deletes(8, claim(t, self, "10.0.1.0/26", "confirmed", 7).Key))
-	wantBlocks(t, v)
-	v.Apply(puts(9, kv(t, node("host2", "192.0.2.2/24"), 9)))
-	signalled(v.BlocksChanged())
-	v.Apply(puts(10, kv(t, node("host2", "192.0.2.3/24"), 10)))
-	if signalled(v.BlocksChanged()) {
-		t.Error("a node was told as a block")
+	b.Apply(deletes(8, claim(t, self, "10.0.1.0/26", "confirmed", 7).Key))
+	wantBlocks(t, b)
+	signalled(b.Changed())
+	b.Apply(puts(9))
+	if signalled(b.Changed()) {
+		t.Error("signal without news")
 	}
 }

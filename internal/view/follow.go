@@ -60,7 +60,7 @@ func (f *followed) has(kv store.KV) bool {
 // put takes over a stored object, and reports whether it is kept here: it is
 // another node's endpoint.
 func (f *followed) put(kv store.KV, checked resource.Object, isOther bool) bool {
-	if f == nil || isAffinity(kv.Key) { // no resource
+	if f == nil {
 		return false
 	}
 	f.news[checked.Metadata().ID] = checked

@@ -19,7 +19,7 @@ type object struct {
 }
 
 // changes says which consumers have news.
-type changes struct{ fabric, local, blocks, copy bool }
+type changes struct{ fabric, local, copy bool }
 
 func (v *View) endpointLocked(id resource.EndpointID) *resource.WorkloadEndpoint {
 	key, ok := v.byID[id]
@@ -39,7 +39,7 @@ func (v *View) putLocked(kv store.KV, changed *changes) {
 	if err != nil {
 		// The last good form stays in force, and in the local copy.
 		old.modRevision, old.value, old.problem = kv.ModRevision, kv.Value, err
-		if kind, _, _, err := store.ParseResourceKey(kv.Key); !isAffinity(kv.Key) && (err != nil || !known(kind)) {
+		if kind, _, _, err := store.ParseResourceKey(kv.Key); err != nil || !known(kind) {
 			old.value = nil // of a newer version: reported, and not carried along
 		}
 		v.objects[kv.Key] = old
@@ -49,7 +49,7 @@ func (v *View) putLocked(kv store.KV, changed *changes) {
 	if ep, ok := checked.(*resource.WorkloadEndpoint); ok && v.owners != nil {
 		v.owners.put(kv.Key, ep)
 	}
-	if v.foreign(checked) {
+	if ep, ok := checked.(*resource.WorkloadEndpoint); ok && ep.Node != v.node {
 		v.deleteLocked(kv.Key, changed)
 		changed.copy = v.followed.put(kv, checked, true) || changed.copy
 		return
@@ -58,27 +58,13 @@ func (v *View) putLocked(kv store.KV, changed *changes) {
 	v.forgetLocked(kv.Key, old.checked, changed)
 	v.objects[kv.Key] = object{modRevision: kv.ModRevision, value: kv.Value, checked: checked, good: kv}
 	changed.copy = true
-	switch o := checked.(type) {
-	case *resource.WorkloadEndpoint:
-		v.byID[o.Endpoint] = kv.Key
-		v.dirty[o.Endpoint] = struct{}{}
+	if ep, ok := checked.(*resource.WorkloadEndpoint); ok {
+		v.byID[ep.Endpoint] = kv.Key
+		v.dirty[ep.Endpoint] = struct{}{}
 		changed.local = true
-	case *affinity:
-		changed.blocks = true
-	default:
-		changed.fabric = true
+		return
 	}
-}
-
-// foreign tells whether an object is another node's alone, and not kept.
-func (v *View) foreign(o resource.Object) bool {
-	switch o := o.(type) {
-	case *resource.WorkloadEndpoint:
-		return o.Node != v.node
-	case *affinity:
-		return o.Node != v.node
-	}
-	return false
+	changed.fabric = true
 }
 
 func (v *View) deleteLocked(key string, changed *changes) {
@@ -94,19 +80,16 @@ func (v *View) deleteLocked(key string, changed *changes) {
 
 // forgetLocked takes an object out of the indexes.
 func (v *View) forgetLocked(key string, old resource.Object, changed *changes) {
-	switch old := old.(type) {
-	case nil:
-	case *resource.WorkloadEndpoint:
-		if v.byID[old.Endpoint] == key {
-			delete(v.byID, old.Endpoint)
-		}
-		v.dirty[old.Endpoint] = struct{}{}
-		changed.local = true
-	case *affinity:
-		changed.blocks = true
-	default:
-		changed.fabric = true
+	ep, ok := old.(*resource.WorkloadEndpoint)
+	if !ok {
+		changed.fabric = changed.fabric || old != nil
+		return
 	}
+	if v.byID[ep.Endpoint] == key {
+		delete(v.byID, ep.Endpoint)
+	}
+	v.dirty[ep.Endpoint] = struct{}{}
+	changed.local = true
 }
 
 func (v *View) signalLocked(c changes) {
@@ -116,9 +99,6 @@ func (v *View) signalLocked(c changes) {
 	if c.local {
 		signal(v.localChanged)
 	}
-	if c.blocks {
-		signal(v.blocksChanged)
-	}
 	if c.copy && v.isSynced {
 		signal(v.copyChanged)
 	}
@@ -127,9 +107,6 @@ func (v *View) signalLocked(c changes) {
 // decode converts a stored value. The key has to be the one that the object
 // itself makes: identities are unique among keys, and so in the view.
 func decode(kv store.KV) (resource.Object, error) {
-	if isAffinity(kv.Key) {
-		return decodeAffinity(kv)
-	}
 	kind, _, _, err := store.ParseResourceKey(kv.Key)
 	if err != nil {
 		return nil, err

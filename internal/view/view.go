@@ -6,13 +6,14 @@
 // store came there: a batch may be told twice and steps may be skipped. Objects
 // that cannot be converted keep their last good form, are listed as problems
 // and hold up nothing else. Endpoints of other hosts are not kept, unless somebody
-// follows all objects; blocks of other hosts never.
+// follows all objects.
 //
 // A view may be filled from the local copy first; what the store does not
 // confirm is forgotten when the first snapshot is complete.
 package view
 
 import (
+	"strings"
 	"sync"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
@@ -30,7 +31,6 @@ type View struct {
 	node          string
 	fabricChanged chan struct{}
 	localChanged  chan struct{}
-	blocksChanged chan struct{}
 	copyChanged   chan struct{}
 	owners        *Owners // nil: not kept
 
@@ -53,7 +53,6 @@ func New(node string) *View {
 		node:          node,
 		fabricChanged: make(chan struct{}, 1),
 		localChanged:  make(chan struct{}, 1),
-		blocksChanged: make(chan struct{}, 1),
 		copyChanged:   make(chan struct{}, 1),
 		synced:        make(chan struct{}),
 		moved:         make(chan struct{}),
@@ -72,11 +71,8 @@ func (v *View) KeepOwners() *Owners {
 	return v.owners
 }
 
-// Prefixes is what the view wants watched: all resources, and the claims of its
-// own node to blocks.
-func (v *View) Prefixes() []string {
-	return []string{store.ResourcePrefix, store.HostBlockPrefix(v.node)}
-}
+// Prefixes is what a view wants watched.
+func Prefixes() []string { return []string{store.ResourcePrefix} }
 
 // Load fills the view from the local copy. It must come before the first batch.
 func (v *View) Load(kvs []store.KV) {
@@ -85,6 +81,9 @@ func (v *View) Load(kvs []store.KV) {
 	v.loaded = true
 	changed := changes{}
 	for _, kv := range kvs {
+		if !strings.HasPrefix(kv.Key, store.ResourcePrefix) {
+			continue // for Blocks
+		}
 		v.unconfirmed[kv.Key] = struct{}{}
 		v.putLocked(kv, &changed)
 	}
@@ -126,7 +125,7 @@ func (v *View) Apply(b store.Batch) {
 		}
 		v.isSynced = true
 		close(v.synced)
-		changed = changes{fabric: true, local: true, blocks: true, copy: true}
+		changed = changes{fabric: true, local: true, copy: true}
 	}
 	v.signalLocked(changed)
 	if v.owners != nil {

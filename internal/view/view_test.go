@@ -114,9 +114,6 @@ func text(v *View) string {
 	for _, e := range v.Endpoints() {
 		fmt.Fprintf(&b, "endpoint %s on %s %s %v at %d\n", e.Endpoint, e.Node, e.Interface, e.Addresses, e.Revision)
 	}
-	for _, p := range v.Blocks() {
-		fmt.Fprintf(&b, "block %s\n", p)
-	}
 	for key, err := range v.Problems() {
 		fmt.Fprintf(&b, "problem %s: %t\n", key, err != nil)
 	}

@@ -28,10 +28,7 @@ func (h *history) step() store.Event {
 	h.revision++
 	n := h.rng.IntN(5)
 	var msg proto.Message
-	switch h.rng.IntN(7) {
-	case 6:
-		state := []string{"pending", "confirmed", "pendingDeletion"}[h.rng.IntN(3)]
-		return h.change(claim(h.t, fmt.Sprintf("host%d", 1+h.rng.IntN(2)), fmt.Sprintf("10.0.%d.0/26", n), state, h.revision))
+	switch h.rng.IntN(6) {
 	case 0:
 		msg = node(fmt.Sprintf("host%d", n), fmt.Sprintf("192.0.2.%d/24", 1+h.rng.IntN(3)))
 	case 1:
@@ -45,11 +42,7 @@ func (h *history) step() store.Event {
 	default:
 		msg = endpoint(fmt.Sprintf("w%d", n), fmt.Sprintf("host%d", 1+h.rng.IntN(2)), fmt.Sprintf("10.0.0.%d", 1+h.rng.IntN(3)))
 	}
-	return h.change(kv(h.t, msg, h.revision))
-}
-
-// change puts a key, or deletes it.
-func (h *history) change(put store.KV) store.Event {
+	put := kv(h.t, msg, h.revision)
 	if h.rng.IntN(3) == 0 {
 		delete(h.now, put.Key)
 		return store.Event{Type: store.Delete, KV: store.KV{Key: put.Key, ModRevision: h.revision}}

@@ -1,0 +1,80 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/projectvrouter/vrouter/internal/store"
+	"github.com/projectvrouter/vrouter/internal/view"
+)
+
+// ownBlocks is the edge store → which blocks the node owns.
+type ownBlocks struct {
+	store  store.Store
+	feed   *feed
+	blocks *view.Blocks
+	log    hclog.Logger
+}
+
+// Run follows until ctx ends.
+func (o *ownBlocks) Run(ctx context.Context) error {
+	pause := firstPause
+	for ctx.Err() == nil {
+		guid, ours := o.feed.Ours(ctx)
+		if !ours {
+			return nil
+		}
+		told, err := o.watch(ctx, guid)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if told {
+			pause = firstPause
+		}
+		o.log.Warn("own blocks are not followed", "retry_in", pause, "error", err)
+		if !sleep(ctx, pause) {
+			return nil
+		}
+		pause = min(2*pause, longPause)
+	}
+	return nil
+}
+
+// watch follows until the watch fails, and reports whether it has told anything.
+func (o *ownBlocks) watch(ctx context.Context, guid string) (told bool, err error) {
+	o.blocks.Restart()
+	w := o.store.Watch(ctx, store.WatchOptions{Prefixes: []string{o.blocks.Prefix()}, MinRevision: o.feed.seen(), GUID: guid})
+	defer w.Close()
+	for {
+		batch, err := w.Next(ctx)
+		if err == nil {
+			err = o.feed.confirm(ctx)
+		}
+		if err != nil {
+			return told, err
+		}
+		told = true
+		o.blocks.Apply(batch)
+	}
+}
+
+// confirm returns an error unless the store is known to be ours now, and no
+// older than what it has told: a range in which little happens would be the last
+// to show that the store was exchanged.
+func (f *feed) confirm(ctx context.Context) error {
+	f.mu.Lock()
+	known := f.known // before the store is asked: it may tell more meanwhile
+	f.mu.Unlock()
+	cluster, revision, err := store.Identity(ctx, f.store)
+	if err != nil {
+		return fmt.Errorf("confirm the identity of the store: %w", err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if verdict := store.Judge(known, cluster, true, revision); !f.ours || f.behind || verdict.Kind != store.Same {
+		return fmt.Errorf("%w: %s", store.ErrForeign, verdict.Reason)
+	}
+	return nil
+}
