@@ -21,6 +21,7 @@ type registerOptions struct {
 	labels, annotations                []string
 	mac, containerID, pod              string
 	serviceAccount                     string
+	spoofs                             []string
 	wait                               string
 	output                             string
 }
@@ -73,6 +74,7 @@ the registration stays.`,
 	flags.StringVar(&o.containerID, "container-id", "", "`id` of the container")
 	flags.StringVar(&o.pod, "pod", "", "`name` of the pod")
 	flags.StringVar(&o.serviceAccount, "service-account", "", "`name` of the workload's service account")
+	flags.StringSliceVar(&o.spoofs, "allow-spoofed-source", nil, "`prefix` that the workload may send from beside its addresses; may be repeated")
 	flags.StringVar(&o.wait, "wait", "", "`stage` to wait for: programmed or advertised")
 	bindOutput(c, &o.output, "line", formatName, formatYAML, formatJSON)
 	_ = c.RegisterFlagCompletionFunc("type", cobra.FixedCompletions([]string{"veth", "tap", "physical"}, cobra.ShellCompDirectiveNoFileComp))
@@ -91,7 +93,7 @@ func (o *registerOptions) request(name string) (*vrouterv1.RegisterRequest, erro
 		Id: id, Node: o.node, InterfaceName: o.interfaceName, InterfaceType: o.interfaceType,
 		IpNetworks: o.addresses, Profiles: o.profiles, Mac: o.mac,
 		ContainerId: o.containerID, Pod: o.pod, ServiceAccountName: o.serviceAccount,
-		HeldBy: o.heldBy,
+		HeldBy: o.heldBy, AllowSpoofedSourcePrefixes: o.spoofs,
 	}
 	if o.allocate.Ipv4 != 0 || o.allocate.Ipv6 != 0 || len(o.allocate.Pools) > 0 {
 		request.Allocate = &o.allocate

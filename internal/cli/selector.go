@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"strings"
-
 	"github.com/spf13/cobra"
 
 	"github.com/projectvrouter/vrouter/internal/selector"
@@ -31,7 +29,7 @@ pcns.team=shop for a label of its namespace.`,
 			if err != nil {
 				return usagef("EXPR %q: %w", args[0], err)
 			}
-			labels, err := parseLabels(args[1:])
+			labels, err := pairs("label", args[1:])
 			if err != nil {
 				return err
 			}
@@ -43,20 +41,4 @@ pcns.team=shop for a label of its namespace.`,
 			return nil
 		},
 	}
-}
-
-// parseLabels reads KEY=VALUE, which may be empty behind the sign.
-func parseLabels(args []string) (map[string]string, error) {
-	labels := make(map[string]string, len(args))
-	for _, arg := range args {
-		key, value, ok := strings.Cut(arg, "=")
-		if !ok || key == "" {
-			return nil, usagef("label %q: want KEY=VALUE", arg)
-		}
-		if _, again := labels[key]; again {
-			return nil, usagef("label %q: given twice", key)
-		}
-		labels[key] = value
-	}
-	return labels, nil
 }

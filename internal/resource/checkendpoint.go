@@ -127,7 +127,9 @@ func (p *problems) spoofs(texts []string) []netip.Prefix {
 }
 
 func (p *problems) port(path string, port *vrouterv1.WorkloadEndpointPort) EndpointPort {
-	p.err(join(path, "name"), checkCalicoName(port.GetName()))
+	if port.GetName() != "" || port.GetHostPort() == 0 { // a port of the host may go without
+		p.err(join(path, "name"), checkCalicoName(port.GetName()))
+	}
 	p.err(join(path, "port"), checkPort(port.GetPort()))
 	protocol, err := parsePortProtocol(port.GetProtocol())
 	p.err(join(path, "protocol"), err)

@@ -89,7 +89,8 @@ func TestCheckedEndpoint(t *testing.T) {
 	m, err := FromJSON([]byte(`{"apiVersion": "vrouter/v1", "kind": "WorkloadEndpoint", "metadata":
 		{"namespace": "ns", "labels": {"a": "b"}, "resourceVersion": "9"}, "spec": {"node": "n", "orchestrator": "o", "workload": "w",
 		"endpoint": "e", "interfaceName": "i", "interfaceType": "physical", "ipNetworks": ["fd00::1", "10.0.0.1/32"],
-		"profiles": ["p"], "mac": "02-00-5E-10-00-01"}}`))
+		"profiles": ["p"], "mac": "02-00-5E-10-00-01", "serviceAccountName": "sa",
+		"ports": [{"name": "http", "protocol": "tcp", "port": 80}, {"port": 53, "hostPort": 53, "protocol": "17"}]}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +104,8 @@ func TestCheckedEndpoint(t *testing.T) {
 		Meta: Meta{ID: ID{KindWorkloadEndpoint, "ns", "o/w/e"}, Labels: map[string]string{"a": "b"}, Revision: 9},
 		Node: "n", Endpoint: EndpointID{"ns", "o", "w", "e"}, Interface: "i", InterfaceType: InterfacePhysical,
 		Addresses: []netip.Addr{netip.MustParseAddr("fd00::1"), netip.MustParseAddr("10.0.0.1")},
-		Profiles:  []string{"p"}, MAC: "02:00:5e:10:00:01", Generation: 4,
+		Profiles:  []string{"p"}, MAC: "02:00:5e:10:00:01", Generation: 4, ServiceAccount: "sa",
+		Ports: []EndpointPort{{Name: "http", Protocol: 6, Port: 80}, {Protocol: 17, Port: 53}},
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

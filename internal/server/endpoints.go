@@ -71,6 +71,8 @@ func (s *endpoints) endpoint(req *vrouterv1.RegisterRequest) *vrouterv1.Workload
 			ContainerId:        proto.String(req.GetContainerId()),
 			Pod:                proto.String(req.GetPod()),
 			ServiceAccountName: proto.String(req.GetServiceAccountName()),
+
+			AllowSpoofedSourcePrefixes: req.GetAllowSpoofedSourcePrefixes(),
 		},
 	}
 }

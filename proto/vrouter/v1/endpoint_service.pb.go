@@ -173,9 +173,11 @@ type RegisterRequest struct {
 	Allocate *AddressRequest `protobuf:"bytes,15,opt,name=allocate,proto3" json:"allocate,omitempty"`
 	// Held_by are handles that may hold addresses of ip_networks already, taken
 	// beforehand. Those stay theirs when the endpoint goes.
-	HeldBy        []string `protobuf:"bytes,16,rep,name=held_by,json=heldBy,proto3" json:"held_by,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	HeldBy []string `protobuf:"bytes,16,rep,name=held_by,json=heldBy,proto3" json:"held_by,omitempty"`
+	// Allow_spoofed_source_prefixes that it may send from beside its addresses.
+	AllowSpoofedSourcePrefixes []string `protobuf:"bytes,17,rep,name=allow_spoofed_source_prefixes,json=allowSpoofedSourcePrefixes,proto3" json:"allow_spoofed_source_prefixes,omitempty"`
+	unknownFields              protoimpl.UnknownFields
+	sizeCache                  protoimpl.SizeCache
 }
 
 func (x *RegisterRequest) Reset() {
@@ -316,6 +318,13 @@ func (x *RegisterRequest) GetAllocate() *AddressRequest {
 func (x *RegisterRequest) GetHeldBy() []string {
 	if x != nil {
 		return x.HeldBy
+	}
+	return nil
+}
+
+func (x *RegisterRequest) GetAllowSpoofedSourcePrefixes() []string {
+	if x != nil {
+		return x.AllowSpoofedSourcePrefixes
 	}
 	return nil
 }
@@ -1022,7 +1031,7 @@ const file_vrouter_v1_endpoint_service_proto_rawDesc = "" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\"\n" +
 	"\forchestrator\x18\x02 \x01(\tR\forchestrator\x12\x1a\n" +
 	"\bworkload\x18\x03 \x01(\tR\bworkload\x12\x1a\n" +
-	"\bendpoint\x18\x04 \x01(\tR\bendpoint\"\x8d\x06\n" +
+	"\bendpoint\x18\x04 \x01(\tR\bendpoint\"\xd0\x06\n" +
 	"\x0fRegisterRequest\x12&\n" +
 	"\x02id\x18\x01 \x01(\v2\x16.vrouter.v1.EndpointIDR\x02id\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12%\n" +
@@ -1041,7 +1050,8 @@ const file_vrouter_v1_endpoint_service_proto_rawDesc = "" +
 	"\vannotations\x18\r \x03(\v2,.vrouter.v1.RegisterRequest.AnnotationsEntryR\vannotations\x12%\n" +
 	"\x04wait\x18\x0e \x01(\x0e2\x11.vrouter.v1.StageR\x04wait\x126\n" +
 	"\ballocate\x18\x0f \x01(\v2\x1a.vrouter.v1.AddressRequestR\ballocate\x12\x17\n" +
-	"\aheld_by\x18\x10 \x03(\tR\x06heldBy\x1a9\n" +
+	"\aheld_by\x18\x10 \x03(\tR\x06heldBy\x12A\n" +
+	"\x1dallow_spoofed_source_prefixes\x18\x11 \x03(\tR\x1aallowSpoofedSourcePrefixes\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
