@@ -1,0 +1,215 @@
+package policytest
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/projectvrouter/vrouter/internal/resource"
+	"github.com/projectvrouter/vrouter/policy"
+)
+
+// Journey is the first packet of a connection on its way through a host.
+type Journey struct {
+	Node string
+	// In and Out are the interfaces that it enters and leaves by; empty is the
+	// host itself.
+	In, Out string
+	Packet  policy.Packet // as it leaves: with its destination translated
+	// PreDNATPort is the destination port before translation; zero: the same.
+	PreDNATPort uint16
+}
+
+// Verdict tells whether the host lets the packet through, and if not, which
+// stage stopped it.
+func (r *Reference) Verdict(j Journey) (passes bool, stage string) {
+	in, out := r.isWorkload(j.Node, j.In), r.isWorkload(j.Node, j.Out)
+	accepted := false // by policy of the host endpoint that comes before normal and forward
+	if j.In != "" {
+		var stage string
+		if accepted, stage = r.arrive(j, in); stage != "" {
+			return false, stage
+		}
+	}
+	switch {
+	case j.In == "":
+		return r.send(j, out)
+	case j.Out == "" && in:
+		return r.toHost(j)
+	case j.Out == "":
+		return r.receive(j, accepted)
+	}
+	return r.route(j, in, out, accepted)
+}
+
+// arrive is what comes before routing: untracked policy, then policy before
+// destinations are translated.
+func (r *Reference) arrive(j Journey, isWorkload bool) (accepted bool, stage string) {
+	before := j.Packet
+	if j.PreDNATPort != 0 {
+		before.DestinationPort = j.PreDNATPort
+	}
+	h := r.hostEndpoint(j.Node, j.In, isWorkload)
+	if h == nil || r.isFailsafe(r.Settings.FailsafeInbound, before, before.Source) {
+		return false, ""
+	}
+	if !isWorkload {
+		switch r.decide(r.host(h), untracked, policy.Ingress, before) {
+		case policy.Allow:
+			return true, ""
+		case policy.Deny:
+			return false, "untracked ingress"
+		}
+	}
+	switch r.decide(r.host(h), preDNAT, policy.Ingress, before) {
+	case policy.Allow:
+		return true, ""
+	case policy.Deny:
+		return false, "preDNAT"
+	}
+	return false, ""
+}
+
+// leave is a workload's egress: what it may send at all, then its policy.
+func (r *Reference) leave(j Journey) (stage string) {
+	w := r.only(j.Node, j.In)
+	if w == nil {
+		return "unknown interface"
+	}
+	p := j.Packet
+	spoofed := !slices.Contains(w.Addresses, p.Source) &&
+		!slices.ContainsFunc(w.Spoofs, func(n netip.Prefix) bool { return n.Contains(p.Source) })
+	const protocolIPIP, portVXLAN = 4, 4789
+	switch {
+	case spoofed:
+		return "spoofed source"
+	case p.Protocol == protocolIPIP && !r.Settings.AllowIPIP:
+		return "IP in IP from a workload"
+	case p.Protocol == policy.ProtocolUDP && p.DestinationPort == portVXLAN && !r.Settings.AllowVXLAN:
+		return "VXLAN from a workload"
+	case r.decide(r.workload(w), normal, policy.Egress, p) != policy.Allow:
+		return "egress"
+	}
+	return ""
+}
+
+// toHost is what a workload sends to its own host.
+func (r *Reference) toHost(j Journey) (bool, string) {
+	if stage := r.leave(j); stage != "" {
+		return false, stage
+	}
+	return r.Settings.ToHost != policy.Deny, "endpoint to host"
+}
+
+// receive is what the host itself gets from elsewhere.
+func (r *Reference) receive(j Journey, accepted bool) (bool, string) {
+	h := r.hostEndpoint(j.Node, j.In, false)
+	if h == nil || accepted || r.isFailsafe(r.Settings.FailsafeInbound, j.Packet, j.Packet.Source) {
+		return true, ""
+	}
+	return r.decide(r.host(h), normal, policy.Ingress, j.Packet) == policy.Allow, "host ingress"
+}
+
+// send is what the host itself sends. Its own workloads must be reachable for
+// it, whatever their ingress policy says.
+func (r *Reference) send(j Journey, toWorkload bool) (bool, string) {
+	h := r.hostEndpoint(j.Node, j.Out, false)
+	if toWorkload || h == nil || r.isFailsafe(r.Settings.FailsafeOutbound, j.Packet, j.Packet.Destination) {
+		return true, ""
+	}
+	switch r.decide(r.host(h), untracked, policy.Egress, j.Packet) {
+	case policy.Allow:
+		return true, ""
+	case policy.Deny:
+		return false, "untracked egress"
+	}
+	return r.decide(r.host(h), normal, policy.Egress, j.Packet) == policy.Allow, "host egress"
+}
+
+// route is what the host forwards.
+func (r *Reference) route(j Journey, in, out, accepted bool) (bool, string) {
+	if h := r.hostEndpoint(j.Node, j.In, in); h != nil && !accepted {
+		if r.decide(r.host(h), forward, policy.Ingress, j.Packet) == policy.Deny {
+			return false, "forward ingress"
+		}
+	}
+	if in {
+		if stage := r.leave(j); stage != "" {
+			return false, stage
+		}
+	}
+	if out {
+		w := r.only(j.Node, j.Out)
+		if w == nil || r.decide(r.workload(w), normal, policy.Ingress, j.Packet) != policy.Allow {
+			return false, "ingress"
+		}
+	}
+	if h := r.hostEndpoint(j.Node, j.Out, out); h != nil {
+		if r.decide(r.host(h), forward, policy.Egress, j.Packet) == policy.Deny {
+			return false, "forward egress"
+		}
+	}
+	return true, ""
+}
+
+// isWorkload tells whether an interface is a workload's, registered or not.
+func (r *Reference) isWorkload(node, name string) bool {
+	if name == "" {
+		return false
+	}
+	return slices.ContainsFunc(r.Settings.WorkloadPrefixes, func(p string) bool { return strings.HasPrefix(name, p) }) ||
+		slices.ContainsFunc(r.workloads, func(w *resource.WorkloadEndpoint) bool { return w.Node == node && w.Interface == name })
+}
+
+// only returns the endpoint of an interface; nil if there is none, or several.
+func (r *Reference) only(node, name string) *resource.WorkloadEndpoint {
+	var found *resource.WorkloadEndpoint
+	for _, w := range r.workloads {
+		if w.Node != node || w.Interface != name {
+			continue
+		}
+		if found != nil {
+			return nil
+		}
+		found = w
+	}
+	return found
+}
+
+// hostEndpoint returns the one that an interface is subject to: by its name,
+// else by an address of it, else that of all interfaces. Workloads' interfaces
+// are subject to the last alone, lo to none.
+func (r *Reference) hostEndpoint(node, name string, isWorkload bool) *resource.HostEndpoint {
+	var byName, byAddress, any *resource.HostEndpoint
+	first := func(to **resource.HostEndpoint, h *resource.HostEndpoint) {
+		if *to == nil || h.Name < (*to).Name {
+			*to = h
+		}
+	}
+	for _, h := range r.hosts {
+		switch {
+		case h.Node != node || name == "lo":
+		case h.Interface == resource.AnyInterface:
+			first(&any, h)
+		case isWorkload:
+		case h.Interface == name:
+			first(&byName, h)
+		case h.Interface == "" && slices.ContainsFunc(h.Expected, func(a netip.Addr) bool {
+			return slices.Contains(r.Interfaces[name], a)
+		}):
+			first(&byAddress, h)
+		}
+	}
+	for _, h := range []*resource.HostEndpoint{byName, byAddress, any} {
+		if h != nil {
+			return h
+		}
+	}
+	return nil
+}
+
+func (r *Reference) isFailsafe(list []policy.Failsafe, p policy.Packet, other netip.Addr) bool {
+	return slices.ContainsFunc(list, func(f policy.Failsafe) bool {
+		return f.Protocol == p.Protocol && f.Port == p.DestinationPort && (!f.Net.IsValid() || f.Net.Contains(other))
+	})
+}
