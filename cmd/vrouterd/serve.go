@@ -79,6 +79,11 @@ func serve(ctx context.Context, cfg config.Config, role string) (err error) {
 		}
 		defer closeKernel()
 		tasks = append(tasks, more...)
+		closePolicy, err := policing(ctx, cfg, &opts, log)
+		if err != nil {
+			return err
+		}
+		defer closePolicy()
 	}
 	found, err := newDetector(ctx, cfg, log.Named("host"))
 	if err != nil {

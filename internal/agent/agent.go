@@ -192,7 +192,7 @@ func (a *Agent) Run(ctx context.Context) error {
 }
 
 func (a *Agent) runDataplane(run func(string, func(context.Context) error)) {
-	s := newStatus(a.opts.Identity.Name, a.opts.Store, a.feed, a.stages, a.log.Named("status"))
+	s := newStatus(a.opts.Identity.Name, a.opts.Policing.name(), a.opts.Store, a.feed, a.stages, a.log.Named("status"))
 	w := &sweep{
 		view: a.view, table: a.opts.Table, speaker: a.opts.Speaker, sessions: a.sessions, learned: a.learned,
 		limit: a.opts.BGP.Settings.WithDefaults().RestartTime, log: a.log.Named("sweep"),

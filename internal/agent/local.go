@@ -23,7 +23,7 @@ func (a *Agent) Status(context.Context) (*vrouterv1.GetStatusResponse, error) {
 	r := &vrouterv1.GetStatusResponse{
 		Node: a.opts.Identity.Name, Role: a.opts.Identity.Role, Version: version.String(),
 		Started: timestamppb.New(a.started), ClusterGuid: guid, StoreRevision: a.view.Revision(),
-		Policy: policyNone, LocalEndpoints: int64(len(a.view.Endpoints())),
+		Policy: a.opts.Policing.name(), LocalEndpoints: int64(len(a.view.Endpoints())),
 	}
 	if own := f.Node(a.opts.Identity.Name); own != nil {
 		r.AsNumber, r.RouterId = asNumber(f, own), bgp.RouterID(own.Name, own.IPv4).String()

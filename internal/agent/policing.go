@@ -26,6 +26,14 @@ type Policing struct {
 	Dataplane string // its name in statuses
 }
 
+// name is what statuses say of what enforces policy.
+func (p *Policing) name() string {
+	if p == nil {
+		return "none"
+	}
+	return p.Dataplane
+}
+
 // policing is the edge view → resolver → what the kernel enforces.
 type policing struct {
 	view     *view.View

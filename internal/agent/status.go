@@ -31,6 +31,7 @@ const (
 // the endpoint lives on, and is written only when it changes.
 type status struct {
 	node   string
+	policy string // what enforces it
 	store  store.Store
 	feed   *feed
 	stages *stages
@@ -54,9 +55,9 @@ type storeIdentity struct {
 	epoch uint64
 }
 
-func newStatus(node string, s store.Store, f *feed, st *stages, log hclog.Logger) *status {
+func newStatus(node, policy string, s store.Store, f *feed, st *stages, log hclog.Logger) *status {
 	return &status{
-		node: node, store: s, feed: f, stages: st, log: log,
+		node: node, policy: policy, store: s, feed: f, stages: st, log: log,
 		queued:  make(map[resource.EndpointID]struct{}),
 		later:   make(map[resource.EndpointID]time.Time),
 		written: make(map[resource.EndpointID]writtenStatus),
@@ -214,7 +215,7 @@ func (s *status) publish(ctx context.Context, id resource.EndpointID) (wrote boo
 func (s *status) message(p Progress) *vrouterv1.WorkloadEndpointStatus {
 	m := &vrouterv1.WorkloadEndpointStatus{
 		Node:     proto.String(s.node),
-		Policy:   proto.String(policyNone),
+		Policy:   proto.String(s.policy),
 		Problems: p.Problems,
 	}
 	revision := strconv.FormatInt(p.Revision, 10)
@@ -226,6 +227,3 @@ func (s *status) message(p Progress) *vrouterv1.WorkloadEndpointStatus {
 	}
 	return m
 }
-
-// policyNone is what statuses say while nothing enforces policy.
-const policyNone = "none"

@@ -33,6 +33,7 @@ func (c *checker) file(raw *file) Config {
 		FIB:       c.fib(&raw.FIB),
 		Workloads: c.workloads(&raw.Workloads),
 		Policy:    c.policy(raw.Policy),
+		Dataplane: c.dataplane(raw.Dataplane),
 		BMP:       c.stations("bmp", raw.BMP),
 		Log:       c.log(&raw.Log),
 		Metrics:   c.metrics(&raw.Metrics),

@@ -36,6 +36,7 @@ type Config struct {
 	FIB       FIB
 	Workloads Workloads
 	Policy    Policy
+	Dataplane Dataplane
 	BMP       []Station
 	Log       Log
 	Metrics   Metrics
@@ -148,8 +149,20 @@ type Workloads struct {
 // Policy says whether policy is enforced.
 type Policy string
 
-// PolicyOff passes all traffic.
-const PolicyOff Policy = "off"
+// The ways to treat policy.
+const (
+	PolicyOff     Policy = "off" // everything passes
+	PolicyEnforce Policy = "enforce"
+)
+
+// Dataplane is what enforces policy.
+type Dataplane string
+
+// The dataplanes.
+const (
+	DataplaneAuto     Dataplane = "auto" // nftables where the kernel has it
+	DataplaneNFTables Dataplane = "nftables"
+)
 
 // Station is a monitoring station (BMP, RFC 7854).
 type Station struct {

@@ -50,6 +50,7 @@ func defaults(name string) config.Config {
 		},
 		Workloads: config.Workloads{InterfacePrefixes: []string{"cali", "tap", "veth", "vr"}, RequirePool: true},
 		Policy:    config.PolicyOff,
+		Dataplane: config.DataplaneAuto,
 		Log:       config.Log{Level: hclog.Info, Levels: map[string]hclog.Level{}},
 		Metrics:   config.Metrics{Listen: "127.0.0.1:9091"},
 

@@ -29,10 +29,11 @@ func (c *checker) workloads(raw *rawWorkloads) Workloads {
 }
 
 func (c *checker) policy(raw *string) Policy {
-	if text(raw, "") == "enforce" {
-		c.problem("policy", "enforce is not supported by this version: it passes all traffic")
-	}
-	return Policy(c.oneOf("policy", raw, string(PolicyOff), "enforce"))
+	return Policy(c.oneOf("policy", raw, string(PolicyOff), string(PolicyEnforce)))
+}
+
+func (c *checker) dataplane(raw *string) Dataplane {
+	return Dataplane(c.oneOf("dataplane", raw, string(DataplaneAuto), string(DataplaneNFTables)))
 }
 
 func (c *checker) log(raw *rawLog) Log {

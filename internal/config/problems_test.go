@@ -32,8 +32,8 @@ func TestProblems(t *testing.T) {
 		"log: {levels: {a.b: info}}":               {`log.levels["a.b"]: "a.b" is not the name of a subsystem`},
 		"log: {levels: {bgp: loud}, level: quiet}": {`log.level: "quiet" is none of trace`, `log.levels.bgp: "loud" is none of`},
 		"log: {format: xml}":                       {`log.format: "xml" is none of text, json`},
-		"policy: enforce":                          {`policy: enforce is not supported`},
-		"policy: on":                               {`policy: "on" is none of off`},
+		"policy: on":                               {`policy: "on" is none of off, enforce`},
+		"dataplane: ebpf":                          {`dataplane: "ebpf" is none of auto, nftables`},
 
 		// Node.
 		"node: {ipv4Address: 127.0.0.1}":                  {`node.ipv4Address: 127.0.0.1 is not a unicast address: it is loopback`},

@@ -19,9 +19,11 @@ type file struct {
 	FIB       rawFIB       `yaml:"fib"`
 	Workloads rawWorkloads `yaml:"workloads"`
 
-	// Policy is whether policy is enforced: off (default). enforce is refused,
-	// because this version cannot.
+	// Policy is enforce, or off: everything passes. Default: off.
 	Policy *string `yaml:"policy"`
+	// Dataplane is what enforces policy: nftables, or auto, which is nftables
+	// where the kernel has it. Default: auto.
+	Dataplane *string `yaml:"dataplane"`
 
 	// BMP are the stations that are told what BGP peers say (RFC 7854).
 	BMP []rawStation `yaml:"bmp"`
