@@ -2,6 +2,7 @@ package policy
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"maps"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ type class struct {
 	matched []*selection
 	items   []*item
 
-	pipes *pipes // of local endpoints: nil before they are resolved
+	pipelines *pipelines // of local endpoints: nil before they are resolved
 }
 
 // classID is a digest of own labels and parents.
@@ -34,24 +35,18 @@ type roll struct{ classes []*class }
 // parent is a namespace, a service account or a profile, there or not.
 type parent struct {
 	roll
-	id       parentID
+	id       resource.ID
 	labels   map[string]string // as they are inherited
 	isStored bool
 }
 
-// parentID names a parent.
-type parentID struct {
-	kind            byte // 'n', 'a' or 'p'
-	namespace, name string
-}
-
 // inherited returns what is inherited from a parent of which only the name is known.
-func (id parentID) inherited() map[string]string {
-	switch id.kind {
-	case 'n':
-		return resource.NamespaceLabels(id.name, nil)
-	case 'a':
-		return resource.ServiceAccountLabels(id.name, nil)
+func inherited(id resource.ID) map[string]string {
+	switch id.Kind {
+	case resource.KindNamespace:
+		return resource.NamespaceLabels(id.Name, nil)
+	case resource.KindServiceAccount:
+		return resource.ServiceAccountLabels(id.Name, nil)
 	}
 	return nil
 }
@@ -86,7 +81,7 @@ func (c *class) meetsAny(needs []selector.Need) bool {
 }
 
 // put makes an item one of the class of these labels and parents.
-func (x *index) put(it *item, own map[string]string, parents []parentID) {
+func (x *index) put(it *item, own map[string]string, parents []resource.ID) {
 	x.move(it, x.class(own, parents))
 }
 
@@ -114,28 +109,13 @@ func (x *index) move(it *item, to *class) {
 }
 
 // class returns that of these labels and parents, made if there is none.
-func (x *index) class(own map[string]string, parents []parentID) *class {
+func (x *index) class(own map[string]string, parents []resource.ID) *class {
 	keys := make([]string, 0, len(own))
 	for key := range own {
 		keys = append(keys, key)
 	}
 	slices.Sort(keys)
-	text := make([]byte, 0, 512)
-	write := func(s string) {
-		text = append(text, byte(len(s)>>8), byte(len(s)))
-		text = append(text, s...)
-	}
-	for _, key := range keys {
-		write(key)
-		write(own[key])
-	}
-	for _, p := range parents {
-		text = append(text, 0xff, 0xff, p.kind) // no key is as long
-		write(p.namespace)
-		write(p.name)
-	}
-	sum := sha256.Sum256(text)
-	id := classID(sum[:len(classID{})])
+	id := identifyClass(keys, own, parents)
 	if c := x.classes[id]; c != nil {
 		return c
 	}
@@ -150,10 +130,31 @@ func (x *index) class(own map[string]string, parents []parentID) *class {
 	return c
 }
 
-func (x *index) parent(id parentID) *parent {
+func identifyClass(keys []string, own map[string]string, parents []resource.ID) classID {
+	text := binary.AppendUvarint(make([]byte, 0, 512), uint64(len(keys)))
+	for _, key := range keys {
+		text = appendText(text, key)
+		text = appendText(text, own[key])
+	}
+	for _, p := range parents {
+		text = appendText(text, string(p.Kind))
+		text = appendText(text, p.Namespace)
+		text = appendText(text, p.Name)
+	}
+	sum := sha256.Sum256(text)
+	return classID(sum[:len(classID{})])
+}
+
+// appendText writes a text so that what follows cannot be taken for a part of
+// it.
+func appendText(to []byte, text string) []byte {
+	return append(binary.AppendUvarint(to, uint64(len(text))), text...)
+}
+
+func (x *index) parent(id resource.ID) *parent {
 	p := x.parents[id]
 	if p == nil {
-		p = &parent{id: id, labels: id.inherited()}
+		p = &parent{id: id, labels: inherited(id)}
 		x.parents[id] = p
 	}
 	return p
@@ -232,10 +233,10 @@ func (x *index) forgetParent(p *parent) {
 
 // setParent says which labels are inherited from a parent; nil: it is not
 // stored. The classes that inherit them give way to others, item by item.
-func (x *index) setParent(id parentID, labels map[string]string) {
+func (x *index) setParent(id resource.ID, labels map[string]string) {
 	p := x.parent(id)
 	if p.isStored = labels != nil; !p.isStored {
-		labels = id.inherited()
+		labels = inherited(id)
 	}
 	if maps.Equal(p.labels, labels) {
 		x.forgetParent(p)

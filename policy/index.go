@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/selector"
 )
 
@@ -16,7 +17,7 @@ import (
 // [selector.Selector.Needs]): labels with a value, or keys of labels.
 type index struct {
 	keys       map[string]*labelKey
-	parents    map[parentID]*parent
+	parents    map[resource.ID]*parent
 	classes    map[classID]*class
 	selections map[string]*selection // by canonical text
 	free       []*selection          // those that may match whatever labels
@@ -58,7 +59,7 @@ type selection struct {
 
 func newIndex(moved func(it *item, from, to *class)) *index {
 	return &index{
-		keys: make(map[string]*labelKey), parents: make(map[parentID]*parent),
+		keys: make(map[string]*labelKey), parents: make(map[resource.ID]*parent),
 		classes: make(map[classID]*class), selections: make(map[string]*selection), moved: moved,
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/base32"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -199,8 +198,7 @@ func compareMembers(a, b Member) int {
 func digest(texts ...string) string {
 	all := make([]byte, 0, 1024)
 	for _, text := range texts {
-		all = binary.BigEndian.AppendUint32(all, uint32(len(text)))
-		all = append(all, text...)
+		all = appendText(all, text)
 	}
 	sum := sha256.Sum256(all)
 	enc := base32.HexEncoding.WithPadding(base32.NoPadding)

@@ -10,7 +10,7 @@ type local struct {
 	item     *item // in the index that policies choose from
 	workload *resource.WorkloadEndpoint
 	host     *resource.HostEndpoint
-	held     *pipes // what it is told to be subject to; nil: it is not told
+	held     *pipelines // what it is told to be subject to; nil: it is not told
 }
 
 func (r *Resolver) localLocked(id resource.ID) *local {
@@ -61,10 +61,10 @@ func (r *Resolver) touchInterfaceLocked(at nodeInterface) {
 func (r *Resolver) localMovedLocked(it *item, from, to *class) {
 	if from != nil && len(from.items) == 0 {
 		delete(r.dirty.classes, from)
-		r.releaseLocked(from.pipes)
-		from.pipes = nil
+		r.releaseLocked(from.pipelines)
+		from.pipelines = nil
 	}
-	if to != nil && to.pipes == nil {
+	if to != nil && to.pipelines == nil {
 		r.dirty.classes[to] = struct{}{}
 	}
 	r.touchLocalLocked(it.local)
@@ -97,7 +97,7 @@ func (r *Resolver) touchProfileLocked(name string) {
 		r.touchAllLocked()
 		return
 	}
-	if p := r.endpoints.parents[parentID{kind: 'p', name: name}]; p != nil {
+	if p := r.endpoints.parents[resource.ID{Kind: resource.KindProfile, Name: name}]; p != nil {
 		for _, c := range p.classes {
 			r.dirty.classes[c] = struct{}{}
 		}

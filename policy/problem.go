@@ -37,8 +37,8 @@ func (r *Resolver) Problems() []Problem {
 			report(id, "passes nothing: interface %s has several endpoints", w.Interface)
 		}
 		for _, p := range l.item.class.parents {
-			if e := r.policies[resource.ID{Kind: resource.KindProfile, Name: p.id.name}]; p.id.kind == 'p' && (e == nil || e.profile == nil) {
-				report(id, "there is no profile %s", p.id.name)
+			if e := r.policies[resource.ID{Kind: resource.KindProfile, Name: p.id.Name}]; p.id.Kind == resource.KindProfile && (e == nil || e.profile == nil) {
+				report(id, "there is no profile %s", p.id.Name)
 			}
 		}
 	}

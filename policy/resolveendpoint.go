@@ -33,7 +33,7 @@ func (r *Resolver) endpointLocked(l *local) *Endpoint {
 	if r.isSharedLocked(w) {
 		r.holdLocked(l, r.closedLocked())
 	} else {
-		r.holdLocked(l, l.item.class.pipes)
+		r.holdLocked(l, l.item.class.pipelines)
 		if e.Addresses = w.Addresses; r.general.spoofing {
 			e.Spoofs = w.Spoofs
 		}
@@ -43,11 +43,11 @@ func (r *Resolver) endpointLocked(l *local) *Endpoint {
 }
 
 // closedLocked returns pipelines that let nothing through.
-func (r *Resolver) closedLocked() *pipes {
+func (r *Resolver) closedLocked() *pipelines {
 	if r.closed == nil {
-		r.closed = &pipes{}
+		r.closed = &pipelines{}
 		for _, d := range []Direction{Ingress, Egress} {
-			r.closed.normal[d] = r.pipeLocked(&Pipeline{Direction: d, End: Deny})
+			r.closed.normal[d] = r.pipelineLocked(&Pipeline{Direction: d, End: Deny})
 		}
 	}
 	return r.closed
@@ -69,7 +69,7 @@ func equalEndpoints(a, b *Endpoint) bool {
 func (r *Resolver) flushHostsLocked(u *Update) {
 	now, inForce := make(map[string]*HostEndpoint), make(map[*local]bool)
 	for at, l := range r.hostsLocked(nil) {
-		p := l.item.class.pipes
+		p := l.item.class.pipelines
 		r.holdLocked(l, p)
 		inForce[l] = true
 		h := &HostEndpoint{

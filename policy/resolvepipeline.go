@@ -1,51 +1,43 @@
 package policy
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
 )
 
-// pipes is all pipelines of a class of endpoints; nil is none.
-type pipes struct {
-	normal, forward, untracked [2]*pipeEntry // by direction
-	preDNAT                    *pipeEntry
+// pipelines is all of a class of endpoints; nil is none.
+type pipelines struct {
+	normal, forward, untracked [2]*pipelineEntry // by direction
+	preDNAT                    *pipelineEntry
 }
 
-// pipeEntry is a pipeline that classes share. It is told while an endpoint is
+// pipelineEntry is a pipeline that classes share. It is told while an endpoint is
 // subject to it: one that is not in force has a class as well.
-type pipeEntry struct {
+type pipelineEntry struct {
 	pipeline  *Pipeline
 	classes   int
 	endpoints int
 	isTold    bool
 }
 
-func (e *pipeEntry) id() string {
+func (e *pipelineEntry) id() string {
 	if e == nil {
 		return ""
 	}
 	return e.pipeline.ID
 }
 
-func pair(of [2]*pipeEntry) Pair { return Pair{Ingress: of[Ingress].id(), Egress: of[Egress].id()} }
+func pair(of [2]*pipelineEntry) Pair { return Pair{Ingress: of[Ingress].id(), Egress: of[Egress].id()} }
 
 // all returns those that there are.
-func (p *pipes) all() []*pipeEntry {
+func (p *pipelines) all() []*pipelineEntry {
 	if p == nil {
 		return nil
 	}
-	list := slices.Concat(p.normal[:], p.forward[:], p.untracked[:], []*pipeEntry{p.preDNAT})
-	return slices.DeleteFunc(list, func(e *pipeEntry) bool { return e == nil })
-}
-
-// placed is a policy that selects a class, with the tier that it is in.
-type placed struct {
-	tier   *resource.Tier
-	policy *resource.Policy
+	list := slices.Concat(p.normal[:], p.forward[:], p.untracked[:], []*pipelineEntry{p.preDNAT})
+	return slices.DeleteFunc(list, func(e *pipelineEntry) bool { return e == nil })
 }
 
 // resolveLocked works out the pipelines of a class of local endpoints. It tells
@@ -62,36 +54,24 @@ func (r *Resolver) resolveLocked(c *class) bool {
 	slices.SortFunc(list, comparePlaced)
 	isHost := c.items[0].local.host != nil
 	profiles := r.profilesLocked(c, isHost)
-	p := &pipes{}
+	p := &pipelines{}
 	for _, d := range []Direction{Ingress, Egress} {
-		normal := func(p *resource.Policy) bool { return !p.DoNotTrack && !p.PreDNAT }
-		p.normal[d] = r.pipeLocked(makePipeline(list, d, normal, Deny, profiles))
-		if !isHost {
-			continue
+		p.normal[d] = r.pipelineLocked(normalPoint().pipeline(list, d, profiles))
+		if isHost {
+			p.forward[d] = r.pipelineLocked(forwardPoint().pipeline(list, d, nil))
+			p.untracked[d] = r.pipelineLocked(untrackedPoint().pipeline(list, d, nil))
 		}
-		forward := func(p *resource.Policy) bool { return normal(p) && p.ApplyOnForward }
-		p.forward[d] = r.pipeLocked(optional(makePipeline(list, d, forward, Deny, nil)))
-		untracked := func(p *resource.Policy) bool { return p.DoNotTrack }
-		p.untracked[d] = r.pipeLocked(optional(makePipeline(list, d, untracked, Pass, nil)))
 	}
 	if isHost {
-		preDNAT := func(p *resource.Policy) bool { return p.PreDNAT }
-		p.preDNAT = r.pipeLocked(optional(makePipeline(list, Ingress, preDNAT, Pass, nil)))
+		p.preDNAT = r.pipelineLocked(preDNATPoint().pipeline(list, Ingress, nil))
 	}
-	if c.pipes != nil && *c.pipes == *p {
+	if c.pipelines != nil && *c.pipelines == *p {
 		r.releaseLocked(p)
 		return false
 	}
-	r.releaseLocked(c.pipes)
-	c.pipes = p
+	r.releaseLocked(c.pipelines)
+	c.pipelines = p
 	return true
-}
-
-func comparePlaced(a, b placed) int {
-	return cmp.Or(
-		cmp.Compare(a.tier.Order, b.tier.Order), strings.Compare(a.tier.Name, b.tier.Name),
-		cmp.Compare(a.policy.Order, b.policy.Order), strings.Compare(a.policy.Name, b.policy.Name),
-		strings.Compare(a.policy.Namespace, b.policy.Namespace), cmp.Compare(a.policy.Kind, b.policy.Kind))
 }
 
 // profilesLocked returns those of the class that exist: one that does not has
@@ -107,8 +87,8 @@ func (r *Resolver) profilesLocked(c *class, isHost bool) []resource.ID {
 		}
 	}
 	for _, p := range c.parents {
-		if p.id.kind == 'p' {
-			add(p.id.name)
+		if p.id.Kind == resource.KindProfile {
+			add(p.id.Name)
 			isNamed = true
 		}
 	}
@@ -116,38 +96,6 @@ func (r *Resolver) profilesLocked(c *class, isHost bool) []resource.ID {
 		add(name)
 	}
 	return list
-}
-
-// makePipeline puts policies, which are in order, into the tiers of one point
-// and direction. Where untracked packets and destinations before translation
-// are judged (end is Pass), tiers never drop by themselves: other policy
-// follows. A tier that holds only staged policies does not either.
-func makePipeline(list []placed, d Direction, at func(*resource.Policy) bool, end Action, profiles []resource.ID) *Pipeline {
-	p := &Pipeline{Direction: d, Profiles: profiles, End: end}
-	for _, l := range list {
-		if !l.policy.Decides(d) || !at(l.policy) {
-			continue
-		}
-		if last := len(p.Tiers) - 1; last < 0 || p.Tiers[last].Name != l.tier.Name {
-			p.Tiers = append(p.Tiers, Tier{Name: l.tier.Name, End: Pass})
-		}
-		t := &p.Tiers[len(p.Tiers)-1]
-		ref := Ref{ID: l.policy.ID, Staged: l.policy.Staged != ""}
-		t.Policies = append(t.Policies, ref)
-		if !ref.Staged && end == Deny && l.tier.DefaultAction == resource.ActionDeny {
-			t.End = Deny
-		}
-	}
-	return p
-}
-
-// optional is nil for a pipeline that has nothing to say. What forwarded
-// packets have passed all tiers of goes on, and meets no profiles.
-func optional(p *Pipeline) *Pipeline {
-	if p.End = Pass; len(p.Tiers) == 0 {
-		return nil
-	}
-	return p
 }
 
 // identify gives a pipeline its ID: equal content, equal ID.
@@ -165,41 +113,41 @@ func (p *Pipeline) identify() {
 	p.ID = digest(texts...)
 }
 
-// pipeLocked returns the entry of a pipeline for a class; nil of nil.
-func (r *Resolver) pipeLocked(p *Pipeline) *pipeEntry {
+// pipelineLocked returns the entry of a pipeline for a class; nil of nil.
+func (r *Resolver) pipelineLocked(p *Pipeline) *pipelineEntry {
 	if p == nil {
 		return nil
 	}
 	p.identify()
-	e := r.pipes[p.ID]
+	e := r.pipelines[p.ID]
 	if e == nil {
-		e = &pipeEntry{pipeline: p}
-		r.pipes[p.ID] = e
+		e = &pipelineEntry{pipeline: p}
+		r.pipelines[p.ID] = e
 	}
 	e.classes++
 	return e
 }
 
 // releaseLocked takes back what a class had.
-func (r *Resolver) releaseLocked(p *pipes) {
+func (r *Resolver) releaseLocked(p *pipelines) {
 	for _, e := range p.all() {
 		e.classes--
-		r.dirty.pipes[e] = struct{}{}
+		r.dirty.pipelines[e] = struct{}{}
 	}
 }
 
 // holdLocked says what an endpoint is subject to from now on; nil is nothing.
-func (r *Resolver) holdLocked(l *local, p *pipes) {
+func (r *Resolver) holdLocked(l *local, p *pipelines) {
 	if l.held == p {
 		return
 	}
 	for _, e := range p.all() {
 		e.endpoints++
-		r.dirty.pipes[e] = struct{}{}
+		r.dirty.pipelines[e] = struct{}{}
 	}
 	for _, e := range l.held.all() {
 		e.endpoints--
-		r.dirty.pipes[e] = struct{}{}
+		r.dirty.pipelines[e] = struct{}{}
 	}
 	l.held = p
 }
@@ -224,9 +172,9 @@ func (r *Resolver) useByLocked(id resource.ID, pipelines int) {
 	}
 }
 
-// flushPipeLocked tells a pipeline that endpoints have come to, or that none is
+// flushPipelineLocked tells a pipeline that endpoints have come to, or that none is
 // subject to any more.
-func (r *Resolver) flushPipeLocked(e *pipeEntry, u *Update) {
+func (r *Resolver) flushPipelineLocked(e *pipelineEntry, u *Update) {
 	if isNeeded := e.endpoints > 0; isNeeded != e.isTold {
 		e.isTold = isNeeded
 		uses := -1
@@ -238,6 +186,6 @@ func (r *Resolver) flushPipeLocked(e *pipeEntry, u *Update) {
 		}
 	}
 	if e.classes+e.endpoints == 0 {
-		delete(r.pipes, e.pipeline.ID)
+		delete(r.pipelines, e.pipeline.ID)
 	}
 }

@@ -32,13 +32,13 @@ type Resolver struct {
 	interfaces map[nodeInterface][]*local // workload endpoints
 	host       Host
 
-	tiers    map[string]*resource.Tier
-	policies map[resource.ID]*policyEntry // and profiles
-	services map[resource.ServiceRef]*resource.Service
-	sets     map[SetID]*liveSet
-	pipes    map[string]*pipeEntry
-	closed   *pipes // nil before they are needed
-	general  general
+	tiers     map[string]*resource.Tier
+	policies  map[resource.ID]*policyEntry // and profiles
+	services  map[resource.ServiceRef]*resource.Service
+	sets      map[SetID]*liveSet
+	pipelines map[string]*pipelineEntry
+	closed    *pipelines // nil before they are needed
+	general   general
 
 	dirty dirty
 	told  told
@@ -64,7 +64,7 @@ func NewResolver(node string) *Resolver {
 		locals: make(map[resource.ID]*local), interfaces: make(map[nodeInterface][]*local),
 		tiers: make(map[string]*resource.Tier), policies: make(map[resource.ID]*policyEntry),
 		services: make(map[resource.ServiceRef]*resource.Service),
-		sets:     make(map[SetID]*liveSet), pipes: make(map[string]*pipeEntry),
+		sets:     make(map[SetID]*liveSet), pipelines: make(map[string]*pipelineEntry),
 		general: newGeneral(), dirty: newDirty(), told: newTold(),
 	}
 	r.peers = newIndex(r.peerMovedLocked)

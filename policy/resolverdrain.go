@@ -9,7 +9,7 @@ import (
 // dirty is what has to be looked at before the next update is told.
 type dirty struct {
 	classes   map[*class]struct{}
-	pipes     map[*pipeEntry]struct{}
+	pipelines map[*pipelineEntry]struct{}
 	policies  map[*policyEntry]struct{}
 	sets      map[*liveSet]struct{}
 	endpoints map[resource.EndpointID]resource.ID
@@ -19,7 +19,7 @@ type dirty struct {
 
 func newDirty() dirty {
 	return dirty{
-		classes: make(map[*class]struct{}), pipes: make(map[*pipeEntry]struct{}),
+		classes: make(map[*class]struct{}), pipelines: make(map[*pipelineEntry]struct{}),
 		policies: make(map[*policyEntry]struct{}), sets: make(map[*liveSet]struct{}),
 		endpoints: make(map[resource.EndpointID]resource.ID), general: true,
 	}
@@ -67,7 +67,7 @@ func (r *Resolver) All() *Update {
 			u.Policies[id] = e.told
 		}
 	}
-	for id, e := range r.pipes {
+	for id, e := range r.pipelines {
 		if e.isTold {
 			u.Pipelines[id] = e.pipeline
 		}
@@ -108,10 +108,10 @@ func (r *Resolver) flushLocked() *Update {
 		r.flushHostsLocked(u)
 		r.dirty.hosts = false
 	}
-	for e := range r.dirty.pipes {
-		r.flushPipeLocked(e, u)
+	for e := range r.dirty.pipelines {
+		r.flushPipelineLocked(e, u)
 	}
-	clear(r.dirty.pipes)
+	clear(r.dirty.pipelines)
 	for set := range r.dirty.sets {
 		r.refitLocked(set)
 	}

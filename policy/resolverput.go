@@ -31,12 +31,11 @@ func (r *Resolver) putLocked(obj resource.Object) {
 	case *resource.NetworkSet:
 		r.putNetworkSetLocked(o)
 	case *resource.Namespace:
-		r.putParentLocked(parentID{kind: 'n', name: o.Name}, resource.NamespaceLabels(o.Name, o.Labels))
+		r.putParentLocked(o.ID, resource.NamespaceLabels(o.Name, o.Labels))
 	case *resource.ServiceAccount:
-		id := parentID{kind: 'a', namespace: o.Namespace, name: o.Name}
-		r.putParentLocked(id, resource.ServiceAccountLabels(o.Name, o.Labels))
+		r.putParentLocked(o.ID, resource.ServiceAccountLabels(o.Name, o.Labels))
 	case *resource.Profile:
-		r.putParentLocked(parentID{kind: 'p', name: o.Name}, o.LabelsToApply)
+		r.putParentLocked(o.ID, o.LabelsToApply)
 		r.putProfileLocked(o)
 	case *resource.Policy:
 		r.putPolicyLocked(o)
@@ -54,10 +53,8 @@ func (r *Resolver) deleteLocked(id resource.ID) {
 	case resource.KindWorkloadEndpoint, resource.KindHostEndpoint, resource.KindNetworkSet, resource.KindGlobalNetworkSet:
 		r.deleteLocalLocked(id)
 		r.deleteItemLocked(id)
-	case resource.KindNamespace:
-		r.putParentLocked(parentID{kind: 'n', name: id.Name}, nil)
-	case resource.KindServiceAccount:
-		r.putParentLocked(parentID{kind: 'a', namespace: id.Namespace, name: id.Name}, nil)
+	case resource.KindNamespace, resource.KindServiceAccount:
+		r.putParentLocked(id, nil)
 	case resource.KindService:
 		r.putServiceLocked(resource.ServiceRef{Namespace: id.Namespace, Name: id.Name}, nil)
 	case resource.KindProfile, resource.KindTier:
@@ -71,7 +68,7 @@ func (r *Resolver) deleteLocked(id resource.ID) {
 			r.deleteTierLocked(id.Name)
 			return
 		}
-		r.putParentLocked(parentID{kind: 'p', name: id.Name}, nil)
+		r.putParentLocked(id, nil)
 		r.deletePolicyLocked(id)
 	case resource.KindNetworkPolicy, resource.KindGlobalNetworkPolicy,
 		resource.KindStagedNetworkPolicy, resource.KindStagedGlobalNetworkPolicy:
@@ -83,10 +80,10 @@ func (r *Resolver) deleteLocked(id resource.ID) {
 
 func (r *Resolver) putEndpointLocked(w *resource.WorkloadEndpoint) {
 	labels := resource.EndpointLabels(w)
-	parents := make([]parentID, 0, len(w.Profiles)+2)
-	parents = append(parents, parentID{kind: 'n', name: w.Namespace})
+	parents := make([]resource.ID, 0, len(w.Profiles)+2)
+	parents = append(parents, resource.ID{Kind: resource.KindNamespace, Name: w.Namespace})
 	if w.ServiceAccount != "" {
-		parents = append(parents, parentID{kind: 'a', namespace: w.Namespace, name: w.ServiceAccount})
+		parents = append(parents, resource.ID{Kind: resource.KindServiceAccount, Namespace: w.Namespace, Name: w.ServiceAccount})
 	}
 	parents = appendProfiles(parents, w.Profiles)
 	r.setItemLocked(w.ID, labels, parents, singles(w.Addresses), named(w.Ports))
@@ -119,15 +116,15 @@ func (r *Resolver) putHostEndpointLocked(h *resource.HostEndpoint) {
 }
 
 func (r *Resolver) putNetworkSetLocked(n *resource.NetworkSet) {
-	var parents []parentID
+	var parents []resource.ID
 	if n.Namespace != "" {
-		parents = append(parents, parentID{kind: 'n', name: n.Namespace})
+		parents = append(parents, resource.ID{Kind: resource.KindNamespace, Name: n.Namespace})
 	}
 	r.setItemLocked(n.ID, resource.NetworkSetLabels(n), parents, n.Nets, nil)
 }
 
 // setItemLocked says what an object is to the selectors of rules.
-func (r *Resolver) setItemLocked(id resource.ID, own map[string]string, parents []parentID,
+func (r *Resolver) setItemLocked(id resource.ID, own map[string]string, parents []resource.ID,
 	prefixes []netip.Prefix, ports []resource.EndpointPort) {
 	it := r.items[id]
 	if it == nil {
@@ -152,9 +149,9 @@ func (r *Resolver) deleteItemLocked(id resource.ID) {
 }
 
 // appendProfiles adds profiles to parents, each once.
-func appendProfiles(parents []parentID, profiles []string) []parentID {
+func appendProfiles(parents []resource.ID, profiles []string) []resource.ID {
 	for _, name := range profiles {
-		if id := (parentID{kind: 'p', name: name}); !slices.Contains(parents, id) {
+		if id := (resource.ID{Kind: resource.KindProfile, Name: name}); !slices.Contains(parents, id) {
 			parents = append(parents, id)
 		}
 	}
@@ -163,7 +160,7 @@ func appendProfiles(parents []parentID, profiles []string) []parentID {
 
 // putParentLocked says what is inherited from a parent; nil is nothing but what
 // its name tells.
-func (r *Resolver) putParentLocked(id parentID, labels map[string]string) {
+func (r *Resolver) putParentLocked(id resource.ID, labels map[string]string) {
 	r.peers.setParent(id, labels)
 	r.endpoints.setParent(id, labels)
 }

@@ -30,7 +30,7 @@ func (b *ruleBuilder) rule(i int, from *resource.Rule) (Rule, bool) {
 	r := Rule{
 		Index: i, Action: from.Action,
 		IPVersion: from.IPVersion, Protocol: from.Protocol, NotProtocol: from.NotProtocol,
-		ICMP: icmp(from.ICMP), NotICMP: icmp(from.NotICMP),
+		ICMP: from.ICMP, NotICMP: from.NotICMP,
 	}
 	if r.Protocol != 0 && r.Protocol == r.NotProtocol {
 		return Rule{}, false
@@ -108,14 +108,6 @@ func (b *ruleBuilder) use(set *liveSet) SetID {
 		b.sets = append(b.sets, set)
 	}
 	return set.id
-}
-
-func icmp(from *resource.ICMP) *ICMP {
-	if from == nil {
-		return nil
-	}
-	i := ICMP(*from)
-	return &i
 }
 
 // equalPolicies tells whether two resolved policies do the same.
