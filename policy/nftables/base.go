@@ -142,7 +142,7 @@ func (s *state) unknown(d device) []rule {
 	flow := policy.FlowPrefix{Action: policy.Deny, Direction: direction, Rule: -1, Subject: policy.UnknownSubject}
 	var out []rule
 	for _, prefix := range s.settings.WorkloadPrefixes {
-		clauses := append([]clause{matchInterfacePrefix(d, prefix, false), counter()}, s.log(flow)...)
+		clauses := append([]clause{matchInterfacePrefix(d, prefix), counter()}, s.log(flow)...)
 		out = append(out, newRule(append(clauses, drop())...))
 	}
 	return out

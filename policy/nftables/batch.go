@@ -122,6 +122,9 @@ func (b *batch) expressions(chain string, r rule) [][]byte {
 			}
 			out = append(out, encoded)
 		}
+		if c.raw != nil {
+			out = append(out, c.raw)
+		}
 	}
 	return out
 }

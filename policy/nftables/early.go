@@ -52,7 +52,7 @@ func (s *state) notrackStage(name, hook string, priority int32) *chain {
 func (s *state) exceptWorkloads(d device) []rule {
 	rules := []rule{newRule(matchWorkload(d), accept())}
 	for _, prefix := range s.settings.WorkloadPrefixes {
-		rules = append(rules, newRule(matchInterfacePrefix(d, prefix, false), accept()))
+		rules = append(rules, newRule(matchInterfacePrefix(d, prefix), accept()))
 	}
 	return rules
 }

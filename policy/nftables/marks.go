@@ -11,6 +11,10 @@ func (s *state) passBit() uint32 { return s.markBit(0) }
 // and when one is sent, so that it is never inherited from a tunnel's outside.
 func (s *state) acceptedBit() uint32 { return s.markBit(1) }
 
+// stagedBit is set by a rule of a staged policy that would decide, so that no
+// further staged policy of the tier counts the packet.
+func (s *state) stagedBit() uint32 { return s.markBit(2) }
+
 func (s *state) markBit(n int) uint32 {
 	mask := s.settings.MarkMask
 	for range n {

@@ -256,11 +256,12 @@ func matchInterface(d device, name string, negated bool) clause {
 }
 
 // matchInterfacePrefix compares the beginning of an interface's name.
-func matchInterfacePrefix(d device, prefix string, negated bool) clause {
-	return clause{
-		text:  fmt.Sprintf("%s %s%q", d, not(negated), prefix+"*"),
-		exprs: []expr.Any{meta(expr.MetaKey(d)), compare(negated, []byte(prefix))},
+func matchInterfacePrefix(d device, prefix string) clause {
+	c := clause{text: fmt.Sprintf("%s %q", d, prefix+"*")}
+	if prefix != "" { // else any interface
+		c.exprs = []expr.Any{meta(expr.MetaKey(d)), equal([]byte(prefix))}
 	}
+	return c
 }
 
 // matchWorkload holds when the interface is that of an endpoint.
@@ -285,14 +286,23 @@ func matchState(text string, bits uint32) clause {
 
 // matchMark holds for packets with the bit.
 func matchMark(bit uint32) clause {
-	return clause{text: fmt.Sprintf("meta mark & 0x%x != 0", bit), exprs: []expr.Any{
+	return clause{text: fmt.Sprintf("meta mark & 0x%x != 0", bit), exprs: markBits(bit, expr.CmpOpNeq)}
+}
+
+// matchNoMark holds for packets without the bit.
+func matchNoMark(bit uint32) clause {
+	return clause{text: fmt.Sprintf("meta mark & 0x%x == 0", bit), exprs: markBits(bit, expr.CmpOpEq)}
+}
+
+func markBits(bit uint32, zero expr.CmpOp) []expr.Any {
+	return []expr.Any{
 		meta(expr.MetaKeyMARK),
 		&expr.Bitwise{
 			SourceRegister: reg, DestRegister: reg, Len: 4,
 			Mask: binaryutil.NativeEndian.PutUint32(bit), Xor: make([]byte, 4),
 		},
-		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg, Data: make([]byte, 4)},
-	}}
+		&expr.Cmp{Op: zero, Register: reg, Data: make([]byte, 4)},
+	}
 }
 
 // matchSpoofed holds when a packet that came in by an interface could not be

@@ -19,6 +19,7 @@ const tableName = "vrouter"
 type clause struct {
 	text  string
 	exprs []expr.Any
+	raw   []byte // one more, encoded: what the library cannot say
 	// anon is the anonymous set that the last expression, a lookup, is of.
 	anon *anonymous
 }

@@ -3,6 +3,7 @@ package nftables
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
@@ -19,7 +20,9 @@ func (s *state) postrouting() *chain {
 	for _, f := range []*family{ipv4, ipv6} {
 		for _, bits := range s.lengths(policy.MasqueradeSet, f) {
 			var clauses []clause
-			if out := s.settings.NAT.Interface; out != "" {
+			if out := s.settings.NAT.Interface; strings.HasSuffix(out, "+") {
+				clauses = append(clauses, matchInterfacePrefix(oif, out[:len(out)-1]))
+			} else if out != "" {
 				clauses = append(clauses, matchInterface(oif, out, false))
 			}
 			clauses = append(clauses, matchFamily(f),
@@ -53,15 +56,29 @@ func (s *state) translate(f *family) clause {
 	if to.IsValid() {
 		return snat(f, to, nat.Ports)
 	}
+	return masquerade(nat.Ports)
+}
+
+// masquerade is written by hand, because the library has no flag for ports.
+func masquerade(ports policy.PortRange) clause {
 	c := clause{text: "masquerade"}
-	masq := &expr.Masq{FullyRandom: true}
-	if nat.Ports != (policy.PortRange{}) {
-		c.text += " to :" + dashed(nat.Ports)
-		c.exprs = loadPorts(nat.Ports)
-		masq.ToPorts, masq.RegProtoMin, masq.RegProtoMax = true, portMinReg, portMaxReg
+	flags := uint32(unix.NF_NAT_RANGE_PROTO_RANDOM_FULLY)
+	if ports != (policy.PortRange{}) {
+		c.text += " to :" + dashed(ports)
+		c.exprs = loadPorts(ports)
+		flags |= unix.NF_NAT_RANGE_PROTO_SPECIFIED
 	}
 	c.text += " fully-random"
-	c.exprs = append(c.exprs, masq)
+	var w builder
+	w.text(unix.NFTA_EXPR_NAME, "masq")
+	at := w.open(unix.NFTA_EXPR_DATA)
+	w.uint32(unix.NFTA_MASQ_FLAGS, flags)
+	if len(c.exprs) > 0 {
+		w.uint32(unix.NFTA_MASQ_REG_PROTO_MIN, portMinReg)
+		w.uint32(unix.NFTA_MASQ_REG_PROTO_MAX, portMaxReg)
+	}
+	w.close(at)
+	c.raw = w.b
 	return c
 }
 

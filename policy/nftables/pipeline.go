@@ -43,8 +43,18 @@ func (s *state) pipelineChains(p *policy.Pipeline) []*chain {
 
 // renderTier appends the policies of a tier and its end.
 func (s *state) renderTier(c *chain, tier *policy.Tier, d policy.Direction) {
+	staged := 0 // so far
 	for _, ref := range tier.Policies {
-		c.rules = append(c.rules, newRule(jumpTo(policyChain(ref.ID, d))))
+		jump := newRule(jumpTo(policyChain(ref.ID, d)))
+		if ref.Staged {
+			switch staged++; staged {
+			case 1:
+				c.rules = append(c.rules, s.unsetStaged(tier)...)
+			default: // of several the first decides
+				jump = newRule(matchNoMark(s.stagedBit()), jumpTo(policyChain(ref.ID, d)))
+			}
+		}
+		c.rules = append(c.rules, jump)
 		if s.passes(ref.ID, d) {
 			c.rules = append(c.rules, newRule(
 				matchMark(s.passBit()), setMark(s.passBit(), false), leave()))
@@ -53,6 +63,20 @@ func (s *state) renderTier(c *chain, tier *policy.Tier, d policy.Direction) {
 	if tier.End == policy.Deny {
 		c.rules = append(c.rules, s.denial(d, policy.FlowTier(tier.Name)))
 	}
+}
+
+// unsetStaged begins a tier with several staged policies.
+func (s *state) unsetStaged(tier *policy.Tier) []rule {
+	n := 0
+	for _, ref := range tier.Policies {
+		if ref.Staged {
+			n++
+		}
+	}
+	if n < 2 {
+		return nil
+	}
+	return []rule{newRule(setMark(s.stagedBit(), false))}
 }
 
 // denial is the end of a tier or of a pipeline.

@@ -41,7 +41,7 @@ func (s *state) tail(p *policy.Policy, d policy.Direction, r *policy.Rule, subje
 	out := []clause{counter()}
 	if p.Staged {
 		if r.Action != policy.Log {
-			out = append(out, leave())
+			out = append(out, setMark(s.stagedBit(), true), leave())
 		}
 		return out
 	}

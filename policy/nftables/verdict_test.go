@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/policy"
 )
 
@@ -165,10 +166,13 @@ func TestTiers(t *testing.T) {
 		}
 	}
 	staged := func(u *policy.Update) {
-		id := policyID("staged")
-		u.Policies[id] = &policy.Policy{ID: id, Staged: true, Ingress: []policy.Rule{deny1, {Action: policy.Deny, Index: 1}}}
+		tier := policy.Tier{Name: "s", End: policy.Pass}
+		for _, id := range []resource.ID{policyID("staged"), policyID("staged-later")} {
+			u.Policies[id] = &policy.Policy{ID: id, Staged: true, Ingress: []policy.Rule{deny1, {Action: policy.Deny, Index: 1}}}
+			tier.Policies = append(tier.Policies, policy.Ref{ID: id, Staged: true})
+		}
 		p := *u.Pipelines["ingress"]
-		p.Tiers = append([]policy.Tier{{Name: "s", Policies: []policy.Ref{{ID: id, Staged: true}}, End: policy.Pass}}, p.Tiers...)
+		p.Tiers = append([]policy.Tier{tier}, p.Tiers...)
 		u.Pipelines["ingress"] = &p
 	}
 	runCases(t, s, []verdictCase{
@@ -187,4 +191,17 @@ func TestTiers(t *testing.T) {
 			[]probe{"w1 !> w2 ping", "w3 > w2 ping"}},
 		{"staged policies do nothing", with(rules(all), staged), []probe{"w1 > w2 ping", "w3 > w2 ping"}},
 	})
+	counters, err := s.plane.Counters(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range counters {
+		want := uint64(2) // of each family one
+		if c.Policy == policyID("staged-later") {
+			want = 0 // another staged policy of the tier decides before it
+		}
+		if c.Direction == policy.Ingress && c.Policy != policyID("tier-a") && c.Packets != want {
+			t.Errorf("%s %d counted %d, want %d", c.Policy, c.Rule, c.Packets, want)
+		}
+	}
 }

@@ -16,7 +16,7 @@ func (s *state) rawPrerouting() *chain {
 	}
 	c.rules = append(c.rules, newRule(matchWorkload(iif), goTo(sourceCheckChain)))
 	for _, prefix := range s.settings.WorkloadPrefixes {
-		c.rules = append(c.rules, newRule(matchInterfacePrefix(iif, prefix, false), goTo(sourceCheckChain)))
+		c.rules = append(c.rules, newRule(matchInterfacePrefix(iif, prefix), goTo(sourceCheckChain)))
 	}
 	return c
 }
