@@ -122,6 +122,44 @@ func TestTierInUse(t *testing.T) {
 	}
 }
 
+// TestPolicyWithoutTier: who writes or reads a policy whose tier is not there is
+// told, until it is.
+func TestPolicyWithoutTier(t *testing.T) {
+	r := newRig(t)
+	policy := func(name, tier string) *vrouterv1.GlobalNetworkPolicy {
+		return &vrouterv1.GlobalNetworkPolicy{Metadata: &vrouterv1.Metadata{Name: proto.String(name)},
+			Spec: &vrouterv1.GlobalNetworkPolicySpec{Tier: proto.String(tier)}}
+	}
+	const want = "spec.tier: there is no tier t; the policy holds for nothing until there is"
+	if resp := r.must(apply, policy("t.x", "t")); !slices.Equal(resp.Warnings, []string{want}) || resp.GetResource().GetGlobalNetworkPolicy().Status != nil {
+		t.Errorf("written: %v", resp)
+	}
+	if resp := r.must(apply, policy("kube-admin.x", "kube-admin")); len(resp.Warnings) > 0 {
+		t.Errorf("in a tier that is there: %v", resp.Warnings)
+	}
+	problems := func() (got, listed string) {
+		resp, err := r.resources.Get(t.Context(), &vrouterv1.GetRequest{Kind: "gnp", Name: "t.x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := r.resources.List(t.Context(), &vrouterv1.ListRequest{Kind: "gnp"})
+		if err != nil || len(list.Resources) != 2 {
+			t.Fatalf("%v, %v", list, err)
+		}
+		for _, p := range list.Resources {
+			listed += strings.Join(p.GetGlobalNetworkPolicy().GetStatus().GetProblems(), "|")
+		}
+		return strings.Join(resp.GetResource().GetGlobalNetworkPolicy().GetStatus().GetProblems(), "|"), listed
+	}
+	if got, listed := problems(); got != want || listed != want {
+		t.Errorf("got %q, listed %q", got, listed)
+	}
+	r.must(apply, tier("t", 1, nil))
+	if got, listed := problems(); got != "" || listed != "" {
+		t.Errorf("with the tier: got %q, listed %q", got, listed)
+	}
+}
+
 // TestPolicyNames: a policy of the tier default is found under both its names.
 func TestPolicyNames(t *testing.T) {
 	r := newRig(t)

@@ -88,6 +88,9 @@ func (r *reader) get(ctx context.Context, id resource.ID) (proto.Message, int64,
 	if statusField(msg) == nil {
 		return msg, kv.ModRevision, nil
 	}
+	if resource.TierOf(msg) != "" {
+		return msg, kv.ModRevision, r.lookForTiers(ctx, msg)
+	}
 	status, _, err := r.store.Get(ctx, statusKey(id))
 	if errors.Is(err, store.ErrNotFound) {
 		return msg, kv.ModRevision, nil
@@ -237,8 +240,12 @@ func (r *reader) decodePage(ctx context.Context, q query, page store.Page) ([]pr
 		objects[i] = r.decode(id, kv)
 		byStatus[statusKey(id)] = objects[i]
 	}
-	if empty, _ := resource.New(q.kind); len(page.KVs) == 0 || statusField(empty) == nil {
+	empty, _ := resource.New(q.kind)
+	switch {
+	case len(page.KVs) == 0 || statusField(empty) == nil:
 		return objects, nil
+	case resource.TierOf(empty) != "":
+		return objects, r.lookForTiers(ctx, objects...)
 	}
 	// The ranges of specs and statuses have the same order, so that the statuses
 	// of a page are one range, too.

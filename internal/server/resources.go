@@ -53,6 +53,11 @@ func (s *resources) Put(ctx context.Context, req *vrouterv1.PutRequest) (*vroute
 	if err != nil {
 		return nil, err
 	}
+	problems, err := s.reader.tierProblems(ctx, out.msg)
+	if err != nil {
+		s.reader.log.Debug("tier not looked for", "resource", resource.IDOf(out.msg).String(), "error", err) // it is written
+	}
+	warnings = append(warnings, problems...)
 	return &vrouterv1.PutResponse{
 		Resource:  show(out.msg),
 		Warnings:  append(warnings, ignored(given, resource.MetadataOf(out.msg))...),

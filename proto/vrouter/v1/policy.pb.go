@@ -154,6 +154,7 @@ type NetworkPolicy struct {
 	Kind          *string                `protobuf:"bytes,2,opt,name=kind,proto3,oneof" json:"kind,omitempty"`
 	Metadata      *Metadata              `protobuf:"bytes,3,opt,name=metadata,proto3,oneof" json:"metadata,omitempty"`
 	Spec          *NetworkPolicySpec     `protobuf:"bytes,4,opt,name=spec,proto3,oneof" json:"spec,omitempty"`
+	Status        *PolicyStatus          `protobuf:"bytes,5,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -212,6 +213,13 @@ func (x *NetworkPolicy) GetMetadata() *Metadata {
 func (x *NetworkPolicy) GetSpec() *NetworkPolicySpec {
 	if x != nil {
 		return x.Spec
+	}
+	return nil
+}
+
+func (x *NetworkPolicy) GetStatus() *PolicyStatus {
+	if x != nil {
+		return x.Status
 	}
 	return nil
 }
@@ -330,6 +338,7 @@ type GlobalNetworkPolicy struct {
 	Kind          *string                  `protobuf:"bytes,2,opt,name=kind,proto3,oneof" json:"kind,omitempty"`
 	Metadata      *Metadata                `protobuf:"bytes,3,opt,name=metadata,proto3,oneof" json:"metadata,omitempty"`
 	Spec          *GlobalNetworkPolicySpec `protobuf:"bytes,4,opt,name=spec,proto3,oneof" json:"spec,omitempty"`
+	Status        *PolicyStatus            `protobuf:"bytes,5,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -388,6 +397,13 @@ func (x *GlobalNetworkPolicy) GetMetadata() *Metadata {
 func (x *GlobalNetworkPolicy) GetSpec() *GlobalNetworkPolicySpec {
 	if x != nil {
 		return x.Spec
+	}
+	return nil
+}
+
+func (x *GlobalNetworkPolicy) GetStatus() *PolicyStatus {
+	if x != nil {
+		return x.Status
 	}
 	return nil
 }
@@ -539,6 +555,7 @@ type StagedNetworkPolicy struct {
 	Kind          *string                  `protobuf:"bytes,2,opt,name=kind,proto3,oneof" json:"kind,omitempty"`
 	Metadata      *Metadata                `protobuf:"bytes,3,opt,name=metadata,proto3,oneof" json:"metadata,omitempty"`
 	Spec          *StagedNetworkPolicySpec `protobuf:"bytes,4,opt,name=spec,proto3,oneof" json:"spec,omitempty"`
+	Status        *PolicyStatus            `protobuf:"bytes,5,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -597,6 +614,13 @@ func (x *StagedNetworkPolicy) GetMetadata() *Metadata {
 func (x *StagedNetworkPolicy) GetSpec() *StagedNetworkPolicySpec {
 	if x != nil {
 		return x.Spec
+	}
+	return nil
+}
+
+func (x *StagedNetworkPolicy) GetStatus() *PolicyStatus {
+	if x != nil {
+		return x.Status
 	}
 	return nil
 }
@@ -719,6 +743,7 @@ type StagedGlobalNetworkPolicy struct {
 	Kind          *string                        `protobuf:"bytes,2,opt,name=kind,proto3,oneof" json:"kind,omitempty"`
 	Metadata      *Metadata                      `protobuf:"bytes,3,opt,name=metadata,proto3,oneof" json:"metadata,omitempty"`
 	Spec          *StagedGlobalNetworkPolicySpec `protobuf:"bytes,4,opt,name=spec,proto3,oneof" json:"spec,omitempty"`
+	Status        *PolicyStatus                  `protobuf:"bytes,5,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -777,6 +802,13 @@ func (x *StagedGlobalNetworkPolicy) GetMetadata() *Metadata {
 func (x *StagedGlobalNetworkPolicy) GetSpec() *StagedGlobalNetworkPolicySpec {
 	if x != nil {
 		return x.Spec
+	}
+	return nil
+}
+
+func (x *StagedGlobalNetworkPolicy) GetStatus() *PolicyStatus {
+	if x != nil {
+		return x.Status
 	}
 	return nil
 }
@@ -922,6 +954,52 @@ func (x *StagedGlobalNetworkPolicySpec) GetStagedAction() string {
 	return ""
 }
 
+// PolicyStatus is what the server sees of a policy when it is read.
+type PolicyStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Problems that keep it from holding for anything, in words.
+	Problems      []string `protobuf:"bytes,1,rep,name=problems,proto3" json:"problems,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyStatus) Reset() {
+	*x = PolicyStatus{}
+	mi := &file_vrouter_v1_policy_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyStatus) ProtoMessage() {}
+
+func (x *PolicyStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_policy_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyStatus.ProtoReflect.Descriptor instead.
+func (*PolicyStatus) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_policy_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *PolicyStatus) GetProblems() []string {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
 // Profile is rules that hold after all policy for endpoints that name it, and
 // labels that they inherit. projectcalico-default-allow is always there.
 type Profile struct {
@@ -936,7 +1014,7 @@ type Profile struct {
 
 func (x *Profile) Reset() {
 	*x = Profile{}
-	mi := &file_vrouter_v1_policy_proto_msgTypes[10]
+	mi := &file_vrouter_v1_policy_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -948,7 +1026,7 @@ func (x *Profile) String() string {
 func (*Profile) ProtoMessage() {}
 
 func (x *Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_policy_proto_msgTypes[10]
+	mi := &file_vrouter_v1_policy_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -961,7 +1039,7 @@ func (x *Profile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Profile.ProtoReflect.Descriptor instead.
 func (*Profile) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_policy_proto_rawDescGZIP(), []int{10}
+	return file_vrouter_v1_policy_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Profile) GetApiVersion() string {
@@ -1004,7 +1082,7 @@ type ProfileSpec struct {
 
 func (x *ProfileSpec) Reset() {
 	*x = ProfileSpec{}
-	mi := &file_vrouter_v1_policy_proto_msgTypes[11]
+	mi := &file_vrouter_v1_policy_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1016,7 +1094,7 @@ func (x *ProfileSpec) String() string {
 func (*ProfileSpec) ProtoMessage() {}
 
 func (x *ProfileSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_policy_proto_msgTypes[11]
+	mi := &file_vrouter_v1_policy_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1029,7 +1107,7 @@ func (x *ProfileSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProfileSpec.ProtoReflect.Descriptor instead.
 func (*ProfileSpec) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_policy_proto_rawDescGZIP(), []int{11}
+	return file_vrouter_v1_policy_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ProfileSpec) GetIngress() []*Rule {
@@ -1077,7 +1155,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_vrouter_v1_policy_proto_msgTypes[12]
+	mi := &file_vrouter_v1_policy_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1089,7 +1167,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_policy_proto_msgTypes[12]
+	mi := &file_vrouter_v1_policy_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1102,7 +1180,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_policy_proto_rawDescGZIP(), []int{12}
+	return file_vrouter_v1_policy_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Rule) GetAction() string {
@@ -1187,7 +1265,7 @@ type ICMPFields struct {
 
 func (x *ICMPFields) Reset() {
 	*x = ICMPFields{}
-	mi := &file_vrouter_v1_policy_proto_msgTypes[13]
+	mi := &file_vrouter_v1_policy_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1199,7 +1277,7 @@ func (x *ICMPFields) String() string {
 func (*ICMPFields) ProtoMessage() {}
 
 func (x *ICMPFields) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_policy_proto_msgTypes[13]
+	mi := &file_vrouter_v1_policy_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1212,7 +1290,7 @@ func (x *ICMPFields) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ICMPFields.ProtoReflect.Descriptor instead.
 func (*ICMPFields) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_policy_proto_rawDescGZIP(), []int{13}
+	return file_vrouter_v1_policy_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ICMPFields) GetType() int32 {
@@ -1251,7 +1329,7 @@ type EntityRule struct {
 
 func (x *EntityRule) Reset() {
 	*x = EntityRule{}
-	mi := &file_vrouter_v1_policy_proto_msgTypes[14]
+	mi := &file_vrouter_v1_policy_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1263,7 +1341,7 @@ func (x *EntityRule) String() string {
 func (*EntityRule) ProtoMessage() {}
 
 func (x *EntityRule) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_policy_proto_msgTypes[14]
+	mi := &file_vrouter_v1_policy_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1276,7 +1354,7 @@ func (x *EntityRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntityRule.ProtoReflect.Descriptor instead.
 func (*EntityRule) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_policy_proto_rawDescGZIP(), []int{14}
+	return file_vrouter_v1_policy_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *EntityRule) GetNets() []string {
@@ -1355,7 +1433,7 @@ type ServiceMatch struct {
 
 func (x *ServiceMatch) Reset() {
 	*x = ServiceMatch{}
-	mi := &file_vrouter_v1_policy_proto_msgTypes[15]
+	mi := &file_vrouter_v1_policy_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1367,7 +1445,7 @@ func (x *ServiceMatch) String() string {
 func (*ServiceMatch) ProtoMessage() {}
 
 func (x *ServiceMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_policy_proto_msgTypes[15]
+	mi := &file_vrouter_v1_policy_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1380,7 +1458,7 @@ func (x *ServiceMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceMatch.ProtoReflect.Descriptor instead.
 func (*ServiceMatch) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_policy_proto_rawDescGZIP(), []int{15}
+	return file_vrouter_v1_policy_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ServiceMatch) GetName() string {
@@ -1408,7 +1486,7 @@ type ServiceAccountMatch struct {
 
 func (x *ServiceAccountMatch) Reset() {
 	*x = ServiceAccountMatch{}
-	mi := &file_vrouter_v1_policy_proto_msgTypes[16]
+	mi := &file_vrouter_v1_policy_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1420,7 +1498,7 @@ func (x *ServiceAccountMatch) String() string {
 func (*ServiceAccountMatch) ProtoMessage() {}
 
 func (x *ServiceAccountMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_policy_proto_msgTypes[16]
+	mi := &file_vrouter_v1_policy_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1433,7 +1511,7 @@ func (x *ServiceAccountMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceAccountMatch.ProtoReflect.Descriptor instead.
 func (*ServiceAccountMatch) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_policy_proto_rawDescGZIP(), []int{16}
+	return file_vrouter_v1_policy_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ServiceAccountMatch) GetNames() []string {
@@ -1460,7 +1538,7 @@ type HTTPMatch struct {
 
 func (x *HTTPMatch) Reset() {
 	*x = HTTPMatch{}
-	mi := &file_vrouter_v1_policy_proto_msgTypes[17]
+	mi := &file_vrouter_v1_policy_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1472,7 +1550,7 @@ func (x *HTTPMatch) String() string {
 func (*HTTPMatch) ProtoMessage() {}
 
 func (x *HTTPMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_policy_proto_msgTypes[17]
+	mi := &file_vrouter_v1_policy_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1485,7 +1563,7 @@ func (x *HTTPMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HTTPMatch.ProtoReflect.Descriptor instead.
 func (*HTTPMatch) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_policy_proto_rawDescGZIP(), []int{17}
+	return file_vrouter_v1_policy_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HTTPMatch) GetMethods() []string {
@@ -1512,7 +1590,7 @@ type HTTPPath struct {
 
 func (x *HTTPPath) Reset() {
 	*x = HTTPPath{}
-	mi := &file_vrouter_v1_policy_proto_msgTypes[18]
+	mi := &file_vrouter_v1_policy_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1524,7 +1602,7 @@ func (x *HTTPPath) String() string {
 func (*HTTPPath) ProtoMessage() {}
 
 func (x *HTTPPath) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_policy_proto_msgTypes[18]
+	mi := &file_vrouter_v1_policy_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1537,7 +1615,7 @@ func (x *HTTPPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HTTPPath.ProtoReflect.Descriptor instead.
 func (*HTTPPath) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_policy_proto_rawDescGZIP(), []int{18}
+	return file_vrouter_v1_policy_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HTTPPath) GetExact() string {
@@ -1563,7 +1641,7 @@ type RuleMetadata struct {
 
 func (x *RuleMetadata) Reset() {
 	*x = RuleMetadata{}
-	mi := &file_vrouter_v1_policy_proto_msgTypes[19]
+	mi := &file_vrouter_v1_policy_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1575,7 +1653,7 @@ func (x *RuleMetadata) String() string {
 func (*RuleMetadata) ProtoMessage() {}
 
 func (x *RuleMetadata) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_policy_proto_msgTypes[19]
+	mi := &file_vrouter_v1_policy_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1588,7 +1666,7 @@ func (x *RuleMetadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RuleMetadata.ProtoReflect.Descriptor instead.
 func (*RuleMetadata) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_policy_proto_rawDescGZIP(), []int{19}
+	return file_vrouter_v1_policy_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RuleMetadata) GetAnnotations() map[string]string {
@@ -1618,17 +1696,19 @@ const file_vrouter_v1_policy_proto_rawDesc = "" +
 	"\x05order\x18\x01 \x01(\x01H\x00R\x05order\x88\x01\x01\x12*\n" +
 	"\x0edefault_action\x18\x02 \x01(\tH\x01R\rdefaultAction\x88\x01\x01B\b\n" +
 	"\x06_orderB\x11\n" +
-	"\x0f_default_action\"\xec\x01\n" +
+	"\x0f_default_action\"\xae\x02\n" +
 	"\rNetworkPolicy\x12$\n" +
 	"\vapi_version\x18\x01 \x01(\tH\x00R\n" +
 	"apiVersion\x88\x01\x01\x12\x17\n" +
 	"\x04kind\x18\x02 \x01(\tH\x01R\x04kind\x88\x01\x01\x125\n" +
 	"\bmetadata\x18\x03 \x01(\v2\x14.vrouter.v1.MetadataH\x02R\bmetadata\x88\x01\x01\x126\n" +
-	"\x04spec\x18\x04 \x01(\v2\x1d.vrouter.v1.NetworkPolicySpecH\x03R\x04spec\x88\x01\x01B\x0e\n" +
+	"\x04spec\x18\x04 \x01(\v2\x1d.vrouter.v1.NetworkPolicySpecH\x03R\x04spec\x88\x01\x01\x125\n" +
+	"\x06status\x18\x05 \x01(\v2\x18.vrouter.v1.PolicyStatusH\x04R\x06status\x88\x01\x01B\x0e\n" +
 	"\f_api_versionB\a\n" +
 	"\x05_kindB\v\n" +
 	"\t_metadataB\a\n" +
-	"\x05_spec\"\xfd\x02\n" +
+	"\x05_specB\t\n" +
+	"\a_status\"\xfd\x02\n" +
 	"\x11NetworkPolicySpec\x12\x17\n" +
 	"\x04tier\x18\x01 \x01(\tH\x00R\x04tier\x88\x01\x01\x12\x19\n" +
 	"\x05order\x18\x02 \x01(\x01H\x01R\x05order\x88\x01\x01\x12\x1f\n" +
@@ -1641,17 +1721,19 @@ const file_vrouter_v1_policy_proto_rawDesc = "" +
 	"\x05_tierB\b\n" +
 	"\x06_orderB\v\n" +
 	"\t_selectorB\x1b\n" +
-	"\x19_service_account_selector\"\xf8\x01\n" +
+	"\x19_service_account_selector\"\xba\x02\n" +
 	"\x13GlobalNetworkPolicy\x12$\n" +
 	"\vapi_version\x18\x01 \x01(\tH\x00R\n" +
 	"apiVersion\x88\x01\x01\x12\x17\n" +
 	"\x04kind\x18\x02 \x01(\tH\x01R\x04kind\x88\x01\x01\x125\n" +
 	"\bmetadata\x18\x03 \x01(\v2\x14.vrouter.v1.MetadataH\x02R\bmetadata\x88\x01\x01\x12<\n" +
-	"\x04spec\x18\x04 \x01(\v2#.vrouter.v1.GlobalNetworkPolicySpecH\x03R\x04spec\x88\x01\x01B\x0e\n" +
+	"\x04spec\x18\x04 \x01(\v2#.vrouter.v1.GlobalNetworkPolicySpecH\x03R\x04spec\x88\x01\x01\x125\n" +
+	"\x06status\x18\x05 \x01(\v2\x18.vrouter.v1.PolicyStatusH\x04R\x06status\x88\x01\x01B\x0e\n" +
 	"\f_api_versionB\a\n" +
 	"\x05_kindB\v\n" +
 	"\t_metadataB\a\n" +
-	"\x05_spec\"\xf7\x04\n" +
+	"\x05_specB\t\n" +
+	"\a_status\"\xf7\x04\n" +
 	"\x17GlobalNetworkPolicySpec\x12\x17\n" +
 	"\x04tier\x18\x01 \x01(\tH\x00R\x04tier\x88\x01\x01\x12\x19\n" +
 	"\x05order\x18\x02 \x01(\x01H\x01R\x05order\x88\x01\x01\x12\x1f\n" +
@@ -1674,17 +1756,19 @@ const file_vrouter_v1_policy_proto_rawDesc = "" +
 	"\x13_namespace_selectorB\x0f\n" +
 	"\r_do_not_trackB\v\n" +
 	"\t_pre_dnatB\x13\n" +
-	"\x11_apply_on_forward\"\xf8\x01\n" +
+	"\x11_apply_on_forward\"\xba\x02\n" +
 	"\x13StagedNetworkPolicy\x12$\n" +
 	"\vapi_version\x18\x01 \x01(\tH\x00R\n" +
 	"apiVersion\x88\x01\x01\x12\x17\n" +
 	"\x04kind\x18\x02 \x01(\tH\x01R\x04kind\x88\x01\x01\x125\n" +
 	"\bmetadata\x18\x03 \x01(\v2\x14.vrouter.v1.MetadataH\x02R\bmetadata\x88\x01\x01\x12<\n" +
-	"\x04spec\x18\x04 \x01(\v2#.vrouter.v1.StagedNetworkPolicySpecH\x03R\x04spec\x88\x01\x01B\x0e\n" +
+	"\x04spec\x18\x04 \x01(\v2#.vrouter.v1.StagedNetworkPolicySpecH\x03R\x04spec\x88\x01\x01\x125\n" +
+	"\x06status\x18\x05 \x01(\v2\x18.vrouter.v1.PolicyStatusH\x04R\x06status\x88\x01\x01B\x0e\n" +
 	"\f_api_versionB\a\n" +
 	"\x05_kindB\v\n" +
 	"\t_metadataB\a\n" +
-	"\x05_spec\"\xbf\x03\n" +
+	"\x05_specB\t\n" +
+	"\a_status\"\xbf\x03\n" +
 	"\x17StagedNetworkPolicySpec\x12\x17\n" +
 	"\x04tier\x18\x01 \x01(\tH\x00R\x04tier\x88\x01\x01\x12\x19\n" +
 	"\x05order\x18\x02 \x01(\x01H\x01R\x05order\x88\x01\x01\x12\x1f\n" +
@@ -1699,17 +1783,19 @@ const file_vrouter_v1_policy_proto_rawDesc = "" +
 	"\x06_orderB\v\n" +
 	"\t_selectorB\x1b\n" +
 	"\x19_service_account_selectorB\x10\n" +
-	"\x0e_staged_action\"\x84\x02\n" +
+	"\x0e_staged_action\"\xc6\x02\n" +
 	"\x19StagedGlobalNetworkPolicy\x12$\n" +
 	"\vapi_version\x18\x01 \x01(\tH\x00R\n" +
 	"apiVersion\x88\x01\x01\x12\x17\n" +
 	"\x04kind\x18\x02 \x01(\tH\x01R\x04kind\x88\x01\x01\x125\n" +
 	"\bmetadata\x18\x03 \x01(\v2\x14.vrouter.v1.MetadataH\x02R\bmetadata\x88\x01\x01\x12B\n" +
-	"\x04spec\x18\x04 \x01(\v2).vrouter.v1.StagedGlobalNetworkPolicySpecH\x03R\x04spec\x88\x01\x01B\x0e\n" +
+	"\x04spec\x18\x04 \x01(\v2).vrouter.v1.StagedGlobalNetworkPolicySpecH\x03R\x04spec\x88\x01\x01\x125\n" +
+	"\x06status\x18\x05 \x01(\v2\x18.vrouter.v1.PolicyStatusH\x04R\x06status\x88\x01\x01B\x0e\n" +
 	"\f_api_versionB\a\n" +
 	"\x05_kindB\v\n" +
 	"\t_metadataB\a\n" +
-	"\x05_spec\"\xb9\x05\n" +
+	"\x05_specB\t\n" +
+	"\a_status\"\xb9\x05\n" +
 	"\x1dStagedGlobalNetworkPolicySpec\x12\x17\n" +
 	"\x04tier\x18\x01 \x01(\tH\x00R\x04tier\x88\x01\x01\x12\x19\n" +
 	"\x05order\x18\x02 \x01(\x01H\x01R\x05order\x88\x01\x01\x12\x1f\n" +
@@ -1734,7 +1820,9 @@ const file_vrouter_v1_policy_proto_rawDesc = "" +
 	"\r_do_not_trackB\v\n" +
 	"\t_pre_dnatB\x13\n" +
 	"\x11_apply_on_forwardB\x10\n" +
-	"\x0e_staged_action\"\xe0\x01\n" +
+	"\x0e_staged_action\"*\n" +
+	"\fPolicyStatus\x12\x1a\n" +
+	"\bproblems\x18\x01 \x03(\tR\bproblems\"\xe0\x01\n" +
 	"\aProfile\x12$\n" +
 	"\vapi_version\x18\x01 \x01(\tH\x00R\n" +
 	"apiVersion\x88\x01\x01\x12\x17\n" +
@@ -1833,7 +1921,7 @@ func file_vrouter_v1_policy_proto_rawDescGZIP() []byte {
 	return file_vrouter_v1_policy_proto_rawDescData
 }
 
-var file_vrouter_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_vrouter_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_vrouter_v1_policy_proto_goTypes = []any{
 	(*Tier)(nil),                          // 0: vrouter.v1.Tier
 	(*TierSpec)(nil),                      // 1: vrouter.v1.TierSpec
@@ -1845,64 +1933,69 @@ var file_vrouter_v1_policy_proto_goTypes = []any{
 	(*StagedNetworkPolicySpec)(nil),       // 7: vrouter.v1.StagedNetworkPolicySpec
 	(*StagedGlobalNetworkPolicy)(nil),     // 8: vrouter.v1.StagedGlobalNetworkPolicy
 	(*StagedGlobalNetworkPolicySpec)(nil), // 9: vrouter.v1.StagedGlobalNetworkPolicySpec
-	(*Profile)(nil),                       // 10: vrouter.v1.Profile
-	(*ProfileSpec)(nil),                   // 11: vrouter.v1.ProfileSpec
-	(*Rule)(nil),                          // 12: vrouter.v1.Rule
-	(*ICMPFields)(nil),                    // 13: vrouter.v1.ICMPFields
-	(*EntityRule)(nil),                    // 14: vrouter.v1.EntityRule
-	(*ServiceMatch)(nil),                  // 15: vrouter.v1.ServiceMatch
-	(*ServiceAccountMatch)(nil),           // 16: vrouter.v1.ServiceAccountMatch
-	(*HTTPMatch)(nil),                     // 17: vrouter.v1.HTTPMatch
-	(*HTTPPath)(nil),                      // 18: vrouter.v1.HTTPPath
-	(*RuleMetadata)(nil),                  // 19: vrouter.v1.RuleMetadata
-	nil,                                   // 20: vrouter.v1.ProfileSpec.LabelsToApplyEntry
-	nil,                                   // 21: vrouter.v1.RuleMetadata.AnnotationsEntry
-	(*Metadata)(nil),                      // 22: vrouter.v1.Metadata
-	(*structpb.Value)(nil),                // 23: google.protobuf.Value
+	(*PolicyStatus)(nil),                  // 10: vrouter.v1.PolicyStatus
+	(*Profile)(nil),                       // 11: vrouter.v1.Profile
+	(*ProfileSpec)(nil),                   // 12: vrouter.v1.ProfileSpec
+	(*Rule)(nil),                          // 13: vrouter.v1.Rule
+	(*ICMPFields)(nil),                    // 14: vrouter.v1.ICMPFields
+	(*EntityRule)(nil),                    // 15: vrouter.v1.EntityRule
+	(*ServiceMatch)(nil),                  // 16: vrouter.v1.ServiceMatch
+	(*ServiceAccountMatch)(nil),           // 17: vrouter.v1.ServiceAccountMatch
+	(*HTTPMatch)(nil),                     // 18: vrouter.v1.HTTPMatch
+	(*HTTPPath)(nil),                      // 19: vrouter.v1.HTTPPath
+	(*RuleMetadata)(nil),                  // 20: vrouter.v1.RuleMetadata
+	nil,                                   // 21: vrouter.v1.ProfileSpec.LabelsToApplyEntry
+	nil,                                   // 22: vrouter.v1.RuleMetadata.AnnotationsEntry
+	(*Metadata)(nil),                      // 23: vrouter.v1.Metadata
+	(*structpb.Value)(nil),                // 24: google.protobuf.Value
 }
 var file_vrouter_v1_policy_proto_depIdxs = []int32{
-	22, // 0: vrouter.v1.Tier.metadata:type_name -> vrouter.v1.Metadata
+	23, // 0: vrouter.v1.Tier.metadata:type_name -> vrouter.v1.Metadata
 	1,  // 1: vrouter.v1.Tier.spec:type_name -> vrouter.v1.TierSpec
-	22, // 2: vrouter.v1.NetworkPolicy.metadata:type_name -> vrouter.v1.Metadata
+	23, // 2: vrouter.v1.NetworkPolicy.metadata:type_name -> vrouter.v1.Metadata
 	3,  // 3: vrouter.v1.NetworkPolicy.spec:type_name -> vrouter.v1.NetworkPolicySpec
-	12, // 4: vrouter.v1.NetworkPolicySpec.ingress:type_name -> vrouter.v1.Rule
-	12, // 5: vrouter.v1.NetworkPolicySpec.egress:type_name -> vrouter.v1.Rule
-	22, // 6: vrouter.v1.GlobalNetworkPolicy.metadata:type_name -> vrouter.v1.Metadata
-	5,  // 7: vrouter.v1.GlobalNetworkPolicy.spec:type_name -> vrouter.v1.GlobalNetworkPolicySpec
-	12, // 8: vrouter.v1.GlobalNetworkPolicySpec.ingress:type_name -> vrouter.v1.Rule
-	12, // 9: vrouter.v1.GlobalNetworkPolicySpec.egress:type_name -> vrouter.v1.Rule
-	22, // 10: vrouter.v1.StagedNetworkPolicy.metadata:type_name -> vrouter.v1.Metadata
-	7,  // 11: vrouter.v1.StagedNetworkPolicy.spec:type_name -> vrouter.v1.StagedNetworkPolicySpec
-	12, // 12: vrouter.v1.StagedNetworkPolicySpec.ingress:type_name -> vrouter.v1.Rule
-	12, // 13: vrouter.v1.StagedNetworkPolicySpec.egress:type_name -> vrouter.v1.Rule
-	22, // 14: vrouter.v1.StagedGlobalNetworkPolicy.metadata:type_name -> vrouter.v1.Metadata
-	9,  // 15: vrouter.v1.StagedGlobalNetworkPolicy.spec:type_name -> vrouter.v1.StagedGlobalNetworkPolicySpec
-	12, // 16: vrouter.v1.StagedGlobalNetworkPolicySpec.ingress:type_name -> vrouter.v1.Rule
-	12, // 17: vrouter.v1.StagedGlobalNetworkPolicySpec.egress:type_name -> vrouter.v1.Rule
-	22, // 18: vrouter.v1.Profile.metadata:type_name -> vrouter.v1.Metadata
-	11, // 19: vrouter.v1.Profile.spec:type_name -> vrouter.v1.ProfileSpec
-	12, // 20: vrouter.v1.ProfileSpec.ingress:type_name -> vrouter.v1.Rule
-	12, // 21: vrouter.v1.ProfileSpec.egress:type_name -> vrouter.v1.Rule
-	20, // 22: vrouter.v1.ProfileSpec.labels_to_apply:type_name -> vrouter.v1.ProfileSpec.LabelsToApplyEntry
-	23, // 23: vrouter.v1.Rule.protocol:type_name -> google.protobuf.Value
-	13, // 24: vrouter.v1.Rule.icmp:type_name -> vrouter.v1.ICMPFields
-	23, // 25: vrouter.v1.Rule.not_protocol:type_name -> google.protobuf.Value
-	13, // 26: vrouter.v1.Rule.not_icmp:type_name -> vrouter.v1.ICMPFields
-	14, // 27: vrouter.v1.Rule.source:type_name -> vrouter.v1.EntityRule
-	14, // 28: vrouter.v1.Rule.destination:type_name -> vrouter.v1.EntityRule
-	17, // 29: vrouter.v1.Rule.http:type_name -> vrouter.v1.HTTPMatch
-	19, // 30: vrouter.v1.Rule.metadata:type_name -> vrouter.v1.RuleMetadata
-	15, // 31: vrouter.v1.EntityRule.services:type_name -> vrouter.v1.ServiceMatch
-	23, // 32: vrouter.v1.EntityRule.ports:type_name -> google.protobuf.Value
-	23, // 33: vrouter.v1.EntityRule.not_ports:type_name -> google.protobuf.Value
-	16, // 34: vrouter.v1.EntityRule.service_accounts:type_name -> vrouter.v1.ServiceAccountMatch
-	18, // 35: vrouter.v1.HTTPMatch.paths:type_name -> vrouter.v1.HTTPPath
-	21, // 36: vrouter.v1.RuleMetadata.annotations:type_name -> vrouter.v1.RuleMetadata.AnnotationsEntry
-	37, // [37:37] is the sub-list for method output_type
-	37, // [37:37] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	10, // 4: vrouter.v1.NetworkPolicy.status:type_name -> vrouter.v1.PolicyStatus
+	13, // 5: vrouter.v1.NetworkPolicySpec.ingress:type_name -> vrouter.v1.Rule
+	13, // 6: vrouter.v1.NetworkPolicySpec.egress:type_name -> vrouter.v1.Rule
+	23, // 7: vrouter.v1.GlobalNetworkPolicy.metadata:type_name -> vrouter.v1.Metadata
+	5,  // 8: vrouter.v1.GlobalNetworkPolicy.spec:type_name -> vrouter.v1.GlobalNetworkPolicySpec
+	10, // 9: vrouter.v1.GlobalNetworkPolicy.status:type_name -> vrouter.v1.PolicyStatus
+	13, // 10: vrouter.v1.GlobalNetworkPolicySpec.ingress:type_name -> vrouter.v1.Rule
+	13, // 11: vrouter.v1.GlobalNetworkPolicySpec.egress:type_name -> vrouter.v1.Rule
+	23, // 12: vrouter.v1.StagedNetworkPolicy.metadata:type_name -> vrouter.v1.Metadata
+	7,  // 13: vrouter.v1.StagedNetworkPolicy.spec:type_name -> vrouter.v1.StagedNetworkPolicySpec
+	10, // 14: vrouter.v1.StagedNetworkPolicy.status:type_name -> vrouter.v1.PolicyStatus
+	13, // 15: vrouter.v1.StagedNetworkPolicySpec.ingress:type_name -> vrouter.v1.Rule
+	13, // 16: vrouter.v1.StagedNetworkPolicySpec.egress:type_name -> vrouter.v1.Rule
+	23, // 17: vrouter.v1.StagedGlobalNetworkPolicy.metadata:type_name -> vrouter.v1.Metadata
+	9,  // 18: vrouter.v1.StagedGlobalNetworkPolicy.spec:type_name -> vrouter.v1.StagedGlobalNetworkPolicySpec
+	10, // 19: vrouter.v1.StagedGlobalNetworkPolicy.status:type_name -> vrouter.v1.PolicyStatus
+	13, // 20: vrouter.v1.StagedGlobalNetworkPolicySpec.ingress:type_name -> vrouter.v1.Rule
+	13, // 21: vrouter.v1.StagedGlobalNetworkPolicySpec.egress:type_name -> vrouter.v1.Rule
+	23, // 22: vrouter.v1.Profile.metadata:type_name -> vrouter.v1.Metadata
+	12, // 23: vrouter.v1.Profile.spec:type_name -> vrouter.v1.ProfileSpec
+	13, // 24: vrouter.v1.ProfileSpec.ingress:type_name -> vrouter.v1.Rule
+	13, // 25: vrouter.v1.ProfileSpec.egress:type_name -> vrouter.v1.Rule
+	21, // 26: vrouter.v1.ProfileSpec.labels_to_apply:type_name -> vrouter.v1.ProfileSpec.LabelsToApplyEntry
+	24, // 27: vrouter.v1.Rule.protocol:type_name -> google.protobuf.Value
+	14, // 28: vrouter.v1.Rule.icmp:type_name -> vrouter.v1.ICMPFields
+	24, // 29: vrouter.v1.Rule.not_protocol:type_name -> google.protobuf.Value
+	14, // 30: vrouter.v1.Rule.not_icmp:type_name -> vrouter.v1.ICMPFields
+	15, // 31: vrouter.v1.Rule.source:type_name -> vrouter.v1.EntityRule
+	15, // 32: vrouter.v1.Rule.destination:type_name -> vrouter.v1.EntityRule
+	18, // 33: vrouter.v1.Rule.http:type_name -> vrouter.v1.HTTPMatch
+	20, // 34: vrouter.v1.Rule.metadata:type_name -> vrouter.v1.RuleMetadata
+	16, // 35: vrouter.v1.EntityRule.services:type_name -> vrouter.v1.ServiceMatch
+	24, // 36: vrouter.v1.EntityRule.ports:type_name -> google.protobuf.Value
+	24, // 37: vrouter.v1.EntityRule.not_ports:type_name -> google.protobuf.Value
+	17, // 38: vrouter.v1.EntityRule.service_accounts:type_name -> vrouter.v1.ServiceAccountMatch
+	19, // 39: vrouter.v1.HTTPMatch.paths:type_name -> vrouter.v1.HTTPPath
+	22, // 40: vrouter.v1.RuleMetadata.annotations:type_name -> vrouter.v1.RuleMetadata.AnnotationsEntry
+	41, // [41:41] is the sub-list for method output_type
+	41, // [41:41] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_vrouter_v1_policy_proto_init() }
@@ -1921,20 +2014,20 @@ func file_vrouter_v1_policy_proto_init() {
 	file_vrouter_v1_policy_proto_msgTypes[7].OneofWrappers = []any{}
 	file_vrouter_v1_policy_proto_msgTypes[8].OneofWrappers = []any{}
 	file_vrouter_v1_policy_proto_msgTypes[9].OneofWrappers = []any{}
-	file_vrouter_v1_policy_proto_msgTypes[10].OneofWrappers = []any{}
-	file_vrouter_v1_policy_proto_msgTypes[12].OneofWrappers = []any{}
+	file_vrouter_v1_policy_proto_msgTypes[11].OneofWrappers = []any{}
 	file_vrouter_v1_policy_proto_msgTypes[13].OneofWrappers = []any{}
 	file_vrouter_v1_policy_proto_msgTypes[14].OneofWrappers = []any{}
 	file_vrouter_v1_policy_proto_msgTypes[15].OneofWrappers = []any{}
 	file_vrouter_v1_policy_proto_msgTypes[16].OneofWrappers = []any{}
-	file_vrouter_v1_policy_proto_msgTypes[18].OneofWrappers = []any{}
+	file_vrouter_v1_policy_proto_msgTypes[17].OneofWrappers = []any{}
+	file_vrouter_v1_policy_proto_msgTypes[19].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_vrouter_v1_policy_proto_rawDesc), len(file_vrouter_v1_policy_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
