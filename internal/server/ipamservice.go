@@ -19,6 +19,7 @@ type addresses struct {
 	vrouterv1.UnimplementedIPAMServiceServer
 	writer *writer
 	node   string
+	nodes  *nodes // asked for their routes
 }
 
 // external is the owner of all that is taken here.
@@ -96,7 +97,7 @@ func (s *addresses) notOfEndpoints(ctx context.Context, node string, given []ipa
 		g.Go(func() error {
 			kv, err := s.writer.holding(ctx, store.AddressKey(a.Address))
 			if err == nil && kv.ModRevision != 0 {
-				err = fmt.Errorf("%w: %w, from before there were blocks: try again", store.ErrConflict, held(kv))
+				err = fmt.Errorf("%w: %s, from before there were blocks: try again", store.ErrConflict, held(kv).Error())
 			}
 			return err
 		})

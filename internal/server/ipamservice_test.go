@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/projectvrouter/vrouter/internal/store"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
@@ -188,4 +190,45 @@ func TestSplitPool(t *testing.T) {
 	wantCode(t, err, codes.NotFound)
 	r.register(registration("b"))
 	r.consistent()
+}
+
+// TestAllocateMeetsAnOlderEndpoint: an address that an endpoint has from before
+// there were blocks is not given out a second time; the call is refused, and
+// succeeds when it is tried again.
+func TestAllocateMeetsAnOlderEndpoint(t *testing.T) {
+	r := newRig(t)
+	ctx := t.Context()
+	request := func() (*vrouterv1.AllocateResponse, error) {
+		return r.addresses.Allocate(ctx, &vrouterv1.AllocateRequest{Ipv4: 1, Handle: "h"})
+	}
+	got, err := request()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := got.Allocations[0].Address
+	if _, err := r.addresses.ReleaseByHandle(ctx, &vrouterv1.ReleaseByHandleRequest{Handle: "h"}); err != nil {
+		t.Fatal(err)
+	}
+	// Released addresses are given out last: the one after is next.
+	got, err = request()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := netip.MustParseAddr(got.Allocations[0].Address).Next()
+	op := store.Op{Key: store.AddressKey(next), Value: []byte("r/WorkloadEndpoint/default/older")}
+	if _, err := r.store.Txn(ctx, nil, []store.Op{op}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.addresses.Allocate(ctx, &vrouterv1.AllocateRequest{Ipv4: 1, Handle: "i"})
+	if st := wantCode(t, err, codes.Aborted); !strings.Contains(st.Message(), next.String()) {
+		t.Errorf("%s is not named: %s", next, st.Message())
+	}
+	shown, err := r.addresses.Show(ctx, &vrouterv1.ShowRequest{Ip: next.String()})
+	if err != nil || shown.Address.Handle != "" {
+		t.Errorf("it was not given back: %v, %v", shown, err)
+	}
+	got, err = r.addresses.Allocate(ctx, &vrouterv1.AllocateRequest{Ipv4: 1, Handle: "i"})
+	if err != nil || got.Allocations[0].Address == next.String() || got.Allocations[0].Address == first {
+		t.Errorf("tried again: %v, %v", got, err)
+	}
 }
