@@ -148,6 +148,45 @@ func (a *Agent) Routes(ctx context.Context, within netip.Prefix, yield func([]*v
 	return nil
 }
 
+// KernelRoutes yields what the kernel holds, or should, for a source, inside
+// prefix when it is valid.
+func (a *Agent) KernelRoutes(ctx context.Context, source string, within netip.Prefix, yield func([]*vrouterv1.Route) error) error {
+	if a.opts.Table == nil {
+		return nil
+	}
+	endpoints := make(map[netip.Prefix]string)
+	if source == fib.Workload.String() {
+		for _, ep := range a.view.Endpoints() {
+			for _, addr := range ep.Addresses {
+				endpoints[netip.PrefixFrom(addr, addr.BitLen())] = ep.Endpoint.String()
+			}
+		}
+	}
+	var chosen []fib.State
+	for _, s := range a.opts.Table.States() {
+		if s.Source.String() == source && (bgp.Query{Within: within}).Match(s.Prefix, netip.Addr{}) {
+			chosen = append(chosen, s)
+		}
+	}
+	slices.SortFunc(chosen, func(s, t fib.State) int { return bgp.ComparePrefix(s.Prefix, t.Prefix) })
+	for portion := range slices.Chunk(chosen, routesPortion) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		message := make([]*vrouterv1.Route, 0, len(portion))
+		for _, s := range portion {
+			r := &vrouterv1.Route{Prefix: s.Prefix.String(), Endpoint: endpoints[s.Prefix]}
+			a.fillRoute(r, s)
+			r.Reason = explain(r)
+			message = append(message, r)
+		}
+		if err := yield(message); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // explain says in words why a route is there, or is not.
 func explain(r *vrouterv1.Route) string {
 	switch {

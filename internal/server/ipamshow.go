@@ -166,25 +166,3 @@ func (s *addresses) handle(ctx context.Context, id string) (*ipam.Handle, error)
 	}
 	return ipam.DecodeHandle(kv.Value)
 }
-
-// Check compares all that is stored of addresses.
-func (s *addresses) Check(ctx context.Context, _ *vrouterv1.CheckRequest) (*vrouterv1.CheckResponse, error) {
-	env, err := ipam.Stored{Store: s.writer.store}.Env(ctx)
-	if err != nil {
-		return nil, err
-	}
-	contents, err := ipam.ReadContents(ctx, s.writer.store)
-	if err != nil {
-		return nil, err
-	}
-	report := contents.Check(env)
-	out := &vrouterv1.CheckResponse{Revision: report.Revision, Pools: usage(report)}
-	for _, p := range report.Problems {
-		out.Problems = append(out.Problems, &vrouterv1.Finding{Kind: string(p.Kind), Subject: p.Subject, Detail: p.Detail})
-	}
-	for _, l := range report.Leaks {
-		out.Leaks = append(out.Leaks, &vrouterv1.Leak{Reason: l.Reason, Release: &vrouterv1.AddressRelease{
-			Address: l.Address.String(), Handle: l.Handle, Sequence: l.Sequence}})
-	}
-	return out, nil
-}

@@ -51,6 +51,13 @@ func (s *nodes) ListRoutes(req *vrouterv1.ListRoutesRequest,
 		return err
 	case req.GetFilter() != nil && req.GetPrefix() != "":
 		return invalid("prefix", "with a filter, the prefix stands in it")
+	case req.GetFilter() != nil && req.GetSource() != "":
+		return invalid("source", "must be empty when a filter is given")
+	}
+	switch req.GetSource() {
+	case "", "workload", "overlay", "bgp", "blackhole":
+	default:
+		return invalid("source", "%q is none of workload, overlay, bgp, blackhole", req.GetSource())
 	}
 	if s.own(req.GetNode()) {
 		send := func(routes []*vrouterv1.Route) error {
@@ -58,6 +65,9 @@ func (s *nodes) ListRoutes(req *vrouterv1.ListRoutesRequest,
 		}
 		if req.GetFilter() != nil {
 			return s.local.Paths(stream.Context(), filter, send)
+		}
+		if req.GetSource() != "" {
+			return s.local.KernelRoutes(stream.Context(), req.GetSource(), prefix, send)
 		}
 		return s.local.Routes(stream.Context(), prefix, send)
 	}

@@ -21,6 +21,10 @@ type Local interface {
 	// and returns it.
 	Routes(ctx context.Context, prefix netip.Prefix, yield func([]*vrouterv1.Route) error) error
 
+	// KernelRoutes yields what the kernel holds, or should, for a source (workload,
+	// overlay, bgp or blackhole) inside prefix, as Routes does.
+	KernelRoutes(ctx context.Context, source string, prefix netip.Prefix, yield func([]*vrouterv1.Route) error) error
+
 	// Paths yields what BGP knows and the filter chooses, in portions as Routes
 	// does. Here and in WatchRoutes the filter has been checked but for its peer.
 	Paths(ctx context.Context, filter *vrouterv1.RouteFilter, yield func([]*vrouterv1.Route) error) error

@@ -257,6 +257,9 @@ type fakeLocal struct {
 	reached map[string]vrouterv1.Stage
 	changed chan struct{} // closed at the next change
 	levels  []string
+	kernel  []*vrouterv1.Route // of workloads, and of others
+	looks   int                // how often it was asked for
+	change  func()             // after a look, under mu
 }
 
 func (l *fakeLocal) set(id string, stage vrouterv1.Stage) {
@@ -286,6 +289,22 @@ func (l *fakeLocal) Routes(_ context.Context, prefix netip.Prefix, yield func([]
 		}
 	}
 	return nil
+}
+
+func (l *fakeLocal) KernelRoutes(_ context.Context, source string, within netip.Prefix, yield func([]*vrouterv1.Route) error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.looks++
+	var all []*vrouterv1.Route
+	for _, r := range l.kernel {
+		if p := netip.MustParsePrefix(r.Prefix); r.Source == source && (!within.IsValid() || within.Contains(p.Addr())) {
+			all = append(all, r)
+		}
+	}
+	if l.change != nil {
+		l.change()
+	}
+	return yield(all)
 }
 
 func (l *fakeLocal) Paths(_ context.Context, f *vrouterv1.RouteFilter, yield func([]*vrouterv1.Route) error) error {

@@ -1522,7 +1522,10 @@ func (x *HandleHoldings) GetAllocations() []*Allocation {
 }
 
 type CheckRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Kernel: also compare with the routes that hosts have to their workloads. What
+	// is found there must be found twice.
+	Kernel        bool `protobuf:"varint,1,opt,name=kernel,proto3" json:"kernel,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1557,13 +1560,22 @@ func (*CheckRequest) Descriptor() ([]byte, []int) {
 	return file_vrouter_v1_ipam_service_proto_rawDescGZIP(), []int{23}
 }
 
+func (x *CheckRequest) GetKernel() bool {
+	if x != nil {
+		return x.Kernel
+	}
+	return false
+}
+
 type CheckResponse struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Revision int64                  `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
 	Problems []*Finding             `protobuf:"bytes,2,rep,name=problems,proto3" json:"problems,omitempty"`
 	// Leaks are held for endpoints that do not have them, ready for Release.
-	Leaks         []*Leak      `protobuf:"bytes,3,rep,name=leaks,proto3" json:"leaks,omitempty"`
-	Pools         []*PoolUsage `protobuf:"bytes,4,rep,name=pools,proto3" json:"pools,omitempty"`
+	Leaks []*Leak      `protobuf:"bytes,3,rep,name=leaks,proto3" json:"leaks,omitempty"`
+	Pools []*PoolUsage `protobuf:"bytes,4,rep,name=pools,proto3" json:"pools,omitempty"`
+	// Nodes that were asked for their routes; one that could not be is no problem.
+	Nodes         []*NodeCheck `protobuf:"bytes,5,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1626,10 +1638,90 @@ func (x *CheckResponse) GetPools() []*PoolUsage {
 	return nil
 }
 
+func (x *CheckResponse) GetNodes() []*NodeCheck {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+// NodeCheck is what became of asking a node for its routes.
+type NodeCheck struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Node  string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// Checked: it told its routes.
+	Checked bool `protobuf:"varint,2,opt,name=checked,proto3" json:"checked,omitempty"`
+	// Reason why it was not.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Routes to local workloads in its kernel.
+	Routes        int64 `protobuf:"varint,4,opt,name=routes,proto3" json:"routes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeCheck) Reset() {
+	*x = NodeCheck{}
+	mi := &file_vrouter_v1_ipam_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeCheck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeCheck) ProtoMessage() {}
+
+func (x *NodeCheck) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_ipam_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeCheck.ProtoReflect.Descriptor instead.
+func (*NodeCheck) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_ipam_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *NodeCheck) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *NodeCheck) GetChecked() bool {
+	if x != nil {
+		return x.Checked
+	}
+	return false
+}
+
+func (x *NodeCheck) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *NodeCheck) GetRoutes() int64 {
+	if x != nil {
+		return x.Routes
+	}
+	return 0
+}
+
 type Finding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	// Subject: the block, the handle, the address, or NODE CIDR of an affinity.
+	// Subject: the block, the handle, the address, NODE CIDR of an affinity, or
+	// NODE ADDRESS of a route.
 	Subject       string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
 	Detail        string `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1638,7 +1730,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_vrouter_v1_ipam_service_proto_msgTypes[25]
+	mi := &file_vrouter_v1_ipam_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1650,7 +1742,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_ipam_service_proto_msgTypes[25]
+	mi := &file_vrouter_v1_ipam_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1663,7 +1755,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_ipam_service_proto_rawDescGZIP(), []int{25}
+	return file_vrouter_v1_ipam_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Finding) GetKind() string {
@@ -1697,7 +1789,7 @@ type Leak struct {
 
 func (x *Leak) Reset() {
 	*x = Leak{}
-	mi := &file_vrouter_v1_ipam_service_proto_msgTypes[26]
+	mi := &file_vrouter_v1_ipam_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1709,7 +1801,7 @@ func (x *Leak) String() string {
 func (*Leak) ProtoMessage() {}
 
 func (x *Leak) ProtoReflect() protoreflect.Message {
-	mi := &file_vrouter_v1_ipam_service_proto_msgTypes[26]
+	mi := &file_vrouter_v1_ipam_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1722,7 +1814,7 @@ func (x *Leak) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leak.ProtoReflect.Descriptor instead.
 func (*Leak) Descriptor() ([]byte, []int) {
-	return file_vrouter_v1_ipam_service_proto_rawDescGZIP(), []int{26}
+	return file_vrouter_v1_ipam_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Leak) GetRelease() *AddressRelease {
@@ -1875,13 +1967,20 @@ const file_vrouter_v1_ipam_service_proto_rawDesc = "" +
 	"\n" +
 	"owner_kind\x18\x02 \x01(\tR\townerKind\x12\x14\n" +
 	"\x05owner\x18\x03 \x01(\tR\x05owner\x128\n" +
-	"\vallocations\x18\x04 \x03(\v2\x16.vrouter.v1.AllocationR\vallocations\"\x0e\n" +
-	"\fCheckRequest\"\xb1\x01\n" +
+	"\vallocations\x18\x04 \x03(\v2\x16.vrouter.v1.AllocationR\vallocations\"&\n" +
+	"\fCheckRequest\x12\x16\n" +
+	"\x06kernel\x18\x01 \x01(\bR\x06kernel\"\xde\x01\n" +
 	"\rCheckResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x03R\brevision\x12/\n" +
 	"\bproblems\x18\x02 \x03(\v2\x13.vrouter.v1.FindingR\bproblems\x12&\n" +
 	"\x05leaks\x18\x03 \x03(\v2\x10.vrouter.v1.LeakR\x05leaks\x12+\n" +
-	"\x05pools\x18\x04 \x03(\v2\x15.vrouter.v1.PoolUsageR\x05pools\"O\n" +
+	"\x05pools\x18\x04 \x03(\v2\x15.vrouter.v1.PoolUsageR\x05pools\x12+\n" +
+	"\x05nodes\x18\x05 \x03(\v2\x15.vrouter.v1.NodeCheckR\x05nodes\"i\n" +
+	"\tNodeCheck\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
+	"\achecked\x18\x02 \x01(\bR\achecked\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06routes\x18\x04 \x01(\x03R\x06routes\"O\n" +
 	"\aFinding\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x16\n" +
@@ -1912,7 +2011,7 @@ func file_vrouter_v1_ipam_service_proto_rawDescGZIP() []byte {
 	return file_vrouter_v1_ipam_service_proto_rawDescData
 }
 
-var file_vrouter_v1_ipam_service_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_vrouter_v1_ipam_service_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_vrouter_v1_ipam_service_proto_goTypes = []any{
 	(*AllocateRequest)(nil),         // 0: vrouter.v1.AllocateRequest
 	(*AllocateResponse)(nil),        // 1: vrouter.v1.AllocateResponse
@@ -1939,54 +2038,56 @@ var file_vrouter_v1_ipam_service_proto_goTypes = []any{
 	(*HandleHoldings)(nil),          // 22: vrouter.v1.HandleHoldings
 	(*CheckRequest)(nil),            // 23: vrouter.v1.CheckRequest
 	(*CheckResponse)(nil),           // 24: vrouter.v1.CheckResponse
-	(*Finding)(nil),                 // 25: vrouter.v1.Finding
-	(*Leak)(nil),                    // 26: vrouter.v1.Leak
-	nil,                             // 27: vrouter.v1.AllocateRequest.ScopeLabelsEntry
-	nil,                             // 28: vrouter.v1.AllocateRequest.AttributesEntry
-	nil,                             // 29: vrouter.v1.AssignRequest.AttributesEntry
-	nil,                             // 30: vrouter.v1.AddressHolder.AttributesEntry
+	(*NodeCheck)(nil),               // 25: vrouter.v1.NodeCheck
+	(*Finding)(nil),                 // 26: vrouter.v1.Finding
+	(*Leak)(nil),                    // 27: vrouter.v1.Leak
+	nil,                             // 28: vrouter.v1.AllocateRequest.ScopeLabelsEntry
+	nil,                             // 29: vrouter.v1.AllocateRequest.AttributesEntry
+	nil,                             // 30: vrouter.v1.AssignRequest.AttributesEntry
+	nil,                             // 31: vrouter.v1.AddressHolder.AttributesEntry
 }
 var file_vrouter_v1_ipam_service_proto_depIdxs = []int32{
-	27, // 0: vrouter.v1.AllocateRequest.scope_labels:type_name -> vrouter.v1.AllocateRequest.ScopeLabelsEntry
-	28, // 1: vrouter.v1.AllocateRequest.attributes:type_name -> vrouter.v1.AllocateRequest.AttributesEntry
+	28, // 0: vrouter.v1.AllocateRequest.scope_labels:type_name -> vrouter.v1.AllocateRequest.ScopeLabelsEntry
+	29, // 1: vrouter.v1.AllocateRequest.attributes:type_name -> vrouter.v1.AllocateRequest.AttributesEntry
 	2,  // 2: vrouter.v1.AllocateResponse.allocations:type_name -> vrouter.v1.Allocation
 	3,  // 3: vrouter.v1.AllocateResponse.short:type_name -> vrouter.v1.Shortage
-	29, // 4: vrouter.v1.AssignRequest.attributes:type_name -> vrouter.v1.AssignRequest.AttributesEntry
+	30, // 4: vrouter.v1.AssignRequest.attributes:type_name -> vrouter.v1.AssignRequest.AttributesEntry
 	2,  // 5: vrouter.v1.AssignResponse.allocation:type_name -> vrouter.v1.Allocation
 	7,  // 6: vrouter.v1.ReleaseRequest.addresses:type_name -> vrouter.v1.AddressRelease
 	19, // 7: vrouter.v1.ShowResponse.pools:type_name -> vrouter.v1.PoolUsage
 	21, // 8: vrouter.v1.ShowResponse.address:type_name -> vrouter.v1.AddressHolder
 	22, // 9: vrouter.v1.ShowResponse.handle:type_name -> vrouter.v1.HandleHoldings
 	20, // 10: vrouter.v1.PoolUsage.block:type_name -> vrouter.v1.BlockUsage
-	30, // 11: vrouter.v1.AddressHolder.attributes:type_name -> vrouter.v1.AddressHolder.AttributesEntry
+	31, // 11: vrouter.v1.AddressHolder.attributes:type_name -> vrouter.v1.AddressHolder.AttributesEntry
 	2,  // 12: vrouter.v1.HandleHoldings.allocations:type_name -> vrouter.v1.Allocation
-	25, // 13: vrouter.v1.CheckResponse.problems:type_name -> vrouter.v1.Finding
-	26, // 14: vrouter.v1.CheckResponse.leaks:type_name -> vrouter.v1.Leak
+	26, // 13: vrouter.v1.CheckResponse.problems:type_name -> vrouter.v1.Finding
+	27, // 14: vrouter.v1.CheckResponse.leaks:type_name -> vrouter.v1.Leak
 	19, // 15: vrouter.v1.CheckResponse.pools:type_name -> vrouter.v1.PoolUsage
-	7,  // 16: vrouter.v1.Leak.release:type_name -> vrouter.v1.AddressRelease
-	0,  // 17: vrouter.v1.IPAMService.Allocate:input_type -> vrouter.v1.AllocateRequest
-	4,  // 18: vrouter.v1.IPAMService.Assign:input_type -> vrouter.v1.AssignRequest
-	6,  // 19: vrouter.v1.IPAMService.Release:input_type -> vrouter.v1.ReleaseRequest
-	9,  // 20: vrouter.v1.IPAMService.ReleaseByHandle:input_type -> vrouter.v1.ReleaseByHandleRequest
-	11, // 21: vrouter.v1.IPAMService.AssignBlock:input_type -> vrouter.v1.AssignBlockRequest
-	13, // 22: vrouter.v1.IPAMService.ReleaseBlock:input_type -> vrouter.v1.ReleaseBlockRequest
-	15, // 23: vrouter.v1.IPAMService.SplitPool:input_type -> vrouter.v1.SplitPoolRequest
-	17, // 24: vrouter.v1.IPAMService.Show:input_type -> vrouter.v1.ShowRequest
-	23, // 25: vrouter.v1.IPAMService.Check:input_type -> vrouter.v1.CheckRequest
-	1,  // 26: vrouter.v1.IPAMService.Allocate:output_type -> vrouter.v1.AllocateResponse
-	5,  // 27: vrouter.v1.IPAMService.Assign:output_type -> vrouter.v1.AssignResponse
-	8,  // 28: vrouter.v1.IPAMService.Release:output_type -> vrouter.v1.ReleaseResponse
-	10, // 29: vrouter.v1.IPAMService.ReleaseByHandle:output_type -> vrouter.v1.ReleaseByHandleResponse
-	12, // 30: vrouter.v1.IPAMService.AssignBlock:output_type -> vrouter.v1.AssignBlockResponse
-	14, // 31: vrouter.v1.IPAMService.ReleaseBlock:output_type -> vrouter.v1.ReleaseBlockResponse
-	16, // 32: vrouter.v1.IPAMService.SplitPool:output_type -> vrouter.v1.SplitPoolResponse
-	18, // 33: vrouter.v1.IPAMService.Show:output_type -> vrouter.v1.ShowResponse
-	24, // 34: vrouter.v1.IPAMService.Check:output_type -> vrouter.v1.CheckResponse
-	26, // [26:35] is the sub-list for method output_type
-	17, // [17:26] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	25, // 16: vrouter.v1.CheckResponse.nodes:type_name -> vrouter.v1.NodeCheck
+	7,  // 17: vrouter.v1.Leak.release:type_name -> vrouter.v1.AddressRelease
+	0,  // 18: vrouter.v1.IPAMService.Allocate:input_type -> vrouter.v1.AllocateRequest
+	4,  // 19: vrouter.v1.IPAMService.Assign:input_type -> vrouter.v1.AssignRequest
+	6,  // 20: vrouter.v1.IPAMService.Release:input_type -> vrouter.v1.ReleaseRequest
+	9,  // 21: vrouter.v1.IPAMService.ReleaseByHandle:input_type -> vrouter.v1.ReleaseByHandleRequest
+	11, // 22: vrouter.v1.IPAMService.AssignBlock:input_type -> vrouter.v1.AssignBlockRequest
+	13, // 23: vrouter.v1.IPAMService.ReleaseBlock:input_type -> vrouter.v1.ReleaseBlockRequest
+	15, // 24: vrouter.v1.IPAMService.SplitPool:input_type -> vrouter.v1.SplitPoolRequest
+	17, // 25: vrouter.v1.IPAMService.Show:input_type -> vrouter.v1.ShowRequest
+	23, // 26: vrouter.v1.IPAMService.Check:input_type -> vrouter.v1.CheckRequest
+	1,  // 27: vrouter.v1.IPAMService.Allocate:output_type -> vrouter.v1.AllocateResponse
+	5,  // 28: vrouter.v1.IPAMService.Assign:output_type -> vrouter.v1.AssignResponse
+	8,  // 29: vrouter.v1.IPAMService.Release:output_type -> vrouter.v1.ReleaseResponse
+	10, // 30: vrouter.v1.IPAMService.ReleaseByHandle:output_type -> vrouter.v1.ReleaseByHandleResponse
+	12, // 31: vrouter.v1.IPAMService.AssignBlock:output_type -> vrouter.v1.AssignBlockResponse
+	14, // 32: vrouter.v1.IPAMService.ReleaseBlock:output_type -> vrouter.v1.ReleaseBlockResponse
+	16, // 33: vrouter.v1.IPAMService.SplitPool:output_type -> vrouter.v1.SplitPoolResponse
+	18, // 34: vrouter.v1.IPAMService.Show:output_type -> vrouter.v1.ShowResponse
+	24, // 35: vrouter.v1.IPAMService.Check:output_type -> vrouter.v1.CheckResponse
+	27, // [27:36] is the sub-list for method output_type
+	18, // [18:27] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_vrouter_v1_ipam_service_proto_init() }
@@ -2000,7 +2101,7 @@ func file_vrouter_v1_ipam_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_vrouter_v1_ipam_service_proto_rawDesc), len(file_vrouter_v1_ipam_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

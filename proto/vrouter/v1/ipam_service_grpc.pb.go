@@ -64,7 +64,8 @@ type IPAMServiceClient interface {
 	// address, or what a handle holds.
 	Show(ctx context.Context, in *ShowRequest, opts ...grpc.CallOption) (*ShowResponse, error)
 	// Check compares blocks, affinities, handles, endpoints and pools with each
-	// other, at one revision. It changes nothing.
+	// other, at one revision, and if asked with the kernels of hosts. It changes
+	// nothing.
 	Check(ctx context.Context, in *CheckRequest, opts ...grpc.CallOption) (*CheckResponse, error)
 }
 
@@ -200,7 +201,8 @@ type IPAMServiceServer interface {
 	// address, or what a handle holds.
 	Show(context.Context, *ShowRequest) (*ShowResponse, error)
 	// Check compares blocks, affinities, handles, endpoints and pools with each
-	// other, at one revision. It changes nothing.
+	// other, at one revision, and if asked with the kernels of hosts. It changes
+	// nothing.
 	Check(context.Context, *CheckRequest) (*CheckResponse, error)
 	mustEmbedUnimplementedIPAMServiceServer()
 }

@@ -2402,7 +2402,10 @@ type ListRoutesRequest struct {
 	Prefix string `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	// Filter, when set, leaves out what it does not choose, and what the kernel
 	// holds.
-	Filter        *RouteFilter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	Filter *RouteFilter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Source, when set, leaves out what has another source, and what BGP knows:
+	// workload, overlay, bgp or blackhole.
+	Source        string `protobuf:"bytes,4,opt,name=source,proto3" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2456,6 +2459,13 @@ func (x *ListRoutesRequest) GetFilter() *RouteFilter {
 		return x.Filter
 	}
 	return nil
+}
+
+func (x *ListRoutesRequest) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
 }
 
 type ListRoutesResponse struct {
@@ -3583,11 +3593,12 @@ const file_vrouter_v1_node_service_proto_rawDesc = "" +
 	"\x11DumpRoutesRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\"(\n" +
 	"\x12DumpRoutesResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"p\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\x88\x01\n" +
 	"\x11ListRoutesRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12/\n" +
-	"\x06filter\x18\x03 \x01(\v2\x17.vrouter.v1.RouteFilterR\x06filter\"?\n" +
+	"\x06filter\x18\x03 \x01(\v2\x17.vrouter.v1.RouteFilterR\x06filter\x12\x16\n" +
+	"\x06source\x18\x04 \x01(\tR\x06source\"?\n" +
 	"\x12ListRoutesResponse\x12)\n" +
 	"\x06routes\x18\x01 \x03(\v2\x11.vrouter.v1.RouteR\x06routes\"\xc7\x02\n" +
 	"\x05Route\x12\x16\n" +
