@@ -18,38 +18,45 @@ import (
 
 func (a *app) ipamCommand() *cobra.Command {
 	return group("ipam", "Show, check and change who holds which addresses", a.ipamShowCommand(), a.ipamCheckCommand(),
-		a.ipamReleaseCommand(), a.ipamConfigureCommand(), a.ipamReserveCommand(), a.ipamSplitCommand())
+		a.ipamReleaseCommand(), a.ipamConfigureCommand(), a.ipamReserveCommand(), a.ipamSplitCommand(),
+		a.ipamAssignBlockCommand(), a.ipamReleaseBlockCommand())
 }
 
 func (a *app) ipamCheckCommand() *cobra.Command {
 	var output, report string
+	var kernel bool
 	c := &cobra.Command{
 		Use:   "check",
-		Short: "Compare blocks, affinities, handles, endpoints and pools with each other",
+		Short: "Compare blocks, affinities, handles, endpoints, pools and the kernels of hosts",
 		Long: `Compare blocks, affinities, handles, endpoints and pools with each other, as they
-are at one moment. It changes nothing, and may run beside everything else. With
---report all findings are written to a file, which 'ipam release --from-report'
-takes. Where anything is wrong the exit code is 1.`,
+are at one moment, and with the routes to workloads in the kernels of all hosts
+that can be asked; the others are named, and count as no problem. What is found
+in a kernel was found twice, a second apart. It changes nothing, and may run
+beside everything else. With --report all findings are written to a file, which
+'ipam release --from-report' takes: it releases leaked addresses, and touches
+nothing on account of a kernel. Where anything is wrong the exit code is 1.`,
 		Args: arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f, err := parseFormat(output, "table", formatYAML, formatJSON)
 			if err != nil {
 				return err
 			}
-			return a.ipamCheck(cmd.Context(), f, report)
+			return a.ipamCheck(cmd.Context(), f, kernel, report)
 		},
 	}
+	c.Flags().BoolVar(&kernel, "kernel", true, "whether hosts are asked for their routes")
 	c.Flags().StringVar(&report, "report", "", "`file` to write all findings to")
+	_ = c.MarkFlagFilename("report", "json") // only completion; the flag exists
 	bindOutput(c, &output, "table", formatYAML, formatJSON)
 	return c
 }
 
-func (a *app) ipamCheck(ctx context.Context, f format, report string) error {
+func (a *app) ipamCheck(ctx context.Context, f format, kernel bool, report string) error {
 	c, err := a.connect()
 	if err != nil {
 		return err
 	}
-	m, err := c.addresses.Check(ctx, &vrouterv1.CheckRequest{})
+	m, err := c.addresses.Check(ctx, &vrouterv1.CheckRequest{Kernel: kernel})
 	if err != nil {
 		return err
 	}
@@ -79,6 +86,7 @@ func (a *app) writeCheck(m *vrouterv1.CheckResponse) error {
 	if err := a.writeUsage(m.GetPools()); err != nil {
 		return err
 	}
+	a.writeChecked(m.GetNodes())
 	if len(m.GetProblems()) == 0 {
 		a.painted("nothing is wrong", good)
 		return nil
@@ -94,6 +102,25 @@ func (a *app) writeCheck(m *vrouterv1.CheckResponse) error {
 	a.line("")
 	a.painted(fmt.Sprintf("%d problems, %d addresses to release", len(m.GetProblems()), len(m.GetLeaks())), doubtful)
 	return nil
+}
+
+// writeChecked says whose kernels were compared, and whose could not be.
+func (a *app) writeChecked(nodes []*vrouterv1.NodeCheck) {
+	checked, routes := 0, int64(0)
+	for _, n := range nodes {
+		if n.GetChecked() {
+			checked++
+			routes += n.GetRoutes()
+		}
+	}
+	if len(nodes) > 0 {
+		a.line("%d routes to workloads in the kernels of %d of %d nodes", routes, checked, len(nodes))
+	}
+	for _, n := range nodes {
+		if !n.GetChecked() {
+			a.painted(fmt.Sprintf("not checked: %s: %s", n.GetNode(), n.GetReason()), doubtful)
+		}
+	}
 }
 
 func (a *app) ipamReleaseCommand() *cobra.Command {
@@ -128,6 +155,7 @@ again since is passed over.`,
 	c.Flags().StringVar(&ip, "ip", "", "`address` to release")
 	c.Flags().StringVar(&handle, "handle", "", "`handle` whose addresses are all to be released")
 	c.Flags().StringVar(&report, "from-report", "", "`file` that 'ipam check --report' wrote, or - for standard input")
+	_ = c.MarkFlagFilename("from-report", "json") // only completion; the flag exists
 	return c
 }
 

@@ -31,9 +31,16 @@ func ipamSteps(t *testing.T, f *fake) {
 		{[]string{"ipam", "show", "--handle", "nobody"}, ExitNotFound, ""},
 		{[]string{"ipam", "show", "--ip", "10.65.1.4"}, ExitOK,
 			"address    10.65.1.4\npool       four\nblock      10.65.1.0/26\naffinity   host:host1\nhandle     none: it is free\n"},
-		{[]string{"ipam", "check", "--report", report}, ExitOK, "POOL   CIDR           ADDRESSES   IN USE   FREE    BLOCKS\n" +
+		{[]string{"ipam", "check", "--kernel=false", "--report", report}, ExitOK, "POOL   CIDR           ADDRESSES   IN USE   FREE    BLOCKS\n" +
 			"four   10.65.0.0/16   65536       1        65535   1\nnothing is wrong\n"},
 		{[]string{"ipam", "release", "--from-report", report}, ExitOK, ""},
+		{[]string{"ipam", "assign-block", "host2", "10.65.7.0/26"}, ExitOK, "block 10.65.7.0/26 assigned to node host2\n"},
+		{[]string{"ipam", "assign-block", "host1", "10.65.7.0/26"}, ExitFailed, ""}, // it is another's
+		{[]string{"ipam", "assign-block", "host1", "10.65.7.0/24"}, ExitFailed, ""}, // of another size
+		{[]string{"ipam", "assign-block", "host1"}, ExitUsage, ""},
+		{[]string{"__complete", "ipam", "release-block", "host2", ""}, ExitOK, "10.65.7.0/26\n:4\n"},
+		{[]string{"ipam", "release-block", "host1", "10.65.1.0/26"}, ExitFailed, ""}, // in use
+		{[]string{"ipam", "release-block", "host2", "10.65.7.0/26"}, ExitOK, "block 10.65.7.0/26 taken from node host2\n"},
 		{[]string{"ipam", "release", "--ip", "10.65.1.3"}, ExitFailed, ""},
 		{[]string{"ipam", "release", "--ip", "10.65.1.4"}, ExitOK, "10.65.1.4 is held by nobody\n"},
 		{[]string{"ipam", "release", "--ip", "10.65.1.4", "--handle", "x"}, ExitUsage, ""},
