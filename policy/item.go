@@ -29,8 +29,8 @@ func newHolders() holders {
 	return holders{first: make(map[netip.Prefix]*item), more: make(map[netip.Prefix][]*item)}
 }
 
-func (h *holders) add(it *item) {
-	for _, p := range it.prefixes {
+func (h *holders) add(it *item, prefixes []netip.Prefix) {
+	for _, p := range prefixes {
 		if _, ok := h.first[p]; ok {
 			h.more[p] = append(h.more[p], it)
 		} else {
@@ -39,8 +39,8 @@ func (h *holders) add(it *item) {
 	}
 }
 
-func (h *holders) remove(it *item) {
-	for _, p := range it.prefixes {
+func (h *holders) remove(it *item, prefixes []netip.Prefix) {
+	for _, p := range prefixes {
 		others := h.more[p]
 		switch {
 		case h.first[p] != it:

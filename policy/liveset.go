@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -39,7 +40,7 @@ func selectionSet(x *index, s *selection) *liveSet {
 	set := &liveSet{selection: s, origin: s.selector.String(), users: make(map[*policyEntry]struct{})}
 	for c := range x.matching(s) {
 		for _, it := range c.items {
-			set.count(it, 1)
+			set.count(it.prefixes, 1)
 		}
 	}
 	set.kind = set.fitting()
@@ -59,9 +60,10 @@ func portSet(s *selection, protocol uint8, port string) *liveSet {
 	}
 }
 
-// count notes the networks of an item that begins (1) or ceases (-1) to match.
-func (s *liveSet) count(it *item, n int) {
-	for _, p := range it.prefixes {
+// count notes networks that begin (1) or cease (-1) to be of an item that
+// matches.
+func (s *liveSet) count(prefixes []netip.Prefix, n int) {
+	for _, p := range prefixes {
 		if !p.IsSingleIP() {
 			s.networks += n
 		}
@@ -154,15 +156,16 @@ func (s *liveSet) members(x *index) []Member {
 	var list []Member
 	for c := range x.matching(s.selection) {
 		for _, it := range c.items {
-			s.of(it, func(m Member) { list = append(list, m) })
+			s.of(it, it.prefixes, func(m Member) { list = append(list, m) })
 		}
 	}
 	return sorted(list)
 }
 
-// of calls f with what an item that matches puts into the set, each once.
-func (s *liveSet) of(it *item, f func(Member)) {
-	for _, p := range it.prefixes {
+// of calls f with what an item that matches puts into the set for some of its
+// prefixes, each once.
+func (s *liveSet) of(it *item, prefixes []netip.Prefix, f func(Member)) {
+	for _, p := range prefixes {
 		if s.kind != Ports {
 			f(Member{Prefix: p})
 			continue

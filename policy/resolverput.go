@@ -131,19 +131,51 @@ func (r *Resolver) setItemLocked(id resource.ID, own map[string]string, parents 
 		it = &item{}
 		r.items[id] = it
 	}
-	if !slices.Equal(it.prefixes, prefixes) || !slices.Equal(it.ports, ports) {
+	if !slices.Equal(it.ports, ports) {
 		r.peers.move(it, nil)
-		r.held.remove(it)
-		it.prefixes, it.ports = prefixes, ports
-		r.held.add(it)
+		it.ports = ports
+	}
+	if !slices.Equal(it.prefixes, prefixes) {
+		r.setPrefixesLocked(it, prefixes)
 	}
 	r.peers.put(it, own, parents)
+}
+
+// setPrefixesLocked changes the prefixes of an item. Of a large set of networks
+// it touches only those that come or go.
+func (r *Resolver) setPrefixesLocked(it *item, prefixes []netip.Prefix) {
+	gone, came := difference(it.prefixes, prefixes), difference(prefixes, it.prefixes)
+	r.held.remove(it, gone)
+	r.held.add(it, came)
+	it.prefixes = prefixes
+	if it.class == nil {
+		return
+	}
+	for _, s := range it.class.matched {
+		r.memberLocked(it, gone, s, false)
+		r.memberLocked(it, came, s, true)
+	}
+}
+
+// difference returns what of a is not in b.
+func difference(a, b []netip.Prefix) []netip.Prefix {
+	in := make(map[netip.Prefix]struct{}, len(b))
+	for _, p := range b {
+		in[p] = struct{}{}
+	}
+	var list []netip.Prefix
+	for _, p := range a {
+		if _, ok := in[p]; !ok {
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
 func (r *Resolver) deleteItemLocked(id resource.ID) {
 	if it := r.items[id]; it != nil {
 		r.peers.move(it, nil)
-		r.held.remove(it)
+		r.held.remove(it, it.prefixes)
 		delete(r.items, id)
 	}
 }
@@ -193,10 +225,10 @@ func (r *Resolver) peerMovedLocked(it *item, from, to *class) {
 	for len(gone) > 0 || len(came) > 0 {
 		switch {
 		case len(came) == 0 || len(gone) > 0 && gone[0].serial < came[0].serial:
-			r.memberLocked(it, gone[0], false)
+			r.memberLocked(it, it.prefixes, gone[0], false)
 			gone = gone[1:]
 		case len(gone) == 0 || came[0].serial < gone[0].serial:
-			r.memberLocked(it, came[0], true)
+			r.memberLocked(it, it.prefixes, came[0], true)
 			came = came[1:]
 		default:
 			gone, came = gone[1:], came[1:]
@@ -204,11 +236,11 @@ func (r *Resolver) peerMovedLocked(it *item, from, to *class) {
 	}
 }
 
-// memberLocked notes that an item begins or ceases to match a selection. Another
-// item with the same address that matches makes it no news.
-func (r *Resolver) memberLocked(it *item, s *selection, comes bool) {
+// memberLocked notes that prefixes of an item begin or cease to match a
+// selection. Another item with the same prefix that matches makes it no news.
+func (r *Resolver) memberLocked(it *item, prefixes []netip.Prefix, s *selection, comes bool) {
 	note := func(set *liveSet) {
-		set.of(it, func(m Member) {
+		set.of(it, prefixes, func(m Member) {
 			if !r.held.others(m.Prefix, it, func(o *item) bool { return o.class != nil && o.class.has(s) && set.has(o, m) }) {
 				set.change(m, comes)
 			}
@@ -218,9 +250,9 @@ func (r *Resolver) memberLocked(it *item, s *selection, comes bool) {
 	if set := s.addresses; set != nil {
 		note(set)
 		if comes {
-			set.count(it, 1)
+			set.count(prefixes, 1)
 		} else {
-			set.count(it, -1)
+			set.count(prefixes, -1)
 		}
 	}
 	for _, set := range s.ports {
