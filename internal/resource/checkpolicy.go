@@ -1,10 +1,8 @@
 package resource
 
 import (
-	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -20,81 +18,6 @@ const (
 	// every node. It changes no verdict, and nothing here.
 	hintEverywhere = "AssumeNeededOnEveryNode"
 )
-
-// policySpec is what the specs of the four kinds of policy have in common, by
-// pointers into them; what a kind does not have is nil.
-type policySpec struct {
-	tier                        **string
-	order                       *float64
-	selector                    *string
-	accountSelector, nsSelector *string
-	types                       *[]string
-	ingress, egress             []*vrouterv1.Rule
-	hints                       []string
-	doNotTrack, preDNAT         bool
-	applyOnForward              bool
-	stagedAction                **string // nil: it is enforced
-}
-
-// policySpecOf returns the parts of a policy's spec; nil if msg is none. It
-// changes nothing.
-func policySpecOf(msg proto.Message) *policySpec {
-	switch m := msg.(type) {
-	case *vrouterv1.NetworkPolicy:
-		s := orEmpty(m.GetSpec(), &vrouterv1.NetworkPolicySpec{})
-		return &policySpec{tier: &s.Tier, order: s.Order, selector: s.Selector, accountSelector: s.ServiceAccountSelector,
-			types: &s.Types, ingress: s.Ingress, egress: s.Egress, hints: s.PerformanceHints}
-	case *vrouterv1.GlobalNetworkPolicy:
-		s := orEmpty(m.GetSpec(), &vrouterv1.GlobalNetworkPolicySpec{})
-		return &policySpec{tier: &s.Tier, order: s.Order, selector: s.Selector, accountSelector: s.ServiceAccountSelector,
-			types: &s.Types, ingress: s.Ingress, egress: s.Egress, hints: s.PerformanceHints, nsSelector: s.NamespaceSelector,
-			doNotTrack: s.GetDoNotTrack(), preDNAT: s.GetPreDnat(), applyOnForward: s.GetApplyOnForward()}
-	case *vrouterv1.StagedNetworkPolicy:
-		s := orEmpty(m.GetSpec(), &vrouterv1.StagedNetworkPolicySpec{})
-		return &policySpec{tier: &s.Tier, order: s.Order, selector: s.Selector, accountSelector: s.ServiceAccountSelector,
-			types: &s.Types, ingress: s.Ingress, egress: s.Egress, hints: s.PerformanceHints, stagedAction: &s.StagedAction}
-	case *vrouterv1.StagedGlobalNetworkPolicy:
-		s := orEmpty(m.GetSpec(), &vrouterv1.StagedGlobalNetworkPolicySpec{})
-		return &policySpec{tier: &s.Tier, order: s.Order, selector: s.Selector, accountSelector: s.ServiceAccountSelector,
-			types: &s.Types, ingress: s.Ingress, egress: s.Egress, hints: s.PerformanceHints, nsSelector: s.NamespaceSelector,
-			doNotTrack: s.GetDoNotTrack(), preDNAT: s.GetPreDnat(), applyOnForward: s.GetApplyOnForward(),
-			stagedAction: &s.StagedAction}
-	}
-	return nil
-}
-
-func orEmpty[T any](spec, empty *T) *T {
-	if spec == nil {
-		return empty
-	}
-	return spec
-}
-
-// tierName returns the tier that the policy is in.
-func (s *policySpec) tierName() string { return or(textAt(s.tier), DefaultTier) }
-
-// deletes tells whether it is staged that the policy be deleted.
-func (s *policySpec) deletes() bool {
-	return textAt(s.stagedAction) == string(StagedDelete)
-}
-
-// derivedTypes returns the types that the rules make where none are stated.
-func (s *policySpec) derivedTypes() []string {
-	switch {
-	case len(s.egress) == 0:
-		return []string{typeIngress}
-	case len(s.ingress) == 0:
-		return []string{typeEgress}
-	}
-	return []string{typeIngress, typeEgress}
-}
-
-func textAt(text **string) string {
-	if text == nil || *text == nil {
-		return ""
-	}
-	return **text
-}
 
 func (p *problems) policy(meta Meta, spec *policySpec) *Policy {
 	policy := &Policy{
@@ -220,99 +143,6 @@ func (p *problems) selector(path string, text *string) *selector.Selector {
 	sel, err := parseSelector(text)
 	p.err(path, err)
 	return sel
-}
-
-func (p *problems) tier(meta Meta, spec *vrouterv1.TierSpec) *Tier {
-	if spec == nil {
-		spec = &vrouterv1.TierSpec{}
-	}
-	if !p.has("metadata.name") {
-		p.err("metadata.name", checkDNSLabel(meta.Name)) // it begins the names of policies
-	}
-	tier := &Tier{Meta: meta, Order: p.order("spec.order", spec.Order), DefaultAction: ActionDeny}
-	builtIn := builtInTier(meta.Name)
-	if builtIn != nil && spec.Order == nil {
-		tier.Order = builtIn.order
-	}
-	switch text := spec.GetDefaultAction(); {
-	case text == ActionDeny.String():
-	case text == ActionPass.String():
-		tier.DefaultAction = ActionPass
-	case text != "":
-		p.addf("spec.defaultAction", "%q is none of %s, %s", text, ActionDeny, ActionPass)
-		return tier
-	case builtIn != nil:
-		tier.DefaultAction = builtIn.action
-	}
-	if builtIn != nil && tier.Order != builtIn.order && !p.has("spec.order") {
-		p.addf("spec.order", "the order of tier %s is always %.0f", meta.Name, builtIn.order)
-	}
-	if builtIn != nil && tier.DefaultAction != builtIn.action {
-		p.addf("spec.defaultAction", "the default action of tier %s is always %s", meta.Name, builtIn.action)
-	}
-	return tier
-}
-
-func (p *problems) profile(meta Meta, spec *vrouterv1.ProfileSpec) *Profile {
-	p.labels("spec.labelsToApply", spec.GetLabelsToApply(), false)
-	return &Profile{
-		Meta:          meta,
-		Ingress:       p.policyRules("spec.ingress", spec.GetIngress(), "", DirectionIngress),
-		Egress:        p.policyRules("spec.egress", spec.GetEgress(), "", DirectionEgress),
-		LabelsToApply: cloneMap(spec.GetLabelsToApply()),
-	}
-}
-
-// Names of policies that other systems' policies are converted to. What
-// follows is the name there; the tier is said by which it is.
-const (
-	prefixKubernetes = "knp.default."
-	prefixOpenStack  = "ossg."
-	prefixAdmin      = "kcnp.kube-admin."
-	prefixBaseline   = "kcnp.kube-baseline."
-)
-
-// policyName returns the one name of a policy of a tier. In the tier default,
-// NAME and default.NAME are the same.
-func policyName(name, tier string) string {
-	if short := strings.TrimPrefix(name, DefaultTier+"."); tier == DefaultTier && short != "" && !strings.Contains(short, ".") {
-		return short
-	}
-	return name
-}
-
-// checkPolicyName refuses a name that says another tier than the policy is in:
-// what stands before a dot is a tier.
-func checkPolicyName(name, tier string) error {
-	said, _, dotted := strings.Cut(name, ".")
-	switch {
-	case strings.HasPrefix(name, prefixKubernetes), strings.HasPrefix(name, prefixOpenStack):
-		said = DefaultTier
-	case strings.HasPrefix(name, prefixAdmin):
-		said = tierAdmin
-	case strings.HasPrefix(name, prefixBaseline):
-		said = tierBaseline
-	case !dotted:
-		return nil
-	}
-	if said != tier {
-		return fmt.Errorf("%q is the name of a policy in tier %s, but spec.tier is %s", name, said, tier)
-	}
-	return nil
-}
-
-// PolicyKinds returns the four kinds of policy.
-func PolicyKinds() []Kind {
-	return []Kind{KindGlobalNetworkPolicy, KindNetworkPolicy, KindStagedGlobalNetworkPolicy, KindStagedNetworkPolicy}
-}
-
-// TierOf returns the tier that a raw policy is in; empty if msg is none.
-func TierOf(msg proto.Message) string {
-	spec := policySpecOf(msg)
-	if spec == nil {
-		return ""
-	}
-	return spec.tierName()
 }
 
 // policyKind is Check for the kinds of policy.
