@@ -7,29 +7,13 @@ import (
 
 	"github.com/projectvrouter/vrouter/integration/fabric"
 	"github.com/projectvrouter/vrouter/internal/lab"
-	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
 // given registers an endpoint without an address, and makes the workload with
 // what it was given.
 func given(t *testing.T, d, via *fabric.Daemon, name string) *lab.Workload {
 	t.Helper()
-	ifName := "cali" + name
-	request := fabric.Request(d.Name(), name, ifName)
-	request.Wait = vrouterv1.Stage_STAGE_REGISTERED
-	got, err := via.Endpoint.Register(t.Context(), request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var addresses []string
-	for _, n := range got.GetEndpoint().GetSpec().GetIpNetworks() {
-		a, _, _ := strings.Cut(n, "/")
-		addresses = append(addresses, a)
-	}
-	if len(addresses) != 2 {
-		t.Fatalf("%s was given %q", name, addresses)
-	}
-	return d.Host.Workload(name+"-"+d.Name(), ifName, addresses...)
+	return givenIn(t, d, via, "default", name)
 }
 
 // TestGivenAddresses: endpoints that state no address are given some, by which
