@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/proto"
+
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
 // TestCalicoManifests: manifests as they are written for Calico apply unchanged,
@@ -43,5 +45,35 @@ func TestCalicoManifests(t *testing.T) {
 				t.Errorf("%s: %s became %s", m.Source, a, b)
 			}
 		}
+	}
+}
+
+// TestCheckChangesNothing: a raw object is as it was, also one that lacks
+// everything, and what was made of it stays when it is changed.
+func TestCheckChangesNothing(t *testing.T) {
+	for _, kind := range Kinds() {
+		empty, _ := New(kind)
+		was := proto.Clone(empty)
+		if _, err := Check(empty); !proto.Equal(empty, was) {
+			t.Errorf("%s: %v became %v (%v)", kind, was, empty, err)
+		}
+	}
+	m, err := FromJSON([]byte(object(KindGlobalNetworkPolicy, "x",
+		"ingress: [{action: Allow, metadata: {annotations: {a: b}}, source: {serviceAccounts: {names: [b, a]}}}]")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked, err := Check(m.Message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := m.Message.(*vrouterv1.GlobalNetworkPolicy).Spec.Ingress[0]
+	if names := raw.Source.ServiceAccounts.Names; !slices.Equal(names, []string{"b", "a"}) {
+		t.Errorf("the names became %v", names)
+	}
+	raw.Metadata.Annotations["a"], raw.Source.ServiceAccounts.Names[0] = "changed", "changed"
+	rule := checked.(*Policy).Ingress[0]
+	if rule.Annotations["a"] != "b" || rule.Source.Selector.String() != `projectcalico.org/serviceaccount in {"a", "b"}` {
+		t.Errorf("the rule became %v, %s", rule.Annotations, rule.Source.Selector)
 	}
 }
