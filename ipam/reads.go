@@ -58,14 +58,8 @@ func NewReads(guess bool) *Reads {
 	return &Reads{keys: make(map[string]*read), ranges: make(map[string]bool), guess: guess}
 }
 
-// Fill reads what a step needs: the keys side by side, each range at one
-// revision.
+// Fill reads what a step needs, side by side; each range is of one revision.
 func (r *Reads) Fill(ctx context.Context, s Store, need *NeedError) error {
-	for _, prefix := range need.Prefixes {
-		if err := r.list(ctx, s, prefix); err != nil {
-			return fmt.Errorf("read %s: %w", prefix, err)
-		}
-	}
 	found := make([]*read, len(need.Keys))
 	failed := make([]error, len(need.Keys))
 	var wg sync.WaitGroup
@@ -77,7 +71,11 @@ func (r *Reads) Fill(ctx context.Context, s Store, need *NeedError) error {
 			found[i], failed[i] = get(ctx, s, key)
 		})
 	}
+	listed := r.lists(ctx, s, need.Prefixes)
 	wg.Wait()
+	if listed != nil {
+		return listed
+	}
 	for i, key := range need.Keys {
 		if failed[i] != nil {
 			return fmt.Errorf("read %s: %w", key, failed[i])
@@ -96,6 +94,15 @@ func get(ctx context.Context, s Store, key string) (*read, error) {
 		return nil, err
 	}
 	return &read{kv: kv, at: revision}, nil
+}
+
+func (r *Reads) lists(ctx context.Context, s Store, prefixes []string) error {
+	for _, prefix := range prefixes {
+		if err := r.list(ctx, s, prefix); err != nil {
+			return fmt.Errorf("read %s: %w", prefix, err)
+		}
+	}
+	return nil
 }
 
 // page is how many keys of a range are read at a time.
