@@ -125,7 +125,7 @@ func TestConfigurationKeys(t *testing.T) {
 // Every metric of ours is described, and no other.
 func TestMetrics(t *testing.T) {
 	code := ""
-	for _, file := range []string{"internal/agent/metrics.go", "internal/agent/bgpmetrics.go", "internal/telemetry/health.go", "internal/controller/metrics.go"} {
+	for _, file := range []string{"internal/agent/metrics.go", "internal/agent/bgpmetrics.go", "internal/agent/policymetrics.go", "internal/telemetry/health.go", "internal/controller/metrics.go"} {
 		code += read(t, filepath.Join(root, file))
 	}
 	described := read(t, "operating.md")

@@ -79,11 +79,12 @@ func serve(ctx context.Context, cfg config.Config, role string) (err error) {
 		}
 		defer closeKernel()
 		tasks = append(tasks, more...)
-		closePolicy, err := policing(ctx, cfg, &opts, log)
+		more, closePolicy, err := policing(ctx, cfg, &opts, log)
 		if err != nil {
 			return err
 		}
 		defer closePolicy()
+		tasks = append(tasks, more...)
 	}
 	found, err := newDetector(ctx, cfg, log.Named("host"))
 	if err != nil {

@@ -56,6 +56,7 @@ func (a *Agent) problems() []string {
 	_, found := a.sessions.Wanted()
 	all := append(slices.Clone(found), a.sessions.retire.Problems()...)
 	all = append(all, a.blockProblems()...)
+	all = append(all, a.policyProblems()...)
 	n := 0
 	for key, err := range a.view.Problems() {
 		if n++; n <= shownProblems {

@@ -71,7 +71,11 @@ func (d descriptions) all(dataplane bool) []*prometheus.Desc {
 
 // Describe implements prometheus.Collector.
 func (a *Agent) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range append(newDescriptions().all(a.opts.Table != nil), newBGPDescriptions().all()...) {
+	all := append(newDescriptions().all(a.opts.Table != nil), newBGPDescriptions().all()...)
+	if a.opts.Policing != nil {
+		all = append(all, newPolicyDescriptions().all()...)
+	}
+	for _, d := range all {
 		ch <- d
 	}
 }
@@ -101,6 +105,9 @@ func (a *Agent) Collect(ch chan<- prometheus.Metric) {
 	}
 	if a.opts.Table != nil {
 		a.collectDataplane(c, d)
+	}
+	if a.opts.Policing != nil {
+		a.collectPolicy(c)
 	}
 }
 

@@ -17,6 +17,8 @@ type Resolver interface {
 	// Put says what an object is now, Delete that it is gone.
 	Put(resource.Object)
 	Delete(resource.ID)
+	// Problems returns what is stored and cannot be enforced as it stands.
+	Problems() []policy.Problem
 }
 
 // Policing is what enforces policy on the host.

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -60,6 +61,8 @@ func (f *fakeResolver) Delete(id resource.ID) {
 }
 
 func (f *fakeResolver) Changed() <-chan struct{} { return f.changed }
+
+func (f *fakeResolver) Problems() []policy.Problem { return nil }
 
 func (f *fakeResolver) Drain() *policy.Update {
 	f.mu.Lock()
@@ -131,8 +134,19 @@ func TestPolicedBeforeReached(t *testing.T) {
 			t.Fatalf("refused by the kernel, and the stage is %+v", p)
 		}
 
+		const alarm = "policy_in_force 0"
+		if all := r.metrics(); !slices.Contains(all, alarm) {
+			t.Errorf("refused, and no %q among %q", alarm, all)
+		}
+		if all := r.agent.problems(); len(all) != 1 || !strings.Contains(all[0], "no buffer space available") {
+			t.Errorf("refused, and the problems of the node are %q", all)
+		}
+
 		filter.Refuse(nil)
 		r.pass(time.Minute)
+		if all := r.metrics(); slices.Contains(all, alarm) {
+			t.Errorf("in force, and still %q", alarm)
+		}
 		r.wantRoutes("10.0.0.1/32 dev w-a proto 118 metric 118", "10.0.0.2/32 dev w-b proto 118 metric 118")
 		if p, _ := r.agent.stages.get(idOf("b")); !p.Advertised {
 			t.Fatalf("in force, and the stage is %+v", p)

@@ -17,8 +17,38 @@ const detectSettle = time.Second
 // workloads and links have, addresses that are not global unicast, counts for
 // nothing; nor do routes, of which there may be a million.
 func (h *Host) FollowDetection(ctx context.Context, opts DetectOptions, found func(Detection)) error {
+	return h.follow(ctx, func() error {
+		d, err := h.Detect(ctx, opts)
+		if err == nil {
+			found(d)
+		}
+		return err
+	})
+}
+
+// FollowAddresses calls found with the global unicast addresses of the host by
+// interface, at once and whenever they change, until ctx ends.
+func (h *Host) FollowAddresses(ctx context.Context, found func(map[string][]netip.Addr)) error {
+	return h.follow(ctx, func() error {
+		list, err := h.addresses(netlink.FAMILY_ALL)
+		if err != nil {
+			return err
+		}
+		all := make(map[string][]netip.Addr)
+		for _, a := range list {
+			if addr := a.prefix.Addr(); addr.IsGlobalUnicast() {
+				all[a.link] = append(all[a.link], addr)
+			}
+		}
+		found(all)
+		return nil
+	})
+}
+
+// follow calls look at once and whenever addresses of the host change.
+func (h *Host) follow(ctx context.Context, look func() error) error {
 	for ctx.Err() == nil {
-		if err := h.followAddresses(ctx, opts, found); err != nil {
+		if err := h.followAddresses(ctx, look); err != nil {
 			h.log.Warn("address events were lost", "retry_in", watchPause, "error", err)
 		}
 		select {
@@ -29,7 +59,7 @@ func (h *Host) FollowDetection(ctx context.Context, opts DetectOptions, found fu
 	return nil
 }
 
-func (h *Host) followAddresses(ctx context.Context, opts DetectOptions, found func(Detection)) error {
+func (h *Host) followAddresses(ctx context.Context, look func() error) error {
 	var broken error
 	updates := make(chan netlink.AddrUpdate, 256)
 	done := make(chan struct{})
@@ -56,13 +86,10 @@ func (h *Host) followAddresses(ctx context.Context, opts DetectOptions, found fu
 			}
 		case <-again:
 			again = nil
-			d, err := h.Detect(ctx, opts)
-			if err != nil {
-				h.log.Warn("addresses of the node were not looked for", "retry_in", detectSettle, "error", err)
+			if err := look(); err != nil {
+				h.log.Warn("addresses of the host were not looked for", "retry_in", detectSettle, "error", err)
 				again = time.After(detectSettle)
-				continue
 			}
-			found(d)
 		}
 	}
 }
