@@ -41,6 +41,9 @@ func TestForeignStore(t *testing.T) {
 	swapData(t, s.Etcd[0], func() { copyDir(t, backup, dataDir(member)) })
 	h1.WaitReady()
 	s.workloads = append(s.workloads, h1.Workload(h1, "newer", "10.65.1.77", "fd00:65::77"))
+	for i := range 20 { // more than what is written without all hosts hearing of it, such as leases
+		h1.Apply(fmt.Sprintf("apiVersion: vrouter/v1\nkind: Namespace\nmetadata: {name: newer, labels: {n: \"%d\"}}\n", i))
+	}
 	for _, d := range s.Hosts {
 		d.WaitSettled(2)
 	}
