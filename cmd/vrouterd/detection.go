@@ -133,12 +133,23 @@ func (d *detector) State() []agent.Detection {
 		for _, c := range f.was.Candidates {
 			s.Candidates = append(s.Candidates, agent.DetectionCandidate(c))
 		}
-		if f.now.Prefix != f.was.Prefix {
-			s.Changed = fmt.Sprintf("now it would be %s (%s)", prefixText(f.now), f.now.Reason)
-		}
+		s.Problem = f.problem()
 		all = append(all, s)
 	}
 	return all
+}
+
+// problem says what is wrong with what was found: it would be another now, or
+// there is none although the configuration says how to find it.
+func (f *familyFound) problem() string {
+	switch {
+	case f.now.Prefix != f.was.Prefix:
+		return fmt.Sprintf("detected %s address: it was %s at the start, now it would be %s (%s)",
+			f.name, prefixText(f.was), prefixText(f.now), f.now.Reason)
+	case !f.was.Prefix.IsValid() && f.method.Kind != hostnet.FirstFound:
+		return fmt.Sprintf("no %s address was detected by %s: %s", f.name, methodText(f.method), f.was.Reason)
+	}
+	return ""
 }
 
 func prefixText(f hostnet.Found) string {

@@ -53,12 +53,17 @@ func TestDetectionIsShown(t *testing.T) {
 		log: hclog.NewNullLogger(), opts: detectOptions(configOf(t, "ipv6Address: none")),
 		was: hostnet.Detection{IPv4: was}, now: hostnet.Detection{IPv4: was},
 	}
-	if all := d.State(); len(all) != 1 || all[0].Changed != "" || all[0].Method != "first-found" || len(all[0].Candidates) != 1 {
+	if all := d.State(); len(all) != 1 || all[0].Problem != "" || all[0].Method != "first-found" || len(all[0].Candidates) != 1 {
 		t.Errorf("at the start: %+v", all)
 	}
 	d.now.IPv4 = hostnet.Found{Reason: "no address will do"}
-	if all := d.State(); all[0].Changed != "now it would be none (no address will do)" || all[0].Address != was.Prefix {
+	want := "detected IPv4 address: it was 192.0.2.1/24 at the start, now it would be none (no address will do)"
+	if all := d.State(); all[0].Problem != want || all[0].Address != was.Prefix {
 		t.Errorf("after a change: %+v", all)
+	}
+	d.opts.IPv4.Kind, d.was = hostnet.OnInterface, d.now
+	if all := d.State(); all[0].Problem != "no IPv4 address was detected by interface: no address will do" {
+		t.Errorf("nothing found: %+v", all)
 	}
 	many := make([]hostnet.Candidate, shownCandidates+3)
 	if text := describeCandidates(many); !strings.HasSuffix(text, "; and 3 more") {

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"fmt"
 	"net/netip"
 
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
@@ -14,7 +13,7 @@ type Detection struct {
 	Address    netip.Prefix // the zero value: none was found
 	Interface  string
 	Reason     string
-	Changed    string // what would be found now; empty: the same
+	Problem    string // what is wrong with it, in words; empty: nothing
 	Candidates []DetectionCandidate
 }
 
@@ -35,7 +34,7 @@ func (a *Agent) detections() []Detection {
 	return a.opts.Detections()
 }
 
-// detectionMessages renders detections. Of their changes problems tell.
+// detectionMessages renders detections, and says what is wrong with them.
 func detectionMessages(all []Detection) (messages []*vrouterv1.AddressDetection, problems []string) {
 	for _, d := range all {
 		m := &vrouterv1.AddressDetection{Family: d.Family, Method: d.Method, Interface: d.Interface, Reason: d.Reason}
@@ -48,8 +47,8 @@ func detectionMessages(all []Detection) (messages []*vrouterv1.AddressDetection,
 			})
 		}
 		messages = append(messages, m)
-		if d.Changed != "" {
-			problems = append(problems, fmt.Sprintf("detected %s address %s: %s", d.Family, m.GetAddress(), d.Changed))
+		if d.Problem != "" {
+			problems = append(problems, d.Problem)
 		}
 	}
 	return messages, problems

@@ -1,0 +1,60 @@
+package integration_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/projectvrouter/vrouter/integration/fabric"
+	"github.com/projectvrouter/vrouter/internal/lab"
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+)
+
+// TestNodeIsDetected: a host that states no address is known by the one that was
+// detected, and says why; a method in the file holds at the next start, and what
+// would be found otherwise later is told, and changes nothing.
+func TestNodeIsDetected(t *testing.T) {
+	needDaemons(t)
+	l := lab.New(t, "detected")
+	h, other := l.Host("h"), l.Host("other")
+	l.Link(h.Port("up0", "10.1.0.2/24"), other.Port("p0", "10.1.0.1/24"))
+	l.Link(h.Port("up1", "10.2.0.2/24"), other.Port("p1", "10.2.0.1/24"))
+	h.AddAddr("lo", "10.9.9.9/32")
+	d := fabric.New(t, h, fabric.Settings{})
+	expect := func(address, method, problem string) {
+		t.Helper()
+		lab.Eventually(t, fabric.Limit, "node by "+method, func() error {
+			out, err := d.Ctl("get", "node", "h", "-o", "yaml")
+			if err != nil || !strings.Contains(out, "ipv4Address: "+address) {
+				return fmt.Errorf("%w: %s is not in: %s", err, address, out)
+			}
+			st, err := d.Nodes.GetStatus(t.Context(), &vrouterv1.GetStatusRequest{})
+			if err != nil {
+				return err
+			}
+			f := st.GetDetections()[0]
+			if f.GetMethod() != method || f.GetAddress() != address || f.GetReason() == "" || len(f.GetCandidates()) < 3 {
+				return fmt.Errorf("detection %v", f)
+			}
+			if all := strings.Join(st.GetProblems(), "\n"); (problem == "") != (all == "") || !strings.Contains(all, problem) {
+				return fmt.Errorf("problems %q", all)
+			}
+			return nil
+		})
+	}
+	d.WaitReady()
+	expect("10.1.0.2/24", "first-found", "")
+	h.MustRun("ip", "addr", "del", "10.1.0.2/24", "dev", "up0")
+	h.AddAddr("up0", "10.1.0.3/24")
+	expect("10.1.0.2/24", "first-found", "now it would be 10.1.0.3/24")
+	d.Stop()
+	d.Start()
+	d.WaitReady()
+	expect("10.1.0.3/24", "first-found", "")
+
+	d.Stop()
+	d.Configure(fabric.Settings{IPv4: "interface=^lo$"})
+	d.Start()
+	d.WaitReady()
+	expect("10.9.9.9/32", "interface=^lo$", "")
+}
