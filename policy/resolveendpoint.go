@@ -47,7 +47,9 @@ func (r *Resolver) closedLocked() *pipelines {
 	if r.closed == nil {
 		r.closed = &pipelines{}
 		for _, d := range []Direction{Ingress, Egress} {
-			r.closed.normal[d] = r.pipelineLocked(&Pipeline{Direction: d, End: Deny})
+			e := r.pipelineLocked(&Pipeline{Direction: d, End: Deny})
+			e.classes++ // for good
+			r.closed.normal[d] = e
 		}
 	}
 	return r.closed

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -41,8 +42,44 @@ func (p *pipelines) all() []*pipelineEntry {
 }
 
 // resolveLocked works out the pipelines of a class of local endpoints. It tells
-// whether they are others than before.
-func (r *Resolver) resolveLocked(c *class) bool {
+// whether they are others than before. Classes that the same policies select
+// have the same: known are those of this flush.
+func (r *Resolver) resolveLocked(c *class, known map[string]*pipelines) bool {
+	isHost := c.items[0].local.host != nil
+	profiles := r.profilesLocked(c, isHost)
+	key := pipelinesKey(c, profiles, isHost)
+	p := known[key]
+	if p == nil {
+		p = r.pipelinesLocked(c, profiles, isHost)
+		known[key] = p
+	}
+	if c.pipelines != nil && *c.pipelines == *p {
+		return false
+	}
+	for _, e := range p.all() {
+		e.classes++
+	}
+	r.releaseLocked(c.pipelines)
+	c.pipelines = p
+	return true
+}
+
+func pipelinesKey(c *class, profiles []resource.ID, isHost bool) string {
+	key := []byte{'w'}
+	if isHost {
+		key[0] = 'h'
+	}
+	for _, s := range c.matched {
+		key = binary.AppendUvarint(key, uint64(s.serial)+1)
+	}
+	key = append(key, 0) // no serial
+	for _, id := range profiles {
+		key = appendText(key, id.Name)
+	}
+	return string(key)
+}
+
+func (r *Resolver) pipelinesLocked(c *class, profiles []resource.ID, isHost bool) *pipelines {
 	var list []placed
 	for _, s := range c.matched {
 		for _, e := range s.policies {
@@ -52,8 +89,6 @@ func (r *Resolver) resolveLocked(c *class) bool {
 		}
 	}
 	slices.SortFunc(list, comparePlaced)
-	isHost := c.items[0].local.host != nil
-	profiles := r.profilesLocked(c, isHost)
 	p := &pipelines{}
 	for _, d := range []Direction{Ingress, Egress} {
 		p.normal[d] = r.pipelineLocked(normalPoint().pipeline(list, d, profiles))
@@ -65,13 +100,7 @@ func (r *Resolver) resolveLocked(c *class) bool {
 	if isHost {
 		p.preDNAT = r.pipelineLocked(preDNATPoint().pipeline(list, Ingress, nil))
 	}
-	if c.pipelines != nil && *c.pipelines == *p {
-		r.releaseLocked(p)
-		return false
-	}
-	r.releaseLocked(c.pipelines)
-	c.pipelines = p
-	return true
+	return p
 }
 
 // profilesLocked returns those of the class that exist: one that does not has
@@ -113,7 +142,8 @@ func (p *Pipeline) identify() {
 	p.ID = digest(texts...)
 }
 
-// pipelineLocked returns the entry of a pipeline for a class; nil of nil.
+// pipelineLocked returns the entry of a pipeline; nil of nil. One that no class
+// comes to have is forgotten with the next flush.
 func (r *Resolver) pipelineLocked(p *Pipeline) *pipelineEntry {
 	if p == nil {
 		return nil
@@ -123,8 +153,8 @@ func (r *Resolver) pipelineLocked(p *Pipeline) *pipelineEntry {
 	if e == nil {
 		e = &pipelineEntry{pipeline: p}
 		r.pipelines[p.ID] = e
+		r.dirty.pipelines[e] = struct{}{}
 	}
-	e.classes++
 	return e
 }
 

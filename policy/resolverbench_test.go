@@ -136,16 +136,19 @@ func (c *cluster) snapshot(r *Resolver) {
 // enforces, the making of the objects included. Beside the time that passes it
 // reports what this process worked (s/op), and what the resolver holds (MiB).
 func BenchmarkResolverSnapshot(b *testing.B) {
-	for _, labels := range []string{"shared", "unique"} {
-		b.Run("labels="+labels, func(b *testing.B) {
+	for _, of := range []struct {
+		name, node string
+		unique     bool
+	}{{"labels=shared", "n0", false}, {"labels=unique", "n0", true}, {"all-local", "", false}} {
+		b.Run(of.name, func(b *testing.B) {
 			c := newCluster(b)
-			c.unique = labels == "unique"
+			c.unique = of.unique
 			var worked time.Duration
 			for range b.N {
 				b.StopTimer()
 				before, begun := heap(), processTime(b)
 				b.StartTimer()
-				r := NewResolver("n0")
+				r := NewResolver(of.node)
 				c.snapshot(r)
 				u := r.All()
 				b.StopTimer()

@@ -92,8 +92,9 @@ func (r *Resolver) flushLocked() *Update {
 		r.flushGeneralLocked(u)
 		r.dirty.general = false
 	}
+	known := make(map[string]*pipelines)
 	for c := range r.dirty.classes {
-		if r.resolveLocked(c) {
+		if r.resolveLocked(c, known) {
 			for _, it := range c.items {
 				r.touchLocalLocked(it.local)
 			}
