@@ -54,7 +54,7 @@ func selectionSet(x *index, s *selection) *liveSet {
 // portSet makes the set of the ports of a name of what a selection matches.
 func portSet(s *selection, protocol uint8, port string) *liveSet {
 	return &liveSet{
-		id:   SetID("p" + digest(s.selector.ID(), fmt.Sprint(protocol), port)),
+		id:   SetID("p" + digest(appendText(append([]byte(s.selector.ID()), protocol), port))),
 		kind: Ports, origin: fmt.Sprintf("port %s/%d of %s", port, protocol, s.selector),
 		selection: s, protocol: protocol, port: port, users: make(map[*policyEntry]struct{}),
 	}
@@ -197,13 +197,9 @@ func compareMembers(a, b Member) int {
 		cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Port, b.Port))
 }
 
-// digest is 26 characters of 0-9 and a-v made of some texts.
-func digest(texts ...string) string {
-	all := make([]byte, 0, 1024)
-	for _, text := range texts {
-		all = appendText(all, text)
-	}
-	sum := sha256.Sum256(all)
+// digest is 26 characters of 0-9 and a-v made of a text.
+func digest(text []byte) string {
+	sum := sha256.Sum256(text)
 	enc := base32.HexEncoding.WithPadding(base32.NoPadding)
 	return strings.ToLower(enc.EncodeToString(sum[:16]))
 }

@@ -61,7 +61,7 @@ func (at point) pipeline(list []placed, d Direction, profiles []resource.ID) *Pi
 			continue
 		}
 		if last := len(p.Tiers) - 1; last < 0 || p.Tiers[last].Name != l.tier.Name {
-			p.Tiers = append(p.Tiers, Tier{Name: l.tier.Name, End: Pass})
+			p.Tiers = append(p.Tiers, Tier{Name: l.tier.Name, End: Pass, Policies: make([]Ref, 0, 8)})
 		}
 		t := &p.Tiers[len(p.Tiers)-1]
 		ref := Ref{ID: l.policy.ID, Staged: l.policy.Staged != ""}

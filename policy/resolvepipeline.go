@@ -2,7 +2,6 @@ package policy
 
 import (
 	"encoding/binary"
-	"fmt"
 	"slices"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
@@ -127,19 +126,25 @@ func (r *Resolver) profilesLocked(c *class, isHost bool) []resource.ID {
 	return list
 }
 
-// identify gives a pipeline its ID: equal content, equal ID.
+// identify gives a pipeline its ID: equal content, equal ID. A policy's kind
+// tells whether it is staged.
 func (p *Pipeline) identify() {
-	texts := []string{p.Direction.String(), p.End.String()}
+	text := make([]byte, 0, 4096)
+	text = append(text, byte(p.Direction), byte(p.End))
+	text = binary.AppendUvarint(text, uint64(len(p.Tiers)))
 	for _, t := range p.Tiers {
-		texts = append(texts, "tier", t.Name, t.End.String(), fmt.Sprint(len(t.Policies)))
+		text = append(appendText(text, t.Name), byte(t.End))
+		text = binary.AppendUvarint(text, uint64(len(t.Policies)))
 		for _, ref := range t.Policies {
-			texts = append(texts, string(ref.ID.Kind), ref.ID.Namespace, ref.ID.Name) // the kind tells if it is staged
+			text = appendText(text, string(ref.ID.Kind))
+			text = appendText(text, ref.ID.Namespace)
+			text = appendText(text, ref.ID.Name)
 		}
 	}
 	for _, id := range p.Profiles {
-		texts = append(texts, "profile", id.Name)
+		text = appendText(text, id.Name)
 	}
-	p.ID = digest(texts...)
+	p.ID = digest(text)
 }
 
 // pipelineLocked returns the entry of a pipeline; nil of nil. One that no class

@@ -31,7 +31,8 @@ func newWorld(seed uint64) *world {
 
 // TestResolverWalk changes a world at random and tells a resolver, in one
 // piece or several. The updates must add up to what a resolver tells that
-// learns of everything at once, in any order.
+// learns of everything at once, in any order. VROUTER_WALK_SEEDS says how many
+// worlds.
 func TestResolverWalk(t *testing.T) {
 	seeds := 300
 	if n, err := strconv.Atoi(os.Getenv("VROUTER_WALK_SEEDS")); err == nil {

@@ -10,7 +10,7 @@ import (
 // serviceSetID returns the ID of the set of a service's backends, with their
 // ports or without.
 func serviceSetID(ref resource.ServiceRef, kind SetKind) SetID {
-	return SetID("s" + digest(kind.String(), ref.Namespace, ref.Name))
+	return SetID("s" + digest(appendText(appendText([]byte{byte(kind)}, ref.Namespace), ref.Name)))
 }
 
 // serviceSetLocked returns the set of a service's backends, there or not.
