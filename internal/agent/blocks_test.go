@@ -107,12 +107,19 @@ func TestAdvertise(t *testing.T) {
 			r.wantStage("b", borrowed, vrouterv1.Stage_STAGE_ADVERTISED, "")
 			was = mode
 		}
-		// An address that comes with its block is not told by itself, not even
-		// for a moment, and a block that goes leaves nobody untold.
+		// An address that comes after its block is not told by itself, not even
+		// for a moment; one that is heard of before is; and a block that goes
+		// leaves nobody untold.
 		r.calls.take()
-		r.write(claimOp(t, "host1", "10.0.2.0/26", "confirmed"), endpointOp(t, "b", "host1", "10.0.1.1/32", "10.0.2.9/32"))
+		r.block("10.0.2.0/26", "confirmed")
+		r.put(endpointObject("b", "host1", "10.0.1.1/32", "10.0.2.9/32"))
 		r.wantOwn(blockA+" 100", "10.0.1.1/32 100", "10.0.2.0/26 100")
 		wantNone(t, r.calls.take(), "originate 10.0.2.9/32")
+		r.put(endpointObject("b", "host1", "10.0.1.1/32"))
+		r.block("10.0.2.0/26", "")
+		r.write(claimOp(t, "host1", "10.0.2.0/26", "confirmed"), endpointOp(t, "b", "host1", "10.0.1.1/32", "10.0.2.9/32"))
+		r.wantOwn(blockA+" 100", "10.0.1.1/32 100", "10.0.2.0/26 100")
+		r.calls.take()
 		r.block("10.0.2.0/26", "pendingDeletion")
 		r.wantOwn(blockA+" 100", "10.0.1.1/32 100", "10.0.2.9/32 100")
 		wantOrder(t, r.calls.take(), "originate 10.0.2.9/32", "withdraw 10.0.2.0/26", "remove 10.0.2.0/26")
@@ -301,4 +308,28 @@ func TestBlackholesAreSwept(t *testing.T) {
 			r.wantRoutes(blockALine)
 		})
 	}
+}
+
+// A store that is not the one that the host knew takes no block away, and gives
+// none, until it is adopted.
+func TestBlocksOfAForeignStore(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		r.advertise("Blocks")
+		r.block(blockA, "confirmed")
+		r.start()
+		r.calls.take()
+		r.store.Wipe()
+		r.put(poolObject("four", "10.0.0.0/16"))
+		r.block("10.0.5.0/26", "confirmed")
+		r.pass(time.Minute)
+		r.wantRoutes(blockALine)
+		r.wantOwn(blockA + " 100")
+		wantNone(t, r.calls.take(), "withdraw", "originate", "remove", "create")
+		if _, adopted, err := r.agent.feed.Adopt(t.Context()); err != nil || !adopted {
+			t.Fatalf("adopted %t, %v", adopted, err)
+		}
+		r.pass(time.Minute)
+		r.wantRoutes("10.0.5.0/26 blackhole proto 121 metric 118")
+		r.wantOwn()
+	})
 }

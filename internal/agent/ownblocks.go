@@ -47,9 +47,10 @@ func (o *ownBlocks) watch(ctx context.Context, guid string) (told bool, err erro
 	o.blocks.Restart()
 	w := o.store.Watch(ctx, store.WatchOptions{Prefixes: []string{o.blocks.Prefix()}, MinRevision: o.feed.seen(), GUID: guid})
 	defer w.Close()
-	for {
+	for synced := false; ; {
 		batch, err := w.Next(ctx)
-		if err == nil {
+		if err == nil && (len(batch.Events) > 0 || batch.Synced != synced) { // else it tells how far it is
+			synced = batch.Synced
 			err = o.feed.confirm(ctx)
 		}
 		if err != nil {
