@@ -40,6 +40,36 @@ func (f Fabric) With(n *resource.Node) Fabric {
 	return f
 }
 
+// add takes an object into the fabric, and reports whether it is a part of it.
+func (f *Fabric) add(o resource.Object) bool {
+	switch o := o.(type) {
+	case *resource.Node:
+		f.Nodes = append(f.Nodes, o)
+	case *resource.BGPPeer:
+		f.Peers = append(f.Peers, o)
+	case *resource.BGPConfiguration:
+		f.Configurations = append(f.Configurations, o)
+	case *resource.IPPool:
+		f.Pools = append(f.Pools, o)
+	case *resource.BGPFilter:
+		f.Filters = append(f.Filters, o)
+	case *resource.BGPPeerGroup:
+		f.Groups = append(f.Groups, o)
+	case *resource.Secret:
+		f.Secrets = append(f.Secrets, o)
+	case *resource.ReflectorGroup:
+		f.ReflectorGroups = append(f.ReflectorGroups, o)
+	case *resource.ReflectorMembership:
+		f.Memberships = append(f.Memberships, o)
+	default:
+		return false
+	}
+	return true
+}
+
+// isFabric tells whether an object is a part of the fabric.
+func isFabric(o resource.Object) bool { return new(Fabric).add(o) }
+
 func sortByName[T resource.Object](objects []T) {
 	slices.SortFunc(objects, func(a, b T) int {
 		return cmp.Compare(a.Metadata().Name, b.Metadata().Name)

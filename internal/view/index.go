@@ -64,7 +64,7 @@ func (v *View) putLocked(kv store.KV, changed *changes) {
 		changed.local = true
 		return
 	}
-	changed.fabric = true
+	changed.fabric = changed.fabric || isFabric(checked)
 }
 
 func (v *View) deleteLocked(key string, changed *changes) {
@@ -82,7 +82,7 @@ func (v *View) deleteLocked(key string, changed *changes) {
 func (v *View) forgetLocked(key string, old resource.Object, changed *changes) {
 	ep, ok := old.(*resource.WorkloadEndpoint)
 	if !ok {
-		changed.fabric = changed.fabric || old != nil
+		changed.fabric = changed.fabric || isFabric(old)
 		return
 	}
 	if v.byID[ep.Endpoint] == key {

@@ -73,26 +73,7 @@ func (v *View) Fabric() Fabric {
 	defer v.mu.Unlock()
 	var f Fabric
 	for _, o := range v.objects {
-		switch o := o.checked.(type) {
-		case *resource.Node:
-			f.Nodes = append(f.Nodes, o)
-		case *resource.BGPPeer:
-			f.Peers = append(f.Peers, o)
-		case *resource.BGPConfiguration:
-			f.Configurations = append(f.Configurations, o)
-		case *resource.IPPool:
-			f.Pools = append(f.Pools, o)
-		case *resource.BGPFilter:
-			f.Filters = append(f.Filters, o)
-		case *resource.BGPPeerGroup:
-			f.Groups = append(f.Groups, o)
-		case *resource.Secret:
-			f.Secrets = append(f.Secrets, o)
-		case *resource.ReflectorGroup:
-			f.ReflectorGroups = append(f.ReflectorGroups, o)
-		case *resource.ReflectorMembership:
-			f.Memberships = append(f.Memberships, o)
-		}
+		f.add(o.checked)
 	}
 	sortByName(f.Nodes)
 	sortByName(f.Peers)
