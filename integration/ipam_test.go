@@ -68,7 +68,7 @@ func TestCheckSeesKernels(t *testing.T) {
 		})
 	}
 	expect(h1, false, "2 routes to workloads in the kernels of 1 of 2 nodes", "not checked: h2", "nothing is wrong")
-	h1.Host.MustRun("ip", "link", "del", "calig0")
+	h1.MustRun("ip", "link", "del", "calig0")
 	expect(h1, true, "no-route", "not checked: h2", "2 problems, 0 addresses to release")
 	expect(h2, false, "not checked: h1", "nothing is wrong")
 }
