@@ -16,8 +16,8 @@ type Journey struct {
 	// host itself.
 	In, Out string
 	Packet  policy.Packet // as it leaves: with its destination translated
-	// PreDNATPort is the destination port before translation; zero: the same.
-	PreDNATPort uint16
+	// PreDNAT is the destination before translation; zero: the same.
+	PreDNAT netip.AddrPort
 }
 
 // Verdict tells whether the host lets the packet through, and if not, which
@@ -26,6 +26,11 @@ func (r *Reference) Verdict(j Journey) (passes bool, stage string) {
 	in, out := r.isWorkload(j.Node, j.In), r.isWorkload(j.Node, j.Out)
 	accepted := false // by policy of the host endpoint that comes before normal and forward
 	if j.In != "" {
+		if in {
+			if stage := r.source(j); stage != "" {
+				return false, stage
+			}
+		}
 		var stage string
 		if accepted, stage = r.arrive(j, in); stage != "" {
 			return false, stage
@@ -42,15 +47,31 @@ func (r *Reference) Verdict(j Journey) (passes bool, stage string) {
 	return r.route(j, in, out, accepted)
 }
 
+// source is what a workload may send from. Neighbour discovery needs addresses
+// of the link.
+func (r *Reference) source(j Journey) (stage string) {
+	w, p := r.only(j.Node, j.In), j.Packet
+	if w == nil {
+		return "unknown interface"
+	}
+	mayForge := value(r.agent(j.Node).Spoofing) &&
+		slices.ContainsFunc(w.Spoofs, func(n netip.Prefix) bool { return n.Contains(p.Source) })
+	ofLink := p.Protocol == policy.ProtocolICMPv6 && (p.Source.IsLinkLocalUnicast() || p.Source.IsUnspecified())
+	if !slices.Contains(w.Addresses, p.Source) && !mayForge && !ofLink {
+		return "spoofed source"
+	}
+	return ""
+}
+
 // arrive is what comes before routing: untracked policy, then policy before
 // destinations are translated.
 func (r *Reference) arrive(j Journey, isWorkload bool) (accepted bool, stage string) {
 	before := j.Packet
-	if j.PreDNATPort != 0 {
-		before.DestinationPort = j.PreDNATPort
+	if j.PreDNAT.IsValid() {
+		before.Destination, before.DestinationPort = j.PreDNAT.Addr(), j.PreDNAT.Port()
 	}
 	h := r.hostEndpoint(j.Node, j.In, isWorkload)
-	if h == nil || r.isFailsafe(r.Settings.FailsafeInbound, before, before.Source) {
+	if h == nil || r.isAlwaysOpen(j.Node, policy.Ingress, before) {
 		return false, ""
 	}
 	if !isWorkload {
@@ -70,24 +91,17 @@ func (r *Reference) arrive(j Journey, isWorkload bool) (accepted bool, stage str
 	return false, ""
 }
 
-// leave is a workload's egress: what it may send at all, then its policy.
+// leave is a workload's egress: tunnels that it may not make itself, then its
+// policy.
 func (r *Reference) leave(j Journey) (stage string) {
-	w := r.only(j.Node, j.In)
-	if w == nil {
-		return "unknown interface"
-	}
-	p := j.Packet
-	spoofed := !slices.Contains(w.Addresses, p.Source) &&
-		!slices.ContainsFunc(w.Spoofs, func(n netip.Prefix) bool { return n.Contains(p.Source) })
+	p, s := j.Packet, r.settings(j.Node)
 	const protocolIPIP, portVXLAN = 4, 4789
 	switch {
-	case spoofed:
-		return "spoofed source"
-	case p.Protocol == protocolIPIP && !r.Settings.AllowIPIP:
+	case p.Protocol == protocolIPIP && !s.AllowIPIP:
 		return "IP in IP from a workload"
-	case p.Protocol == policy.ProtocolUDP && p.DestinationPort == portVXLAN && !r.Settings.AllowVXLAN:
+	case p.Protocol == policy.ProtocolUDP && p.DestinationPort == portVXLAN && !s.AllowVXLAN:
 		return "VXLAN from a workload"
-	case r.decide(r.workload(w), normal, policy.Egress, p) != policy.Allow:
+	case r.decide(r.workload(r.only(j.Node, j.In)), normal, policy.Egress, p) != policy.Allow:
 		return "egress"
 	}
 	return ""
@@ -95,16 +109,29 @@ func (r *Reference) leave(j Journey) (stage string) {
 
 // toHost is what a workload sends to its own host.
 func (r *Reference) toHost(j Journey) (bool, string) {
+	const routerAdvertisement = 134
+	p, s := j.Packet, r.settings(j.Node)
+	switch {
+	case r.isVXLAN(p):
+		return false, "VXLAN to the host from a workload"
+	case p.Protocol == policy.ProtocolICMPv6 && p.ICMPType == routerAdvertisement:
+		return false, "router advertisement"
+	case isNeighbour(p), isService(s, p):
+		return true, ""
+	}
 	if stage := r.leave(j); stage != "" {
 		return false, stage
 	}
-	return r.Settings.ToHost != policy.Deny, "endpoint to host"
+	return s.ToHost != policy.Deny, "endpoint to host"
 }
 
 // receive is what the host itself gets from elsewhere.
 func (r *Reference) receive(j Journey, accepted bool) (bool, string) {
+	if r.isVXLAN(j.Packet) {
+		return r.isNode(j.Packet.Source), "VXLAN of a stranger"
+	}
 	h := r.hostEndpoint(j.Node, j.In, false)
-	if h == nil || accepted || r.isFailsafe(r.Settings.FailsafeInbound, j.Packet, j.Packet.Source) {
+	if h == nil || accepted || r.isAlwaysOpen(j.Node, policy.Ingress, j.Packet) {
 		return true, ""
 	}
 	return r.decide(r.host(h), normal, policy.Ingress, j.Packet) == policy.Allow, "host ingress"
@@ -113,8 +140,11 @@ func (r *Reference) receive(j Journey, accepted bool) (bool, string) {
 // send is what the host itself sends. Its own workloads must be reachable for
 // it, whatever their ingress policy says.
 func (r *Reference) send(j Journey, toWorkload bool) (bool, string) {
+	if toWorkload {
+		return r.only(j.Node, j.Out) != nil, "unknown interface"
+	}
 	h := r.hostEndpoint(j.Node, j.Out, false)
-	if toWorkload || h == nil || r.isFailsafe(r.Settings.FailsafeOutbound, j.Packet, j.Packet.Destination) {
+	if h == nil || r.isAlwaysOpen(j.Node, policy.Egress, j.Packet) {
 		return true, ""
 	}
 	switch r.decide(r.host(h), untracked, policy.Egress, j.Packet) {
@@ -157,7 +187,7 @@ func (r *Reference) isWorkload(node, name string) bool {
 	if name == "" {
 		return false
 	}
-	return slices.ContainsFunc(r.Settings.WorkloadPrefixes, func(p string) bool { return strings.HasPrefix(name, p) }) ||
+	return slices.ContainsFunc(r.settings(node).WorkloadPrefixes, func(p string) bool { return strings.HasPrefix(name, p) }) ||
 		slices.ContainsFunc(r.workloads, func(w *resource.WorkloadEndpoint) bool { return w.Node == node && w.Interface == name })
 }
 
@@ -176,40 +206,32 @@ func (r *Reference) only(node, name string) *resource.WorkloadEndpoint {
 	return found
 }
 
-// hostEndpoint returns the one that an interface is subject to: by its name,
-// else by an address of it, else that of all interfaces. Workloads' interfaces
-// are subject to the last alone, lo to none.
+// hostEndpoint returns the one that an interface is subject to: that with its
+// name or an address of it, else that of all interfaces. Of several the first
+// by name counts. Workloads' interfaces are subject to the last alone, lo to
+// none.
 func (r *Reference) hostEndpoint(node, name string, isWorkload bool) *resource.HostEndpoint {
-	var byName, byAddress, any *resource.HostEndpoint
+	var own, any *resource.HostEndpoint
 	first := func(to **resource.HostEndpoint, h *resource.HostEndpoint) {
 		if *to == nil || h.Name < (*to).Name {
 			*to = h
 		}
 	}
 	for _, h := range r.hosts {
+		hasAddress := slices.ContainsFunc(h.Expected, func(a netip.Addr) bool {
+			return slices.Contains(r.Interfaces[name], a)
+		})
 		switch {
 		case h.Node != node || name == "lo":
 		case h.Interface == resource.AnyInterface:
 			first(&any, h)
 		case isWorkload:
-		case h.Interface == name:
-			first(&byName, h)
-		case h.Interface == "" && slices.ContainsFunc(h.Expected, func(a netip.Addr) bool {
-			return slices.Contains(r.Interfaces[name], a)
-		}):
-			first(&byAddress, h)
+		case h.Interface == name, h.Interface == "" && hasAddress:
+			first(&own, h)
 		}
 	}
-	for _, h := range []*resource.HostEndpoint{byName, byAddress, any} {
-		if h != nil {
-			return h
-		}
+	if own != nil {
+		return own
 	}
-	return nil
-}
-
-func (r *Reference) isFailsafe(list []policy.Failsafe, p policy.Packet, other netip.Addr) bool {
-	return slices.ContainsFunc(list, func(f policy.Failsafe) bool {
-		return f.Protocol == p.Protocol && f.Port == p.DestinationPort && (!f.Net.IsValid() || f.Net.Contains(other))
-	})
+	return any
 }

@@ -15,9 +15,8 @@ import (
 // written down: it asks every selector of every object for every packet, and
 // shares nothing with the resolver. It is the oracle of resolver and dataplanes.
 type Reference struct {
-	Settings   policy.Settings
-	Profile    string                  // of workloads that name none; empty: none
-	Interfaces map[string][]netip.Addr // of the host, for expected addresses
+	// Interfaces are those of the hosts, for expected addresses.
+	Interfaces map[string][]netip.Addr
 
 	tiers      map[string]*resource.Tier
 	policies   []*resource.Policy
@@ -28,16 +27,20 @@ type Reference struct {
 	namespaces map[string]map[string]string
 	accounts   map[resource.ID]map[string]string
 	services   map[resource.ServiceRef]*resource.Service
+	nodes      []*resource.Node
+	bgpPeers   []*resource.BGPPeer
+	bgp        []*resource.BGPConfiguration
+	pools      []*resource.IPPool
+	agents     map[string]resource.AgentSettings // by name
 }
 
 // NewReference returns the reference over objects, each the only one of its ID,
 // and over those that are always there.
-func NewReference(settings policy.Settings, objects ...resource.Object) *Reference {
+func NewReference(objects ...resource.Object) *Reference {
 	r := &Reference{
-		Settings: settings,
-		tiers:    make(map[string]*resource.Tier), profiles: make(map[string]*resource.Profile),
+		tiers: make(map[string]*resource.Tier), profiles: make(map[string]*resource.Profile),
 		namespaces: make(map[string]map[string]string), accounts: make(map[resource.ID]map[string]string),
-		services: make(map[resource.ServiceRef]*resource.Service),
+		services: make(map[resource.ServiceRef]*resource.Service), agents: make(map[string]resource.AgentSettings),
 	}
 	for _, kind := range []resource.Kind{resource.KindTier, resource.KindProfile} {
 		for _, raw := range resource.BuiltIn(kind) {
@@ -72,6 +75,16 @@ func (r *Reference) add(object resource.Object) {
 		r.accounts[o.ID] = o.Labels
 	case *resource.Service:
 		r.services[resource.ServiceRef{Namespace: o.Namespace, Name: o.Name}] = o
+	case *resource.Node:
+		r.nodes = append(r.nodes, o)
+	case *resource.BGPPeer:
+		r.bgpPeers = append(r.bgpPeers, o)
+	case *resource.BGPConfiguration:
+		r.bgp = append(r.bgp, o)
+	case *resource.IPPool:
+		r.pools = append(r.pools, o)
+	case *resource.AgentConfiguration:
+		r.agents[o.Name] = o.Settings
 	}
 }
 
@@ -91,8 +104,8 @@ func (r *Reference) workload(w *resource.WorkloadEndpoint) subject {
 	}
 	r.inherit(s.labels, w.Profiles)
 	maps.Copy(s.labels, resource.EndpointLabels(w))
-	if len(s.profiles) == 0 && r.Profile != "" {
-		s.profiles = []string{r.Profile}
+	if profile := r.agent(w.Node).DefaultProfile; len(s.profiles) == 0 && profile != nil {
+		s.profiles = []string{*profile}
 	}
 	return s
 }

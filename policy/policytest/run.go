@@ -1,0 +1,144 @@
+package policytest
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/projectvrouter/vrouter/internal/resource"
+	"github.com/projectvrouter/vrouter/internal/testenv"
+	"github.com/projectvrouter/vrouter/policy"
+)
+
+// Open makes a dataplane in a network namespace, which a file descriptor tells.
+// It closes it with the test.
+type Open func(t *testing.T, netns int) policy.Dataplane
+
+// Run sends real packets through a dataplane and compares their fates with the
+// verdicts that the semantics give: for all cases, then for random policy.
+func Run(t *testing.T, open Open) {
+	testenv.Need(t, "root", "program:nft", "program:ip")
+	cases, err := Cases()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSuite(t, open)
+	t.Run("cases", func(t *testing.T) {
+		for _, c := range cases {
+			t.Run(c.Name, func(t *testing.T) { s.run(t, c) })
+		}
+	})
+}
+
+// suite is a bed with a dataplane that follows what is stored.
+type suite struct {
+	*bed
+	plane    policy.Dataplane
+	resolver *policy.Resolver
+	stored   map[resource.ID]resource.Object
+	synced   bool
+}
+
+func newSuite(t *testing.T, open Open) *suite {
+	t.Helper()
+	s := &suite{bed: newBed(t), resolver: policy.NewResolver(hostName), stored: make(map[resource.ID]resource.Object)}
+	s.plane = open(t, int(s.host.NetNS()))
+	s.resolver.SetHost(policy.Host{Interfaces: uplinks()})
+	return s
+}
+
+// store makes objects what is stored, and has the dataplane enforce it: by what
+// changes, as a host that runs does.
+func (s *suite) store(t *testing.T, objects []resource.Object) {
+	t.Helper()
+	gone := s.stored
+	s.stored = make(map[resource.ID]resource.Object)
+	for _, o := range objects {
+		id := o.Metadata().ID
+		if gone[id] != o {
+			s.resolver.Put(o)
+		}
+		s.stored[id] = o
+		delete(gone, id)
+	}
+	for id := range gone {
+		s.resolver.Delete(id)
+	}
+	if s.synced {
+		err := s.plane.Apply(t.Context(), s.resolver.Drain())
+		if err == nil {
+			return
+		}
+		s.synced = false
+		t.Errorf("apply: %v", err)
+	}
+	if err := s.plane.Sync(t.Context(), s.resolver.All()); err != nil {
+		t.Fatalf("sync: %v", err)
+	}
+	s.synced = true
+}
+
+// run checks the probes of a case. When the dataplane was told of changes and
+// is wrong, it is told everything: that shows whose fault it is.
+func (s *suite) run(t *testing.T, c Case) {
+	s.store(t, c.Objects)
+	reference := NewReference(c.Objects...)
+	reference.Interfaces = uplinks()
+	var all []flight
+	var journeys []Journey
+	for _, p := range c.Probes {
+		list, err := flights(c.Objects, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range list {
+			if j := f.journey(); j != nil {
+				all, journeys = append(all, f), append(journeys, *j)
+			}
+		}
+	}
+	wrong := s.compare(t, reference, journeys)
+	if len(wrong) == 0 {
+		return
+	}
+	for i, text := range wrong {
+		t.Errorf("%s: %s", all[i].probe, text)
+	}
+	s.synced = false
+	s.store(t, c.Objects)
+	if again := s.compare(t, reference, journeys); len(again) < len(wrong) {
+		t.Errorf("%d wrong after the change, %d after everything was told anew", len(wrong), len(again))
+	}
+}
+
+// compare sends packets and says what is wrong, by the index of the journey.
+func (s *suite) compare(t *testing.T, r *Reference, journeys []Journey) map[int]string {
+	t.Helper()
+	seen, err := s.send(t.Context(), journeys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := make(map[int]string)
+	for i, j := range journeys {
+		passes, stage := r.Verdict(j)
+		at, came := seen[i]
+		switch {
+		case passes && !came:
+			wrong[i] = fmt.Sprintf("%+v: lost, and should come out at %q", j.Packet, j.Out)
+		case !passes && came:
+			wrong[i] = fmt.Sprintf("%+v: came out at %q, and should be stopped: %s", j.Packet, at.at, stage)
+		case came && at.at != j.Out:
+			wrong[i] = fmt.Sprintf("%+v: came out at %q, not at %q", j.Packet, at.at, j.Out)
+		}
+	}
+	return wrong
+}
+
+// verdict is that of all hosts on the way of a packet.
+func (r *Reference) verdict(f flight) (passes bool, stage string) {
+	for _, j := range f.journeys {
+		if passes, stage := r.Verdict(j); !passes {
+			return false, j.Node + ": " + stage
+		}
+	}
+	return true, ""
+}
