@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/projectvrouter/vrouter/fib"
 	"github.com/projectvrouter/vrouter/internal/store"
+	"github.com/projectvrouter/vrouter/policy/policytest"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
@@ -331,5 +333,29 @@ func TestBlocksOfAForeignStore(t *testing.T) {
 		r.pass(time.Minute)
 		r.wantRoutes("10.0.5.0/26 blackhole proto 121 metric 118")
 		r.wantOwn()
+	})
+}
+
+// The route of before to the one address of a block stands until its endpoint
+// is policed again: no blackhole takes its place.
+func TestBlockOfOneAddressAwaitsPolicy(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		filter := policytest.NewMemory()
+		r.kernel.AddLink("w-a")
+		r.block("10.0.0.1/32", "confirmed")
+		r.put(endpointObject("a", "host1", "10.0.0.1/32"))
+		r.start(policed(filter))
+		r.wantRoutes(lineA)
+		r.end()
+		r.calls.take()
+		filter.Refuse(errors.New("operation not permitted"))
+		r.start(policed(filter))
+		r.pass(time.Minute)
+		r.wantRoutes(lineA)
+		filter.Refuse(nil)
+		r.pass(time.Minute)
+		r.wantRoutes(lineA)
+		r.wantOwn("10.0.0.1/32 100")
+		wantNone(t, r.calls.take(), "create", "replace", "remove")
 	})
 }
