@@ -147,3 +147,27 @@ func BenchmarkEndpoint(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkStart is the first sync of a fresh host, and one after a restart.
+func BenchmarkStart(b *testing.B) {
+	for _, policies := range []int{1000, 10_000} {
+		for _, name := range []string{"fresh", "restart"} {
+			b.Run(fmt.Sprintf("policies=%d/%s", policies, name), func(b *testing.B) {
+				u := large(policies, 200)
+				d := benchPlane(b, u)
+				for b.Loop() {
+					if name == "fresh" {
+						b.StopTimer()
+						if err := d.Clean(b.Context()); err != nil {
+							b.Fatal(err)
+						}
+						b.StartTimer()
+					}
+					if err := d.Sync(b.Context(), u); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
