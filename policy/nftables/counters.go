@@ -17,19 +17,15 @@ func (d *Dataplane) Counters(context.Context) ([]policy.Counter, error) {
 	if s == nil {
 		return nil, errors.New("counters without a sync before")
 	}
-	h, err := d.sock.readCounted()
-	if err != nil {
-		return nil, err
-	}
 	var out []policy.Counter
 	for key := range s.refs {
 		sums := map[int]policy.Counter{}
 		for name := range d.units[policyChain(key.id, key.direction)] {
-			c := h.chains[name]
-			if c == nil {
-				return nil, errForeign
+			rules, err := d.sock.readCounted(name)
+			if err != nil {
+				return nil, err
 			}
-			for _, r := range c.rules {
+			for _, r := range rules {
 				if index := indexOf(r.identity); index >= 0 {
 					sum := sums[index]
 					sum.Packets += r.packets
@@ -50,14 +46,14 @@ func (d *Dataplane) Counters(context.Context) ([]policy.Counter, error) {
 	return out, nil
 }
 
-// readCounted reads all rules with their counters.
-func (s *socket) readCounted() (*held, error) {
-	for range 5 {
-		h := newHeld()
-		err := errors.Join(s.readChains(h), s.readRules(h, ""))
-		if !errors.Is(err, errInterrupted) {
-			return h, err
+// readCounted reads the rules of a chain with their counters.
+func (s *socket) readCounted(chain string) ([]heldRule, error) {
+	h := &held{chains: map[string]*heldChain{chain: {}}}
+	var err error
+	for range readAttempts {
+		if err = s.readRules(h, chain); !errors.Is(err, errInterrupted) {
+			break
 		}
 	}
-	return nil, errInterrupted
+	return h.chains[chain].rules, err
 }

@@ -106,10 +106,14 @@ func dumpRequest(typ int, more func(*builder)) *builder {
 // readAll reads chains, rules and sets of our table, without the members of
 // sets.
 func (s *socket) readAll() (*held, error) {
-	for range 5 {
+	for range readAttempts {
 		h, err := s.readTable()
+		s.alone = h != nil && h.owner == s.pid
 		if err == nil && h.exists {
-			err = errors.Join(s.readChains(h), s.readRules(h, ""), s.readSets(h))
+			err = errors.Join(s.readChains(h), s.readSets(h))
+			for name := range h.chains {
+				err = errors.Join(err, s.readRules(h, name))
+			}
 		}
 		if !errors.Is(err, errInterrupted) {
 			return h, err
@@ -117,6 +121,9 @@ func (s *socket) readAll() (*held, error) {
 	}
 	return nil, errInterrupted
 }
+
+// readAttempts is how often to read again when others write meanwhile.
+const readAttempts = 5
 
 // readAllMembers is readAll with the elements of sets about interfaces.
 func (s *socket) readAllMembers() (*held, error) {
@@ -181,23 +188,20 @@ func readHook(h *hook, b []byte) *hook {
 	return h
 }
 
-// readRules reads the rules of all chains, or of one.
+// readRules reads the rules of a chain. The kernel begins at its first rule
+// again for every part of an answer, so that all at once would take the square
+// of their number.
 func (s *socket) readRules(h *held, chain string) error {
-	request := dumpRequest(unix.NFT_MSG_GETRULE, func(w *builder) {
-		if chain != "" {
-			w.text(unix.NFTA_RULE_CHAIN, chain)
-		}
-	})
+	request := dumpRequest(unix.NFT_MSG_GETRULE, func(w *builder) { w.text(unix.NFTA_RULE_CHAIN, chain) })
+	c := h.chains[chain]
+	c.rules = nil
 	err := s.dump(request, func(m message) error {
 		if !m.is(unix.NFT_MSG_NEWRULE) || !m.isOurs() {
 			return nil
 		}
-		var name string
 		var r heldRule
 		for typ, value := range m.attributes() {
 			switch {
-			case typ == unix.NFTA_RULE_CHAIN:
-				name = cString(value)
 			case typ == unix.NFTA_RULE_HANDLE && len(value) == 8:
 				r.handle = binary.BigEndian.Uint64(value)
 			case typ == unix.NFTA_RULE_USERDATA:
@@ -206,13 +210,11 @@ func (s *socket) readRules(h *held, chain string) error {
 				r.packets, r.bytes = readCounter(value)
 			}
 		}
-		if c := h.chains[name]; c != nil {
-			c.rules = append(c.rules, r)
-		}
+		c.rules = append(c.rules, r)
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("read rules: %w", err)
+		return fmt.Errorf("read rules of chain %s: %w", chain, err)
 	}
 	return nil
 }

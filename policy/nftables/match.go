@@ -19,16 +19,17 @@ const reg = unix.NFT_REG_1
 type family struct {
 	version  uint8
 	nfproto  byte
-	name     string // in the language of nft
-	typ      setType
+	name     string  // in the language of nft
+	typ      setType // of anonymous sets
+	members  setType
 	ports    setType
 	bits     int
 	src, dst uint32 // offsets of the addresses
 }
 
 var (
-	ipv4 = &family{4, unix.NFPROTO_IPV4, "ip", ipv4Type, port4Type, 32, 12, 16}
-	ipv6 = &family{6, unix.NFPROTO_IPV6, "ip6", ipv6Type, port6Type, 128, 8, 24}
+	ipv4 = &family{4, unix.NFPROTO_IPV4, "ip", ipv4Type, member4Type, port4Type, 32, 12, 16}
+	ipv6 = &family{6, unix.NFPROTO_IPV6, "ip6", ipv6Type, member6Type, port6Type, 128, 8, 24}
 )
 
 func familyOf(a netip.Addr) *family {
@@ -131,24 +132,24 @@ func matchICMP(icmp *policy.ICMP, negated bool) clause {
 // matched before.
 func matchPrefix(e end, p netip.Prefix, negated bool) clause {
 	f := familyOf(p.Addr())
-	c := loadAddr(e, f, p.Bits())
+	c := clause{exprs: loadAddr(e, f, p.Bits(), reg)}
 	c.text = fmt.Sprintf("%s %s %s%s", f.name, e.addr(), not(negated), p)
 	c.exprs = append(c.exprs, compare(negated, p.Addr().AsSlice()))
 	return c
 }
 
 // loadAddr loads the first bits of an address.
-func loadAddr(e end, f *family, bits int) clause {
+func loadAddr(e end, f *family, bits int, to uint32) []expr.Any {
 	size := uint32(f.bits / 8)
-	c := clause{exprs: []expr.Any{&expr.Payload{
-		DestRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: e.addrOffset(f), Len: size,
-	}}}
+	out := []expr.Any{&expr.Payload{
+		DestRegister: to, Base: expr.PayloadBaseNetworkHeader, Offset: e.addrOffset(f), Len: size,
+	}}
 	if bits < f.bits {
-		c.exprs = append(c.exprs, &expr.Bitwise{
-			SourceRegister: reg, DestRegister: reg, Len: size, Mask: mask(bits, f.bits), Xor: make([]byte, size),
+		out = append(out, &expr.Bitwise{
+			SourceRegister: to, DestRegister: to, Len: size, Mask: mask(bits, f.bits), Xor: make([]byte, size),
 		})
 	}
-	return c
+	return out
 }
 
 // mask has ones in the first of all bits.
@@ -167,23 +168,36 @@ func matchNets(e end, nets []netip.Prefix, negated bool) clause {
 		return matchPrefix(e, nets[0], negated)
 	}
 	f := familyOf(nets[0].Addr())
-	c := loadAddr(e, f, f.bits)
+	c := clause{exprs: loadAddr(e, f, f.bits, reg)}
 	c.text = fmt.Sprintf("%s %s %s%s", f.name, e.addr(), not(negated), braces(nets))
 	c.exprs = append(c.exprs, &expr.Lookup{SourceRegister: reg, Invert: negated})
 	c.anon = &anonymous{typ: f.typ.intervals(), elements: prefixElements(nets)}
 	return c
 }
 
-// matchSet compares the first bits of an address with a set of ours.
-func matchSet(e end, f *family, bits int, set string, negated bool) clause {
-	c := loadAddr(e, f, bits)
+// matchSet looks the first bits of an address up among the members of a set.
+func matchSet(e end, f *family, bits int, id policy.SetID, negated bool) clause {
 	length := ""
 	if bits < f.bits {
-		length = fmt.Sprintf(" & /%d", bits)
+		length = fmt.Sprintf("/%d", bits)
 	}
-	c.text = fmt.Sprintf("%s %s%s %s@%s", f.name, e.addr(), length, not(negated), set)
-	c.exprs = append(c.exprs, &expr.Lookup{SourceRegister: reg, SetName: set, Invert: negated})
+	name := memberSet(f, bits)
+	c := clause{text: fmt.Sprintf("%s . %s %s%s %s@%s", id, f.name, e.addr(), length, not(negated), name)}
+	c.exprs = append(loadNumber(id), loadAddr(e, f, bits, memberReg)...)
+	c.exprs = append(c.exprs, &expr.Lookup{SourceRegister: unix.NFT_REG32_00, SetName: name, Invert: negated})
 	return c
+}
+
+// memberReg is where the part of a key begins that is not the set's number.
+const memberReg = unix.NFT_REG32_02
+
+// loadNumber loads the number of a set, in words of which nft knows the type.
+func loadNumber(id policy.SetID) []expr.Any {
+	n := numberOf(id)
+	return []expr.Any{
+		&expr.Immediate{Register: unix.NFT_REG32_00, Data: n[:4]},
+		&expr.Immediate{Register: unix.NFT_REG32_01, Data: n[4:]},
+	}
 }
 
 // matchPorts compares a port of TCP, UDP or SCTP with ranges.
@@ -213,23 +227,19 @@ func matchPorts(e end, ranges []policy.PortRange, negated bool) clause {
 }
 
 // matchPortSet looks up address, protocol and port of one end.
-func matchPortSet(e end, f *family, set string, negated bool) clause {
-	words := uint32(f.bits / 32)
-	return clause{
-		text: fmt.Sprintf("%s %s . meta l4proto . th %s %s@%s", f.name, e.addr(), e.port(), not(negated), set),
-		exprs: []expr.Any{
-			&expr.Payload{
-				DestRegister: unix.NFT_REG32_00, Base: expr.PayloadBaseNetworkHeader,
-				Offset: e.addrOffset(f), Len: uint32(f.bits / 8),
-			},
-			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: unix.NFT_REG32_00 + words},
-			&expr.Payload{
-				DestRegister: unix.NFT_REG32_00 + words + 1, Base: expr.PayloadBaseTransportHeader,
-				Offset: e.portOffset(), Len: 2,
-			},
-			&expr.Lookup{SourceRegister: unix.NFT_REG32_00, SetName: set, Invert: negated},
+func matchPortSet(e end, f *family, id policy.SetID, negated bool) clause {
+	next := memberReg + uint32(f.bits/32)
+	name := portSet(f)
+	c := clause{text: fmt.Sprintf("%s . %s %s . meta l4proto . th %s %s@%s",
+		id, f.name, e.addr(), e.port(), not(negated), name)}
+	c.exprs = append(loadNumber(id), loadAddr(e, f, f.bits, memberReg)...)
+	c.exprs = append(c.exprs,
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: next},
+		&expr.Payload{
+			DestRegister: next + 1, Base: expr.PayloadBaseTransportHeader, Offset: e.portOffset(), Len: 2,
 		},
-	}
+		&expr.Lookup{SourceRegister: unix.NFT_REG32_00, SetName: name, Invert: negated})
+	return c
 }
 
 // A device is the interface that a packet came in or goes out by.

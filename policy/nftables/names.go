@@ -36,15 +36,16 @@ func tierChain(pipeline string, n int) string { return fmt.Sprintf("pl-%s-%d", p
 // spoofChain knows what else may be sent from an interface.
 func spoofChain(iface string) string { return "spoof-" + escape(iface) }
 
-// memberSet is the set of members of a length in bits.
-func memberSet(id policy.SetID, f *family, bits int) string {
+// memberSet is the kernel's set of all members with a prefix of this length.
+func memberSet(f *family, bits int) string {
 	if bits == f.bits {
-		return fmt.Sprintf("s%d-%s", f.version, id)
+		return fmt.Sprintf("members%d", f.version)
 	}
-	return fmt.Sprintf("s%d-%s-%d", f.version, id, bits)
+	return fmt.Sprintf("members%d-%d", f.version, bits)
 }
 
-func memberPortSet(id policy.SetID, f *family) string { return fmt.Sprintf("p%d-%s", f.version, id) }
+// portSet is the kernel's set of all members with a port.
+func portSet(f *family) string { return fmt.Sprintf("ports%d", f.version) }
 
 // plain keeps of a name what nft reads as one, up to n bytes.
 func plain(name string, n int) string {

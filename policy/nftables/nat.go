@@ -26,7 +26,7 @@ func (s *state) postrouting() *chain {
 				clauses = append(clauses, matchInterface(oif, out, false))
 			}
 			clauses = append(clauses, matchFamily(f),
-				matchSet(source, f, bits, memberSet(policy.MasqueradeSet, f, bits), false))
+				matchSet(source, f, bits, policy.MasqueradeSet, false))
 			clauses = append(clauses, s.notMember(policy.PoolSet, f)...)
 			if s.settings.NAT.SpareNodes {
 				clauses = append(clauses, s.notMember(policy.NodeSet, f)...)
@@ -40,7 +40,7 @@ func (s *state) postrouting() *chain {
 func (s *state) notMember(id policy.SetID, f *family) []clause {
 	var out []clause
 	for _, bits := range s.lengths(id, f) {
-		out = append(out, matchSet(destination, f, bits, memberSet(id, f, bits), true))
+		out = append(out, matchSet(destination, f, bits, id, true))
 	}
 	return out
 }

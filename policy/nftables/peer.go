@@ -40,7 +40,7 @@ func (s *state) acceptOf(id policy.SetID, other end, protocol uint8, ports []pol
 	for _, f := range []*family{ipv4, ipv6} {
 		for _, bits := range s.lengths(id, f) {
 			out = append(out, newRule(matchProtocol(protocol, false), matchPorts(destination, ports, false),
-				matchFamily(f), matchSet(other, f, bits, memberSet(id, f, bits), false), accept()))
+				matchFamily(f), matchSet(other, f, bits, id, false), accept()))
 		}
 	}
 	return out
@@ -57,7 +57,7 @@ func (s *state) vxlan() *chain {
 	for _, f := range []*family{ipv4, ipv6} {
 		for _, bits := range s.lengths(policy.NodeSet, f) {
 			c.rules = append(c.rules, newRule(matchFamily(f),
-				matchSet(source, f, bits, memberSet(policy.NodeSet, f, bits), false), accept()))
+				matchSet(source, f, bits, policy.NodeSet, false), accept()))
 		}
 	}
 	c.rules = append(c.rules, newRule(dropped...))

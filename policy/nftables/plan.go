@@ -1,10 +1,6 @@
 package nftables
 
 import (
-	"maps"
-	"net/netip"
-	"slices"
-
 	"github.com/projectvrouter/vrouter/policy"
 )
 
@@ -17,10 +13,11 @@ type plan struct {
 	members  map[string]*memberChange
 }
 
-// memberChange is what becomes of the members of a set: with reset they are
-// exactly add, in no order.
+// memberChange is what becomes of a kernel's set of members. Of the sets to
+// reset, or of all, it shall hold exactly what is in add.
 type memberChange struct {
-	reset       bool
+	all         bool
+	reset       map[setNumber]struct{}
 	add, remove []element
 }
 
@@ -148,70 +145,61 @@ func (s *state) renderHostSets(p *plan, units units) {
 	units.sets(p, "base", sets)
 }
 
-// renderMembers renders sets of members, one per family and length.
+// renderMembers renders the kernel's sets of members, of which each holds those
+// of all our sets that are of its family and length.
 func (s *state) renderMembers(p *plan, d *dirty, units units) {
-	ids := slices.Collect(maps.Keys(d.sets))
-	if d.all {
-		ids = slices.Collect(maps.Keys(s.sets))
-		for id, change := range d.sets {
-			if change.Gone {
-				ids = append(ids, id)
-			}
-		}
+	if !d.all && len(d.sets) == 0 {
+		return
 	}
-	for _, id := range ids {
-		sets := map[string]*setType{}
-		for _, f := range []*family{ipv4, ipv6} {
-			for _, bits := range s.lengths(id, f) {
-				name, t := s.setFor(id, f, bits)
-				sets[name] = t
-			}
-		}
-		units.sets(p, "members "+string(id), sets)
-		change := d.sets[id]
-		if change == nil || change.Gone {
+	sets := map[string]*setType{}
+	for _, f := range []*family{ipv4, ipv6} {
+		if f == ipv6 && s.v6 == 0 {
 			continue
 		}
-		for name := range sets {
-			p.members[name] = &memberChange{reset: change.New}
+		sets[portSet(f)] = &f.ports
+		for _, bits := range s.held.lengths(f) {
+			sets[memberSet(f, bits)] = &f.members
 		}
-		s.members(p, id, change.Add, func(c *memberChange, e element) { c.add = append(c.add, e) })
-		s.members(p, id, change.Remove, func(c *memberChange, e element) { c.remove = append(c.remove, e) })
+	}
+	units.sets(p, "members", sets)
+	for name := range sets {
+		p.members[name] = &memberChange{reset: map[setNumber]struct{}{}}
+	}
+	for id, change := range d.sets {
+		if change.Gone {
+			continue
+		}
+		number, kind := numberOf(id), s.sets[id].kind
+		if _, was := s.gone[id]; was && change.New {
+			delete(s.gone, id)
+			for name := range sets {
+				p.members[name].reset[number] = struct{}{}
+			}
+		}
+		p.file(number, kind, change.Add, func(c *memberChange, e element) { c.add = append(c.add, e) })
+		p.file(number, kind, change.Remove, func(c *memberChange, e element) { c.remove = append(c.remove, e) })
 	}
 }
 
-// setFor is the kernel's set for members of a family and length.
-func (s *state) setFor(id policy.SetID, f *family, bits int) (string, *setType) {
-	if s.sets[id].kind == policy.Ports {
-		return memberPortSet(id, f), &f.ports
-	}
-	return memberSet(id, f, bits), &f.typ
-}
-
-// members files elements under the names of their sets. Those whose set is
-// going go with it.
-func (s *state) members(p *plan, id policy.SetID, list []policy.Member, file func(*memberChange, element)) {
-	ports := s.sets[id].kind == policy.Ports
+// file hands over members as elements, each with the kernel's set it belongs
+// in. Those whose set is to go need no care.
+func (p *plan) file(n setNumber, kind policy.SetKind, list []policy.Member, to func(*memberChange, element)) {
 	var last *memberChange
 	var lastBits int
 	var last4 bool
 	for _, m := range list {
 		bits, is4 := m.Prefix.Bits(), m.Prefix.Addr().Is4()
 		if last == nil || bits != lastBits || is4 != last4 {
-			name, _ := s.setFor(id, familyOf(m.Prefix.Addr()), bits)
+			name := memberSet(familyOf(m.Prefix.Addr()), bits)
+			if kind == policy.Ports {
+				name = portSet(familyOf(m.Prefix.Addr()))
+			}
 			last, lastBits, last4 = p.members[name], bits, is4
 		}
 		if last != nil {
-			file(last, element{key: memberKey(m, ports)})
+			to(last, element{key: memberKey(n, m, kind)})
 		}
 	}
-}
-
-func memberKey(m policy.Member, ports bool) string {
-	if ports {
-		return portKey(m.Prefix.Addr(), m.Protocol, m.Port)
-	}
-	return addrKey(netip.Prefix.Masked(m.Prefix).Addr())
 }
 
 // units remembers by the name of a thing the names of its chains or sets.

@@ -152,12 +152,12 @@ func (s *state) ofFamily(r *policy.Rule, f *family) [][]clause {
 		}
 		for _, id := range side.NotSets {
 			for _, bits := range s.lengths(id, f) {
-				head = append(head, matchSet(e, f, bits, memberSet(id, f, bits), true))
+				head = append(head, matchSet(e, f, bits, id, true))
 			}
 		}
 		for _, id := range side.NotPortSets {
 			if len(s.lengths(id, f)) > 0 {
-				head = append(head, matchPortSet(e, f, memberPortSet(id, f), true))
+				head = append(head, matchPortSet(e, f, id, true))
 			}
 		}
 	}
@@ -191,7 +191,7 @@ func (s *state) portChoices(e end, side *policy.Side, f *family) []clause {
 	}
 	for _, id := range side.PortSets {
 		if len(s.lengths(id, f)) > 0 {
-			out = append(out, matchPortSet(e, f, memberPortSet(id, f), false))
+			out = append(out, matchPortSet(e, f, id, false))
 		}
 	}
 	return out
@@ -200,7 +200,7 @@ func (s *state) portChoices(e end, side *policy.Side, f *family) []clause {
 func (s *state) setChoices(e end, id policy.SetID, f *family) []clause {
 	var out []clause
 	for _, bits := range s.lengths(id, f) {
-		out = append(out, matchSet(e, f, bits, memberSet(id, f, bits), false))
+		out = append(out, matchSet(e, f, bits, id, false))
 	}
 	return out
 }

@@ -1,11 +1,14 @@
 package nftables
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"net/netip"
 
 	gnft "github.com/google/nftables"
 	"golang.org/x/sys/unix"
+
+	"github.com/projectvrouter/vrouter/policy"
 )
 
 // A setType is what the elements of a set are.
@@ -19,15 +22,17 @@ type setType struct {
 }
 
 // The types of our sets. Concatenated keys are padded to registers of four
-// bytes each.
+// bytes each. Keys of members begin with the number of their set.
 var (
-	ipv4Type  = setType{name: "ipv4_addr", datatype: gnft.TypeIPAddr.GetNFTMagic(), length: 4}
-	ipv6Type  = setType{name: "ipv6_addr", datatype: gnft.TypeIP6Addr.GetNFTMagic(), length: 16}
-	port4Type = concat(gnft.TypeIPAddr, gnft.TypeInetProto, gnft.TypeInetService)
-	port6Type = concat(gnft.TypeIP6Addr, gnft.TypeInetProto, gnft.TypeInetService)
-	portType  = setType{name: "inet_service", datatype: gnft.TypeInetService.GetNFTMagic(), length: 2}
-	ifaceType = setType{name: "ifname", datatype: gnft.TypeIFName.GetNFTMagic(), length: unix.IFNAMSIZ, native: true}
-	vmapType  = setType{name: "ifname : verdict", datatype: gnft.TypeIFName.GetNFTMagic(), length: unix.IFNAMSIZ,
+	member4Type = concat(gnft.TypeMark, gnft.TypeMark, gnft.TypeIPAddr)
+	member6Type = concat(gnft.TypeMark, gnft.TypeMark, gnft.TypeIP6Addr)
+	port4Type   = concat(gnft.TypeMark, gnft.TypeMark, gnft.TypeIPAddr, gnft.TypeInetProto, gnft.TypeInetService)
+	port6Type   = concat(gnft.TypeMark, gnft.TypeMark, gnft.TypeIP6Addr, gnft.TypeInetProto, gnft.TypeInetService)
+	ipv4Type    = setType{name: "ipv4_addr", datatype: gnft.TypeIPAddr.GetNFTMagic(), length: 4}
+	ipv6Type    = setType{name: "ipv6_addr", datatype: gnft.TypeIP6Addr.GetNFTMagic(), length: 16}
+	portType    = setType{name: "inet_service", datatype: gnft.TypeInetService.GetNFTMagic(), length: 2}
+	ifaceType   = setType{name: "ifname", datatype: gnft.TypeIFName.GetNFTMagic(), length: unix.IFNAMSIZ, native: true}
+	vmapType    = setType{name: "ifname : verdict", datatype: gnft.TypeIFName.GetNFTMagic(), length: unix.IFNAMSIZ,
 		flags: unix.NFT_SET_MAP, verdicts: true, native: true}
 )
 
@@ -99,9 +104,25 @@ func ifaceName(key string) string { return cString([]byte(key)) }
 // addrKey is an address as the kernel compares it.
 func addrKey(a netip.Addr) string { return string(a.AsSlice()) }
 
-// portKey is an address, a protocol and a port as the kernel compares them.
-func portKey(a netip.Addr, protocol uint8, port uint16) string {
-	key := append(a.AsSlice(), protocol, 0, 0, 0)
-	key = binary.BigEndian.AppendUint16(key, port)
-	return string(append(key, 0, 0))
+// A setNumber begins the keys of a set's members: all sets share a few of the
+// kernel's, because that finds its sets by walking them.
+type setNumber [8]byte
+
+// numberOf is the same in every process: a hash of the set's ID, too long for
+// anybody to find another selector with the same.
+func numberOf(id policy.SetID) setNumber {
+	sum := sha256.Sum256([]byte(id))
+	return setNumber(sum[:8])
+}
+
+// memberKey is a member as the kernel compares it.
+func memberKey(n setNumber, m policy.Member, kind policy.SetKind) string {
+	key := append(make([]byte, 0, 32), n[:]...)
+	key = append(key, m.Prefix.Masked().Addr().AsSlice()...)
+	if kind == policy.Ports {
+		key = append(key, m.Protocol, 0, 0, 0)
+		key = binary.BigEndian.AppendUint16(key, m.Port)
+		key = append(key, 0, 0)
+	}
+	return string(key)
 }

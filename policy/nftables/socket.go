@@ -18,6 +18,9 @@ type socket struct {
 	pid uint32 // its netlink port id, by which the kernel knows the table's owner
 	seq uint32
 	buf []byte
+	// alone: nobody else can change our table, so that a reading is of one
+	// state, whatever others do to their tables.
+	alone bool
 }
 
 const (
@@ -73,7 +76,14 @@ func (s *socket) setup() error {
 	return nil
 }
 
-func (s *socket) close() error { return os.NewSyscallError("close", unix.Close(s.fd)) }
+// close is harmless a second time, when the number may be somebody else's.
+func (s *socket) close() error {
+	fd := s.fd
+	if s.fd = -1; fd < 0 {
+		return nil
+	}
+	return os.NewSyscallError("close", unix.Close(fd))
+}
 
 func (s *socket) send(b []byte) error {
 	err := unix.Sendto(s.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
@@ -125,7 +135,7 @@ func (s *socket) dump(request *builder, each func(m message) error) error {
 				if err := replyError(m); err != nil {
 					return err
 				}
-				if interrupted {
+				if interrupted && !s.alone {
 					return errInterrupted
 				}
 				return nil

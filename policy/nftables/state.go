@@ -22,6 +22,8 @@ type state struct {
 	byInterface map[string]map[resource.EndpointID]*policy.Endpoint
 	usersOfSet  map[policy.SetID]map[resource.ID]struct{} // policies
 	refs        map[policyKey]map[string]struct{}         // pipelines
+	gone        map[policy.SetID]struct{}                 // whose members may still be in the kernel's sets
+	held        members                                   // of all sets of networks
 	spoofing    int                                       // endpoints that may send from more than their own
 	v6          int                                       // members of IPv6, over all sets
 }
@@ -50,6 +52,7 @@ func newState() *state {
 		endpoints:   map[resource.EndpointID]*policy.Endpoint{},
 		hosts:       map[string]*policy.HostEndpoint{},
 		byInterface: map[string]map[resource.EndpointID]*policy.Endpoint{},
+		gone:        map[policy.SetID]struct{}{},
 		usersOfSet:  map[policy.SetID]map[resource.ID]struct{}{},
 		refs:        map[policyKey]map[string]struct{}{},
 	}
@@ -61,10 +64,15 @@ func (s *state) lengths(id policy.SetID, f *family) []int {
 	if m == nil || f == ipv6 && s.v6 == 0 {
 		return nil
 	}
-	out := []int{f.bits}
 	if m.kind != policy.Networks {
-		return out
+		return []int{f.bits}
 	}
+	return m.lengths(f)
+}
+
+// lengths are those of which there are members, and that of an address.
+func (m *members) lengths(f *family) []int {
+	out := []int{f.bits}
 	if f == ipv4 {
 		for bits := 31; bits >= 0; bits-- {
 			if m.count4[bits] > 0 {

@@ -52,27 +52,7 @@ func (s *state) mergeSets(u *policy.Update, d *dirty) {
 	hadIPv6 := s.v6 > 0
 	for id, change := range u.Sets {
 		before4, before6 := s.lengths(id, ipv4), s.lengths(id, ipv6)
-		m := s.sets[id]
-		if m != nil && (change.New || change.Gone) {
-			s.v6 -= m.v6()
-			m = nil
-		}
-		if change.Gone {
-			delete(s.sets, id)
-		} else {
-			if m == nil {
-				m = &members{kind: change.Kind}
-				s.sets[id] = m
-			}
-			s.v6 -= m.v6()
-			for _, member := range change.Add {
-				m.add(member, 1)
-			}
-			for _, member := range change.Remove {
-				m.add(member, -1)
-			}
-			s.v6 += m.v6()
-		}
+		s.count(id, change)
 		if same(before4, s.lengths(id, ipv4)) && same(before6, s.lengths(id, ipv6)) {
 			continue
 		}
@@ -86,6 +66,50 @@ func (s *state) mergeSets(u *policy.Update, d *dirty) {
 		}
 	}
 	d.all = d.all || hadIPv6 != (s.v6 > 0)
+}
+
+// count takes over how many members a set has.
+func (s *state) count(id policy.SetID, change *policy.SetChange) {
+	m := s.sets[id]
+	if m != nil && (change.New || change.Gone) {
+		s.add(m, -1)
+		s.gone[id] = struct{}{}
+		delete(s.sets, id)
+		m = nil
+	}
+	if change.Gone {
+		return
+	}
+	if m == nil {
+		m = &members{kind: change.Kind}
+		s.sets[id] = m
+	} else {
+		s.add(m, -1)
+	}
+	for _, member := range change.Add {
+		m.add(member, 1)
+	}
+	for _, member := range change.Remove {
+		m.add(member, -1)
+	}
+	s.add(m, 1)
+}
+
+// add adds what a set has to what all have, or takes it away.
+func (s *state) add(m *members, sign int32) {
+	s.v6 += int(sign) * m.v6()
+	if m.kind != policy.Networks {
+		return
+	}
+	for bits, n := range m.count4 {
+		s.held.count4[bits] += sign * n
+	}
+	for bits, n := range m.count6 {
+		if s.held.count6 == nil {
+			s.held.count6 = map[int]int32{}
+		}
+		s.held.count6[bits] += sign * n
+	}
 }
 
 func same(a, b []int) bool {

@@ -106,5 +106,8 @@ func (w *watcher) signal() {
 func (w *watcher) close() error {
 	err := w.file.Close()
 	<-w.ended
+	if errors.Is(err, os.ErrClosed) {
+		return nil
+	}
 	return err
 }

@@ -64,6 +64,9 @@ func (p *plan) sweep(h *held) {
 			}
 		}
 	}
+	for _, change := range p.members {
+		change.all = true
+	}
 }
 
 // A writer turns a plan into a transaction, by the difference to what the
@@ -186,9 +189,9 @@ func (w *writer) members(name string, p *plan) error {
 		return nil // it goes with all it holds
 	}
 	add, remove := change.add, change.remove
-	if change.reset && w.held.sets[name] != nil {
+	if w.held.sets[name] != nil && (change.all || len(change.reset) > 0) {
 		var err error
-		if add, remove, err = w.sock.difference(name, change.add); err != nil {
+		if add, remove, err = w.sock.difference(name, change); err != nil {
 			return err
 		}
 	}
@@ -197,13 +200,21 @@ func (w *writer) members(name string, p *plan) error {
 	return nil
 }
 
-// difference reads a set and tells how it comes to hold exactly what is wanted.
-func (s *socket) difference(set string, wanted []element) (add, remove []element, err error) {
-	missing := make(map[string]bool, len(wanted)) // false: the kernel has it
-	for _, e := range wanted {
+// difference reads a set and tells how it comes to hold what is wanted.
+func (s *socket) difference(set string, change *memberChange) (add, remove []element, err error) {
+	isReset := func(key []byte) bool {
+		_, reset := change.reset[setNumber(key[:len(setNumber{})])]
+		return change.all || reset
+	}
+	missing := make(map[string]bool, len(change.add)) // false: the kernel has it
+	for _, e := range change.add {
 		missing[e.key] = true
 	}
+	remove = change.remove
 	err = s.readElements(set, func(key []byte, _ verdict) {
+		if !isReset(key) {
+			return
+		}
 		if _, ok := missing[string(key)]; ok {
 			missing[string(key)] = false
 		} else {
@@ -213,7 +224,7 @@ func (s *socket) difference(set string, wanted []element) (add, remove []element
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, e := range wanted {
+	for _, e := range change.add {
 		if missing[e.key] {
 			add = append(add, e)
 			missing[e.key] = false
@@ -270,8 +281,7 @@ func (s *socket) readHandles(h *heldChain, name string, first, last int) error {
 	}
 	read := &held{chains: map[string]*heldChain{name: {}}}
 	var err error
-	for range 5 {
-		read.chains[name].rules = nil
+	for range readAttempts {
 		if err = s.readRules(read, name); !errors.Is(err, errInterrupted) {
 			break
 		}
