@@ -363,6 +363,58 @@ func TestResolverHostInterfaces(t *testing.T) {
 	}
 }
 
+// Without a node, everything is local.
+func TestResolverOfAllNodes(t *testing.T) {
+	r := newResolving(t, "",
+		"WorkloadEndpoint x/a {interfaceName: eth0, node: n1, profiles: [projectcalico-default-allow]}",
+		"WorkloadEndpoint x/b {interfaceName: eth0, node: n2}",
+		"HostEndpoint one {node: n1, interfaceName: eth1}",
+		"HostEndpoint two {node: n2, interfaceName: eth1}",
+		"HostEndpoint three {node: n2, expectedIPs: [192.0.2.1, 'fd00::1']}",
+	)
+	r.want("a", "projectcalico-default-allow > Deny", "projectcalico-default-allow > Deny")
+	r.want("b", "> Deny", "> Deny")
+	for at, want := range map[string]string{
+		"n1/eth1": "one", "n2/eth1": "two", "n2/192.0.2.1": "three", "n2/fd00::1": "three",
+	} {
+		if h := r.state.HostEndpoints[at]; h == nil || h.ID.Name != want || h.Interface != at {
+			t.Errorf("at %s: %+v", at, h)
+		}
+	}
+	if got := r.problems(); got != "" {
+		t.Errorf("problems:\n%s", got)
+	}
+}
+
+func TestResolverChanged(t *testing.T) {
+	r := NewResolver("n1")
+	told := func() bool {
+		select {
+		case <-r.Changed():
+			return true
+		default:
+			return false
+		}
+	}
+	r.Drain()
+	if told() {
+		t.Error("changed before anything was")
+	}
+	for name, change := range map[string]func(){
+		"put":      func() { r.Put(parseObject(t, "Namespace x")) },
+		"delete":   func() { r.Delete(parseObject(t, "Namespace x").Metadata().ID) },
+		"host":     func() { r.SetHost(Host{}) },
+		"defaults": func() { r.SetDefaults(Settings{ToHost: Allow}) },
+	} {
+		if change(); !told() || told() {
+			t.Errorf("%s: not signalled once", name)
+		}
+	}
+	if u := r.Drain(); u.Settings == nil || u.Settings.ToHost != Allow {
+		t.Errorf("told %+v", u)
+	}
+}
+
 func TestResolverSharedInterface(t *testing.T) {
 	const allow = "profiles: [projectcalico-default-allow]"
 	r := newResolving(t, "n1",

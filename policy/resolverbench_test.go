@@ -119,6 +119,19 @@ func (c *cluster) policy(i int) *resource.Policy {
 	return p
 }
 
+// networks is a large set of networks, of which one changes.
+func (c *cluster) networks(n int) *resource.NetworkSet {
+	s := &resource.NetworkSet{Meta: resource.Meta{
+		ID:     resource.ID{Kind: resource.KindGlobalNetworkSet, Name: "large"},
+		Labels: map[string]string{"role": "role0", "env": "env0", "pcns.team": "team0"},
+	}}
+	for i := range 100_000 {
+		s.Nets = append(s.Nets, netip.PrefixFrom(netip.AddrFrom4([4]byte{100, byte(i >> 12), byte(i >> 4), byte(i << 4)}), 28))
+	}
+	s.Nets[n%2] = netip.PrefixFrom(netip.AddrFrom4([4]byte{101}), 28)
+	return s
+}
+
 // snapshot puts everything as a store tells it.
 func (c *cluster) snapshot(r *Resolver) {
 	for i := range c.namespaces {
@@ -191,6 +204,7 @@ func BenchmarkResolverChange(b *testing.B) {
 	c := newCluster(b)
 	r := NewResolver("n0")
 	c.snapshot(r)
+	r.Put(c.networks(0))
 	r.All()
 	relabelled := func(i, n int) *resource.WorkloadEndpoint {
 		w := c.endpoint(i)
@@ -201,13 +215,14 @@ func BenchmarkResolverChange(b *testing.B) {
 		name string
 		put  func(n int) resource.Object
 	}{
-		{"label=remote", func(n int) resource.Object { return relabelled(c.endpoints-1, n) }},
+		{"label=remote", func(n int) resource.Object { return relabelled(3*c.namespaces+1, n) }},
 		{"label=local", func(n int) resource.Object { return relabelled(1, n) }},
 		{"address", func(n int) resource.Object {
-			w := c.endpoint(c.endpoints - 1)
+			w := c.endpoint(3*c.namespaces + 1)
 			w.Addresses[0] = netip.AddrFrom4([4]byte{11, 0, 0, byte(n)})
 			return w
 		}},
+		{"network", func(n int) resource.Object { return c.networks(n) }},
 		{"namespace", func(n int) resource.Object {
 			o := c.namespace(1)
 			o.Labels["team"] = fmt.Sprint("team", n%2)

@@ -144,7 +144,8 @@ func (r *Resolver) setItemLocked(id resource.ID, own map[string]string, parents 
 // setPrefixesLocked changes the prefixes of an item. Of a large set of networks
 // it touches only those that come or go.
 func (r *Resolver) setPrefixesLocked(it *item, prefixes []netip.Prefix) {
-	gone, came := difference(it.prefixes, prefixes), difference(prefixes, it.prefixes)
+	before, after := trim(it.prefixes, prefixes)
+	gone, came := difference(before, after), difference(after, before)
 	r.held.remove(it, gone)
 	r.held.add(it, came)
 	it.prefixes = prefixes
@@ -155,6 +156,18 @@ func (r *Resolver) setPrefixesLocked(it *item, prefixes []netip.Prefix) {
 		r.memberLocked(it, gone, s, false)
 		r.memberLocked(it, came, s, true)
 	}
+}
+
+// trim leaves away what two lists begin and end with alike: of a large list
+// mostly one place is changed.
+func trim(a, b []netip.Prefix) (restA, restB []netip.Prefix) {
+	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	return a, b
 }
 
 // difference returns what of a is not in b.
