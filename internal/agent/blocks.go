@@ -56,14 +56,17 @@ func newBlocks(c *view.Blocks, t *fib.Table, o *origins, inUse func(netip.Prefix
 // follow carries which blocks are owned to the table, and reports whether others
 // are than before. The blackhole of one that is gone stays until withdraw.
 func (b *blocks) follow() (changed bool) {
-	now := b.claims.Owned()
+	now := make(map[netip.Prefix]struct{})
+	for _, prefix := range b.claims.Owned() {
+		now[prefix] = struct{}{}
+	}
 	for prefix, was := range b.owned {
-		if !slices.Contains(now, prefix) && !was.gone {
+		if _, is := now[prefix]; !is && !was.gone {
 			was.gone, changed = true, true
 		}
 	}
 	b.lengths = b.lengths[:0]
-	for _, prefix := range now {
+	for prefix := range now {
 		own := b.owned[prefix]
 		if own == nil || own.gone {
 			changed = true
