@@ -3,6 +3,8 @@ package integration_test
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/projectvrouter/vrouter/integration/fabric"
@@ -99,4 +101,98 @@ spec:
 `)
 	requireReach(t, other, db, true)
 	requireReach(t, web, db, false)
+}
+
+// What leaves for outside has the host's address where the pool says so; what
+// goes to another workload keeps its own. A host answers its workloads where
+// its configuration says so.
+func TestNATOutgoing(t *testing.T) {
+	needDaemons(t)
+	s := fabric.NewSegment(t, "nat", 1)
+	outside, addr := s.Host("outside")
+	for _, name := range []string{"h1", "h2"} {
+		s.Daemon(name, fabric.Settings{Extra: enforced})
+	}
+	h1, h2 := s.Hosts[0], s.Hosts[1]
+	h1.WaitReady()
+	h1.Apply(strings.ReplaceAll(fabric.PoolManifest, "spec: {", "spec: {natOutgoing: true, "))
+	h2.WaitReady()
+	all := populate(s.Hosts, 1)
+	// The outside knows no way to the pool.
+	lab.Eventually(t, fabric.Limit, "a workload reaches the outside", func() error { return all[0].Ping(addr) })
+	if err := outside.Ping(all[0].Addr(true)); err == nil {
+		t.Fatal("the outside reaches a workload, so that the answer proves nothing")
+	}
+	h1.Apply(`
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: default.pool-only}
+spec:
+  selector: all()
+  types: [Ingress]
+  ingress:
+  - {action: Allow, source: {nets: ["` + fabric.PoolIPv4 + `"]}}
+  - {action: Allow, source: {nets: ["` + fabric.PoolIPv6 + `"]}}
+`)
+	requireAllPairs(t, all)
+
+	own := netip.MustParsePrefix(h1.Settings.IPv4).Addr()
+	if err := all[0].Ping(own); err == nil {
+		t.Fatal("a workload reaches its host by default")
+	}
+	h1.Apply(`
+apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: {name: default}
+spec: {defaultEndpointToHostAction: Accept}
+`)
+	lab.Eventually(t, fabric.Limit, "a workload reaches its host", func() error { return all[0].Ping(own) })
+}
+
+// A host endpoint closes a host but for its failsafe ports, BGP among them, and
+// its own policies; what is forwarded passes.
+func TestHostEndpoint(t *testing.T) {
+	needDaemons(t)
+	s := fabric.NewSegment(t, "hep", 1)
+	outside, addr := s.Host("outside")
+	for _, name := range []string{"h1", "h2"} {
+		s.Daemon(name, fabric.Settings{Extra: enforced})
+	}
+	h1, h2 := s.Hosts[0], s.Hosts[1]
+	h1.WaitReady()
+	h1.Apply(fabric.PoolManifest)
+	h2.WaitReady()
+	all := populate(s.Hosts, 1)
+	own := netip.MustParsePrefix(h1.Settings.IPv4).Addr()
+	lab.Eventually(t, fabric.Limit, "the outside reaches the host", func() error { return outside.Ping(own) })
+	h1.Apply(`
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: h1-uplink, labels: {role: host}}
+spec: {node: h1, expectedIPs: ["` + own.String() + `"]}
+`)
+	lab.Eventually(t, fabric.Limit, "the host endpoint is in force", func() error {
+		if outside.Ping(own) == nil {
+			return errors.New("the outside reaches the host")
+		}
+		return nil
+	})
+	requireAllPairs(t, all)
+	for _, d := range s.Hosts {
+		d.Kill() // sessions are opened anew through the failsafe ports
+		d.Start()
+		d.WaitReady()
+		d.WaitEstablished(2)
+	}
+	h1.Apply(`
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: default.outside}
+spec:
+  selector: role == "host"
+  ingress:
+  - {action: Allow, protocol: ICMP, source: {nets: ["` + addr.String() + `/32"]}}
+`)
+	lab.Eventually(t, fabric.Limit, "the outside reaches the host again", func() error { return outside.Ping(own) })
+	requireAllPairs(t, all)
 }

@@ -186,7 +186,6 @@ func TestBadIPPool(t *testing.T) {
 		{"", "cidr: 'fd00::/48'\nipipMode: CrossSubnet", `
 			spec.ipipMode: not supported yet, only Never is (unsupported)
 			spec.ipipMode: IP-in-IP does not carry IPv6`},
-		{"", pool + "natOutgoing: true", "spec.natOutgoing: not supported yet, only false is (unsupported)"},
 		{"", pool + "allowedUses: [Workload, Workload]", `spec.allowedUses[1]: "Workload" is listed twice`},
 		{"", pool + "allowedUses: [Tunnel, work]", `spec.allowedUses[1]: "work" is none of Workload, Tunnel, LoadBalancer`},
 		{"", pool + "allowedUses: [a, b, c, d]", `spec.allowedUses: 4 uses`},

@@ -44,7 +44,6 @@ func (p *problems) pool(meta Meta, spec *vrouterv1.IPPoolSpec) *IPPool {
 	if pool.CIDR.IsValid() && !pool.CIDR.Addr().Is4() && pool.IPIPMode != EncapNever {
 		p.addf("spec.ipipMode", "IP-in-IP does not carry IPv6")
 	}
-	p.unbuiltPool(spec)
 	pool.Uses = p.allowedUses(spec.GetAllowedUses())
 	pool.Manual = p.assignmentMode(spec.GetAssignmentMode())
 	pool.Advertise = p.advertise(spec.GetAdvertise())

@@ -8,13 +8,9 @@ import (
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
-// Here stands what the schema of pools, endpoints and hosts has and nothing does
+// Here stands what the schema of endpoints and hosts has and nothing does
 // yet: it is refused when it asks for something, never ignored. Whoever builds
 // it takes it out here.
-
-func (p *problems) unbuiltPool(spec *vrouterv1.IPPoolSpec) {
-	p.unsupported(spec.GetNatOutgoing(), "spec.natOutgoing", "false")
-}
 
 func (p *problems) unbuiltEndpoint(spec *vrouterv1.WorkloadEndpointSpec) {
 	p.unsupported(len(spec.GetIpNats()) > 0, "spec.ipNATs", "")
@@ -28,35 +24,15 @@ func (p *problems) unbuiltEndpoint(spec *vrouterv1.WorkloadEndpointSpec) {
 // than what is done anyway; empty: there is none but false.
 func unbuiltAgentFields() map[string]string {
 	return map[string]string{
-		"defaultEndpointToHostAction":        "",
-		"failsafeInboundHostPorts":           "",
-		"failsafeOutboundHostPorts":          "",
-		"chainInsertMode":                    "",
-		"iptablesFilterAllowAction":          "",
-		"iptablesMangleAllowAction":          "",
-		"nftablesFilterAllowAction":          "",
-		"nftablesMangleAllowAction":          "",
-		"iptablesFilterDenyAction":           "",
-		"nftablesFilterDenyAction":           "",
-		"disableConntrackInvalidCheck":       "",
-		"allowVXLANPacketsFromWorkloads":     "",
-		"allowIPIPPacketsFromWorkloads":      "",
-		"workloadSourceSpoofing":             "Disabled",
-		"natPortRange":                       "",
-		"natOutgoingAddress":                 "",
-		"natOutgoingAddressIPv6":             "",
-		"natOutgoingExclusions":              "",
-		"iptablesNATOutgoingInterfaceFilter": "",
-		"interfacePrefix":                    "",
-		"iptablesMarkMask":                   "",
-		"nftablesMarkMask":                   "",
-		"removeExternalRoutes":               "", // false: routes of others stay
-		"defaultProfile":                     "",
-		"cutDeniedConnections":               "",
-		"acceptInForeignChains":              "",
-		"allowDHCPFromWorkloads":             "",
-		"allowDNSFromWorkloads":              "",
-		"allowMetadataFromWorkloads":         "",
+		"chainInsertMode":           "",
+		"iptablesFilterAllowAction": "",
+		"iptablesMangleAllowAction": "",
+		"nftablesFilterAllowAction": "",
+		"nftablesMangleAllowAction": "",
+		"workloadSourceSpoofing":    "Disabled",
+		"removeExternalRoutes":      "", // false: routes of others stay
+		"cutDeniedConnections":      "",
+		"acceptInForeignChains":     "",
 	}
 }
 
