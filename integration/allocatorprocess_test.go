@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/projectvrouter/vrouter/internal/store"
 	"github.com/projectvrouter/vrouter/internal/store/etcd"
 	"github.com/projectvrouter/vrouter/ipam"
@@ -78,12 +80,17 @@ func allocator(number string, endpoints []string) error {
 	c := &crowded{s, ipam.NewClient(s, allocatorSettings{})}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
+	var g errgroup.Group
+	g.SetLimit(3) // so that some share transactions
 	for i := range eachAllocates {
-		if err := c.use(ctx, fmt.Sprintf("%d-%d", n, i), fmt.Sprint("host", n%allocatorNodes), 1+i%2, i%3 == 2); err != nil {
-			return fmt.Errorf("allocator %d, request %d: %w", n, i, err)
-		}
+		g.Go(func() error {
+			if err := c.use(ctx, fmt.Sprintf("%d-%d", n, i), fmt.Sprint("host", n%allocatorNodes), 1+i%2, i%3 == 2); err != nil {
+				return fmt.Errorf("allocator %d, request %d: %w", n, i, err)
+			}
+			return nil
+		})
 	}
-	return nil
+	return g.Wait()
 }
 
 // use takes count addresses for a handle, notes them, and may give them back.
