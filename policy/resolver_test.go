@@ -90,34 +90,6 @@ func parseObject(t *testing.T, text string) resource.Object {
 	return obj
 }
 
-// pipeline renders TIER(POLICY STAGED* > END) ... PROFILE ... > END.
-func (r *resolving) pipeline(id string) string {
-	r.t.Helper()
-	if id == "" {
-		return "none"
-	}
-	p := r.state.Pipelines[id]
-	var parts []string
-	for _, tier := range p.Tiers {
-		var names []string
-		for _, ref := range tier.Policies {
-			name := ref.ID.Name
-			if ref.ID.Namespace != "" {
-				name = ref.ID.Namespace + "/" + name
-			}
-			if ref.Staged {
-				name += "*"
-			}
-			names = append(names, name)
-		}
-		parts = append(parts, fmt.Sprintf("%s(%s > %s)", tier.Name, strings.Join(names, " "), tier.End))
-	}
-	for _, id := range p.Profiles {
-		parts = append(parts, id.Name)
-	}
-	return strings.Join(append(parts, "> "+p.End.String()), " ")
-}
-
 // endpoint returns the pipelines of a workload of namespace x.
 func (r *resolving) endpoint(workload string) (ingress, egress string) {
 	r.t.Helper()
@@ -125,7 +97,7 @@ func (r *resolving) endpoint(workload string) (ingress, egress string) {
 	if e == nil {
 		return "absent", "absent"
 	}
-	return r.pipeline(e.Ingress), r.pipeline(e.Egress)
+	return renderPipeline(r.state.Pipelines[e.Ingress]), renderPipeline(r.state.Pipelines[e.Egress])
 }
 
 func (r *resolving) want(workload, ingress, egress string) {
@@ -310,7 +282,7 @@ func TestResolverHostEndpoint(t *testing.T) {
 		{"untracked egress", h.Untracked.Egress, "default(untracked > Pass) > Pass"},
 		{"preDNAT", h.PreDNAT, "default(prednat > Pass) > Pass"},
 	} {
-		if got := r.pipeline(c.id); got != c.want {
+		if got := renderPipeline(r.state.Pipelines[c.id]); got != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", c.at, got, c.want)
 		}
 	}

@@ -63,6 +63,9 @@ func TestResolverWalk(t *testing.T) {
 			if diff := cmp.Diff(w.sets(state), members(state)); diff != "" {
 				t.Fatalf("seed %d, step %d: members (-by the labels +told):\n%s", seed, step, diff)
 			}
+			if diff := cmp.Diff(w.pipelines(node), pipelinesOf(state)); diff != "" {
+				t.Fatalf("seed %d, step %d: pipelines (-by the labels +told):\n%s", seed, step, diff)
+			}
 			if u := r.Drain(); !u.IsEmpty() {
 				t.Fatalf("seed %d, step %d: told twice: %+v", seed, step, u)
 			}
@@ -336,94 +339,6 @@ func (w *world) entity(hasPorts bool) resource.Entity {
 		e.NotPorts = []resource.Port{{Name: w.pick("http", "dns")}}
 	}
 	return e
-}
-
-// labelsOf is what an object shows to selectors, worked out plainly.
-func (w *world) labelsOf(own map[string]string, namespace, account string, profiles []string) map[string]string {
-	view := maps.Clone(own)
-	if view == nil {
-		view = make(map[string]string)
-	}
-	inherit := func(labels map[string]string) {
-		for key, value := range labels {
-			if _, ok := view[key]; !ok {
-				view[key] = value
-			}
-		}
-	}
-	if namespace != "" {
-		var labels map[string]string
-		if n := w.objects[resource.ID{Kind: resource.KindNamespace, Name: namespace}]; n != nil {
-			labels = n.Metadata().Labels
-		}
-		inherit(resource.NamespaceLabels(namespace, labels))
-	}
-	if account != "" {
-		var labels map[string]string
-		if a := w.objects[resource.ID{Kind: resource.KindServiceAccount, Namespace: namespace, Name: account}]; a != nil {
-			labels = a.Metadata().Labels
-		}
-		inherit(resource.ServiceAccountLabels(account, labels))
-	}
-	for _, name := range profiles {
-		if p, ok := w.objects[resource.ID{Kind: resource.KindProfile, Name: name}].(*resource.Profile); ok {
-			inherit(p.LabelsToApply)
-		}
-	}
-	return view
-}
-
-// sets is what the sets of selectors in a state have to hold, by their origin.
-func (w *world) sets(s *State) map[string][]string {
-	want := make(map[string][]string)
-	for _, set := range s.Sets {
-		sel, err := selector.Parse(set.Origin)
-		if err != nil || set.Kind == Ports {
-			continue
-		}
-		found := make(map[string]bool)
-		for _, obj := range w.objects {
-			var labels map[string]string
-			var prefixes []netip.Prefix
-			switch o := obj.(type) {
-			case *resource.WorkloadEndpoint:
-				labels, prefixes = w.labelsOf(resource.EndpointLabels(o), o.Namespace, o.ServiceAccount, o.Profiles), singles(o.Addresses)
-			case *resource.HostEndpoint:
-				labels, prefixes = w.labelsOf(o.Labels, "", "", o.Profiles), singles(o.Expected)
-			case *resource.NetworkSet:
-				labels, prefixes = w.labelsOf(resource.NetworkSetLabels(o), o.Namespace, "", nil), o.Nets
-			default:
-				continue
-			}
-			for _, p := range prefixes {
-				if sel.Matches(labels) {
-					found[p.String()] = true
-				}
-			}
-		}
-		want[set.Origin] = slices.Sorted(maps.Keys(found))
-	}
-	return want
-}
-
-// members is what they do hold.
-func members(s *State) map[string][]string {
-	got := make(map[string][]string)
-	for _, set := range s.Sets {
-		if _, err := selector.Parse(set.Origin); err != nil || set.Kind == Ports {
-			continue
-		}
-		list := []string{}
-		for _, m := range set.Members() {
-			list = append(list, m.String())
-		}
-		slices.Sort(list)
-		got[set.Origin] = slices.Compact(list)
-		if len(got[set.Origin]) == 0 {
-			got[set.Origin] = nil
-		}
-	}
-	return got
 }
 
 // render is all of a state as text.
