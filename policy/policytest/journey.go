@@ -20,6 +20,10 @@ type Journey struct {
 	PreDNAT netip.AddrPort
 }
 
+// notTranslated is the stage of a packet that untracked policy lets in: without
+// connection tracking it goes to the host itself.
+const notTranslated = "not tracked, and so not translated"
+
 // Verdict tells whether the host lets the packet through, and if not, which
 // stage stopped it.
 func (r *Reference) Verdict(j Journey) (passes bool, stage string) {
@@ -77,6 +81,9 @@ func (r *Reference) arrive(j Journey, isWorkload bool) (accepted bool, stage str
 	if !isWorkload {
 		switch r.decide(r.host(h), untracked, policy.Ingress, before) {
 		case policy.Allow:
+			if j.PreDNAT.IsValid() {
+				return false, notTranslated
+			}
 			return true, ""
 		case policy.Deny:
 			return false, "untracked ingress"
