@@ -78,7 +78,7 @@ func (r *Reference) arrive(j Journey, isWorkload bool) (accepted bool, stage str
 	if h == nil || r.isAlwaysOpen(j.Node, policy.Ingress, before) {
 		return false, ""
 	}
-	if !isWorkload {
+	if !isWorkload && !r.isAnswer(j.Node, policy.Ingress, before) {
 		switch r.decide(r.host(h), untracked, policy.Ingress, before) {
 		case policy.Allow:
 			if j.PreDNAT.IsValid() {
@@ -154,11 +154,13 @@ func (r *Reference) send(j Journey, toWorkload bool) (bool, string) {
 	if h == nil || r.isAlwaysOpen(j.Node, policy.Egress, j.Packet) {
 		return true, ""
 	}
-	switch r.decide(r.host(h), untracked, policy.Egress, j.Packet) {
-	case policy.Allow:
-		return true, ""
-	case policy.Deny:
-		return false, "untracked egress"
+	if !r.isAnswer(j.Node, policy.Egress, j.Packet) {
+		switch r.decide(r.host(h), untracked, policy.Egress, j.Packet) {
+		case policy.Allow:
+			return true, ""
+		case policy.Deny:
+			return false, "untracked egress"
+		}
 	}
 	return r.decide(r.host(h), normal, policy.Egress, j.Packet) == policy.Allow, "host egress"
 }
