@@ -17,13 +17,13 @@ ARCHES  := amd64 arm64 ppc64le s390x
 
 # Debian packages: what tests and demo start beside vrouter, and what they look
 # at the kernel with.
-PACKAGES := bgpdump iproute2 iputils-ping bird2 frr gobgpd etcd-server etcd-client iptables nftables conntrack tshark
-PROGRAMS := bgpdump ip ping bird /usr/lib/frr/bgpd gobgpd etcd etcdctl iptables nft conntrack tshark
+PACKAGES := bgpdump iproute2 iputils-ping bird2 frr gobgpd etcd-server etcd-client iptables nftables ipset conntrack tshark
+PROGRAMS := bgpdump ip ping bird /usr/lib/frr/bgpd gobgpd etcd etcdctl iptables nft ipset conntrack tshark
 
 # The greatest size of vrouterctl, in bytes: it is copied to many places.
 CTL_LIMIT := 15000000
 
-.PHONY: help build demo test race lint generate bench bench-ipam bench-reflector bench-reflector-full fuzz cross size clean deps
+.PHONY: help build demo test race lint generate bench bench-ipam bench-policy bench-reflector bench-reflector-full fuzz cross size clean deps
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,15 +59,19 @@ generate: ## regenerate the Go code of the API
 	PATH=$(CURDIR)/bin/tools:$$PATH $(TOOL) buf generate
 
 bench: ROUNDS ?= 5
-bench: deps build bench-ipam ## measure beside ip -batch, BIRD and FRR in the same run
+bench: deps build bench-ipam bench-policy ## measure beside ip -batch, BIRD and FRR in the same run
 	$(TEST) -run '^$$' -bench . -benchtime $(ROUNDS)x -timeout 60m ./fib/rtnetlink
 	$(TEST) -run '^$$' -bench 'Install|Learn' -benchtime $(ROUNDS)x -timeout 60m ./integration
 	$(TEST) -run '^$$' -bench Register -benchtime 500x -timeout 60m ./integration
-	VROUTER_BENCH_ENDPOINTS=250000 VROUTER_BENCH_POLICIES=10000 $(TEST) -run '^$$' -bench Resolver -benchtime $(ROUNDS)x -timeout 60m ./policy
 
 bench-ipam: ROUNDS ?= 5
 bench-ipam: deps ## measure how addresses are given out beside bare transactions of etcd
 	$(TEST) -run '^$$' -bench Addresses -benchtime $(ROUNDS)x -timeout 60m ./internal/server
+
+bench-policy: ROUNDS ?= 5
+bench-policy: deps ## measure what policy costs: a change, a start, a packet, and the resolver alone
+	VROUTER_BENCH_ENDPOINTS=250000 VROUTER_BENCH_POLICIES=10000 $(TEST) -run '^$$' -bench Resolver -benchtime $(ROUNDS)x -timeout 60m ./policy
+	$(TEST) -run '^$$' -bench . -benchtime $(ROUNDS)x -timeout 60m -v ./integration/policybench
 
 # SCENARIOS and TARGETS are comma-separated; empty: all. TIMEOUT is a target's
 # for each scenario: one that does not finish is printed as such.

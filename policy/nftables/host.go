@@ -100,7 +100,7 @@ func (s *state) hostInput() []rule {
 		return nil
 	}
 	rules := s.unlessAccepted()
-	rules = append(rules, alwaysOpen(failsafeInChain, peersInChain)...)
+	rules = append(rules, newRule(jumpTo(neighboursChain)), newRule(jumpTo(failsafeInChain)), newRule(jumpTo(peersInChain)))
 	return append(rules, s.decide(hostInMap)...)
 }
 
@@ -109,18 +109,8 @@ func (s *state) hostOutput() []rule {
 		return nil
 	}
 	rules := s.unlessAccepted()
-	rules = append(rules, alwaysOpen(failsafeOutChain, peersOutChain)...)
+	rules = append(rules, newRule(jumpTo(neighboursChain)), newRule(jumpTo(failsafeOutChain)), newRule(jumpTo(peersOutChain)))
 	return append(rules, s.decide(hostOutMap)...)
-}
-
-// alwaysOpen goes through chains that accept what passes host endpoints
-// whatever policy says, after neighbour discovery.
-func alwaysOpen(chains ...string) []rule {
-	rules := []rule{newRule(jumpTo(neighboursChain))}
-	for _, name := range chains {
-		rules = append(rules, newRule(jumpTo(name)))
-	}
-	return rules
 }
 
 func (s *state) unlessAccepted() []rule {

@@ -1,0 +1,38 @@
+package policybench
+
+import (
+	"testing"
+
+	"github.com/projectvrouter/vrouter/internal/lab"
+	"github.com/projectvrouter/vrouter/policy"
+	"github.com/projectvrouter/vrouter/policy/nftables"
+)
+
+// plane is a dataplane that is measured.
+type plane struct {
+	name string
+	open func(netns int) (policy.Dataplane, error)
+}
+
+func planes() []plane {
+	return []plane{
+		{name: "nftables", open: func(netns int) (policy.Dataplane, error) {
+			return nftables.New(nftables.Options{NetNS: &netns})
+		}},
+	}
+}
+
+// openOn opens a dataplane for a host until the test ends.
+func (p plane) openOn(t testing.TB, h *lab.Host) policy.Dataplane {
+	t.Helper()
+	d, err := p.open(int(h.NetNS()))
+	if err != nil {
+		t.Fatalf("%s: %v", p.name, err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Errorf("%s: close: %v", p.name, err)
+		}
+	})
+	return d
+}
