@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/selector"
@@ -16,9 +15,9 @@ import (
 // change gives way to another.
 type class struct {
 	id      classID
-	own     []*label  // in the order of keys; they win over all others
 	parents []*parent // whose labels it inherits, the first wins
-	labels  []*label  // what comes of it, in the order of keys
+	labels  []*label  // first own ones, which win over all others
+	own     int       // how many these are
 	places  []int32   // in the rolls of labels, then of parents
 	matched []*selection
 	items   []*item
@@ -51,15 +50,14 @@ func inherited(id resource.ID) map[string]string {
 	return nil
 }
 
-// Get implements selector.Labels.
+// Get implements selector.Labels. Labels are few.
 func (c *class) Get(key string) (string, bool) {
-	i, ok := slices.BinarySearchFunc(c.labels, key, func(l *label, key string) int {
-		return strings.Compare(l.key.name, key)
-	})
-	if !ok {
-		return "", false
+	for _, l := range c.labels {
+		if l.key.name == key {
+			return l.value, true
+		}
 	}
-	return c.labels[i].value, true
+	return "", false
 }
 
 func (c *class) find(s *selection) (int, bool) {
@@ -119,9 +117,12 @@ func (x *index) class(own map[string]string, parents []resource.ID) *class {
 	if c := x.classes[id]; c != nil {
 		return c
 	}
-	c := &class{id: id, own: make([]*label, 0, len(own)), parents: make([]*parent, 0, len(parents))}
+	const inherited = 4 // or so
+	c := &class{
+		id: id, own: len(own), labels: make([]*label, 0, len(own)+inherited), parents: make([]*parent, 0, len(parents)),
+	}
 	for _, key := range keys {
-		c.own = append(c.own, x.key(key).label(own[key]))
+		c.labels = append(c.labels, x.key(key).label(own[key]))
 	}
 	for _, p := range parents {
 		c.parents = append(c.parents, x.parent(p))
@@ -160,19 +161,17 @@ func (x *index) parent(id resource.ID) *parent {
 	return p
 }
 
-// enter works out the labels of a class that has own ones and parents, and
-// what matches it.
+// enter adds what a class that has own labels and parents inherits, and works
+// out what matches it.
 func (x *index) enter(c *class) {
 	x.classes[c.id] = c
-	c.labels = append(make([]*label, 0, len(c.own)+4), c.own...)
 	for _, p := range c.parents {
 		for key, value := range p.labels {
-			if !slices.ContainsFunc(c.labels, func(l *label) bool { return l.key.name == key }) {
+			if _, ok := c.Get(key); !ok {
 				c.labels = append(c.labels, x.key(key).label(value))
 			}
 		}
 	}
-	slices.SortFunc(c.labels, func(a, b *label) int { return strings.Compare(a.key.name, b.key.name) })
 	c.labels = slices.Clip(c.labels)
 	c.places = make([]int32, 0, len(c.labels)+len(c.parents))
 	for i := range cap(c.places) {
@@ -244,7 +243,7 @@ func (x *index) setParent(id resource.ID, labels map[string]string) {
 	}
 	p.labels = labels
 	for _, old := range slices.Clone(p.classes) {
-		c := &class{id: old.id, own: old.own, parents: old.parents}
+		c := &class{id: old.id, own: old.own, labels: slices.Clone(old.labels[:old.own]), parents: old.parents}
 		x.enter(c)
 		for len(old.items) > 1 {
 			x.move(old.items[len(old.items)-1], c)

@@ -252,3 +252,16 @@ func BenchmarkResolverChange(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkResolverAll is everything told once more, as for each read-back.
+func BenchmarkResolverAll(b *testing.B) {
+	c := newCluster(b)
+	r := NewResolver("n0")
+	c.snapshot(r)
+	r.All()
+	begun := processTime(b)
+	for b.Loop() {
+		r.All()
+	}
+	b.ReportMetric((processTime(b)-begun).Seconds()*1000/float64(b.N), "worked-ms/op")
+}

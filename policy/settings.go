@@ -12,7 +12,8 @@ type Settings struct {
 	// others.
 	ToHost Action
 	// FailsafeInbound and FailsafeOutbound pass a host endpoint before any
-	// policy, but where packets are forwarded.
+	// policy, but where packets are forwarded; so do, at the untracked points,
+	// the answers to what passes in the other direction.
 	FailsafeInbound, FailsafeOutbound []Failsafe
 	// Reject answers what is denied, instead of dropping it silently.
 	Reject bool
@@ -26,9 +27,11 @@ type Settings struct {
 	// whatever policy and ToHost say.
 	AllowDHCP, AllowDNS, AllowMetadata bool
 	// BGPPorts are open to the members of NodeSet and PeerSet, with BFD's UDP
-	// 3784 and 4784.
+	// 3784 and 4784: at all points of host endpoints where failsafes are, as are
+	// the answers of BGP.
 	BGPPorts []uint16
-	// VXLANPort is open to NodeSet and closed to others; zero: no VXLAN here.
+	// VXLANPort is open to NodeSet, likewise, and closed to others, whether
+	// there are host endpoints or not; zero: no VXLAN here.
 	VXLANPort uint16
 	// NAT is how packets of MasqueradeSet that leave for elsewhere than
 	// PoolSet are translated.

@@ -35,7 +35,11 @@ const exitCodesHelp = `The exit code tells what became of a command:
 
 A command on several objects goes on after one has failed, and ends with the
 code that all failures share, else with 1. One exception: when vrouterd cannot
-be reached, the rest is not tried.`
+be reached, the rest is not tried.
+
+Commands that answer a question do so with the exit code as well: 'explain',
+'policy test' and 'selector eval' exit with 0 for yes, with 1 for no, and with 2
+if they cannot say.`
 
 func exitCodesTopic() *cobra.Command {
 	return &cobra.Command{
@@ -74,6 +78,21 @@ type deadlineError struct{ text string }
 
 func (e *deadlineError) Error() string { return e.text }
 
+// undecidedError is a question about policy that has no answer, which is not the
+// same as no.
+type undecidedError struct{ err error }
+
+func (e *undecidedError) Error() string { return e.err.Error() }
+func (e *undecidedError) Unwrap() error { return e.err }
+
+// undecided wraps the error of a command that answers with its exit code.
+func undecided(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &undecidedError{err}
+}
+
 // exitCode maps the error of a run or of one object.
 func exitCode(err error) int {
 	if err == nil {
@@ -81,6 +100,7 @@ func exitCode(err error) int {
 	}
 	var (
 		reported    *reportedError
+		undecided   *undecidedError
 		usage       *usageError
 		unreachable *unreachableError
 		deadline    *deadlineError
@@ -104,6 +124,9 @@ func exitCode(err error) int {
 		return ExitDeadline
 	case codes.Canceled:
 		return ExitInterrupted
+	}
+	if errors.As(err, &undecided) {
+		return ExitUsage
 	}
 	return ExitFailed
 }

@@ -1,163 +1,243 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
+	"github.com/projectvrouter/vrouter/policy/explain"
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
-// explain turns an error into plain sentences: the first says what is wrong,
-// each of the others is one field violation or a hint.
-func explain(err error) []string {
-	s, ok := status.FromError(err)
-	if !ok {
-		return explainPlain(err)
-	}
-	lines := []string{sentence(s)}
-	for _, detail := range s.Details() {
-		lines = append(lines, detailLines(detail)...)
-	}
-	return tidy(lines)
+// explainOptions are the flags of explain.
+type explainOptions struct {
+	files      []string
+	protocol   string
+	family     string
+	iface      string
+	output     string
+	port       uint16
+	sourcePort uint16
+	preDNAT    uint16
+	icmpType   uint8
+	icmpCode   uint8
 }
 
-// tidy makes the lines of one error: where the first repeats what the others
-// say, it only counts them, and a single one takes its place.
-func tidy(lines []string) []string {
-	for i := range lines {
-		lines[i] = printable(lines[i])
+func (a *app) explainCommand() *cobra.Command {
+	var o explainOptions
+	c := &cobra.Command{
+		Use:   "explain FROM TO --port PORT",
+		Short: "Tell whether policy lets a packet through, and which rule decides",
+		Long: `Tell whether policy lets the first packet of a connection through, with every
+stage on its way and the tier, the policy and the rule that decides there.
+
+FROM and TO are NAMESPACE/ENDPOINT (the name of an endpoint or of its
+workload), host:NODE/INTERFACE or an address.
+
+It exits with 0 if the packet is allowed, with 1 if it is denied, and with 2 if
+nobody can say: an end is not there, or the own rules of a host decide. With -f
+it works from manifests alone, as if they were all that is stored.`,
+		Example: `  vrouterctl explain shop/web shop/db --port 5432
+  vrouterctl explain -f policies/ 203.0.113.9 shop/web --port 443 -o json`,
+		Args: arguments(2, "FROM", "TO"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, err := parseFormat(o.output, "table", formatWide, formatYAML, formatJSON)
+			if err != nil {
+				return err
+			}
+			probe, err := o.probe(cmd, args)
+			if err != nil {
+				return err
+			}
+			answer, err := a.explain(cmd.Context(), o.files, probe)
+			if err != nil {
+				return undecided(err)
+			}
+			if err := a.showExplained(f, answer); err != nil {
+				return undecided(err)
+			}
+			return verdictError(answer.GetVerdict())
+		},
 	}
-	details := slices.DeleteFunc(slices.Clone(lines[1:]), func(detail string) bool {
-		return detail == lines[0]
-	})
-	repeated := 0
-	for _, detail := range details {
-		if strings.Contains(lines[0], detail) {
-			repeated++
-		}
-	}
-	switch {
-	case repeated == 0 || repeated < len(details):
-		return append(lines[:1], details...)
-	case repeated == 1:
-		return details
-	}
-	return append([]string{fmt.Sprintf("%d things are wrong:", repeated)}, details...)
+	o.bind(c)
+	return c
 }
 
-// explainPlain renders an error of our own. Those of manifests have a line for
-// each problem.
-func explainPlain(err error) []string {
-	var lines []string
-	for _, one := range unjoin(err) {
-		var invalid *resource.Invalid
-		if !errors.As(one, &invalid) {
-			lines = append(lines, one.Error())
+func (o *explainOptions) bind(c *cobra.Command) {
+	flags := c.Flags()
+	bindFiles(c, &o.files)
+	flags.StringVarP(&o.protocol, "protocol", "p", "tcp", "`protocol`: tcp, udp, sctp, icmp, icmpv6, udplite, or a number")
+	flags.Uint16Var(&o.port, "port", 0, "destination port")
+	flags.Uint16Var(&o.sourcePort, "source-port", 0, "source port (default any that no rule is likely to name)")
+	flags.Uint16Var(&o.preDNAT, "pre-dnat-port", 0, "port of TO's host at which the packet arrives before its destination is translated")
+	flags.Uint8Var(&o.icmpType, "icmp-type", 0, "type of an ICMP message (default an echo request)")
+	flags.Uint8Var(&o.icmpCode, "icmp-code", 0, "code of an ICMP message, with --icmp-type")
+	flags.StringVar(&o.family, "family", "", "ipv4 or ipv6 (default each that both ends have)")
+	flags.StringVar(&o.iface, "interface", "", "interface that the packet enters its first host by, if it is not that of FROM")
+	bindOutput(c, &o.output, "table", formatWide, formatYAML, formatJSON)
+	// The flags exist.
+	_ = c.RegisterFlagCompletionFunc("protocol", cobra.FixedCompletions(
+		[]string{"tcp", "udp", "sctp", "icmp", "icmpv6", "udplite"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("family", cobra.FixedCompletions([]string{"ipv4", "ipv6"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// probe is what the command line says.
+func (o *explainOptions) probe(cmd *cobra.Command, args []string) (explain.Probe, error) {
+	p := explain.Probe{
+		From: args[0], To: args[1], Port: o.port, SourcePort: o.sourcePort, PreDNATPort: o.preDNAT, Interface: o.iface,
+	}
+	var err error
+	if p.Protocol, err = explain.ParseProtocol(o.protocol); err != nil {
+		return p, usagef("--protocol: %w", err)
+	}
+	switch strings.ToLower(o.family) {
+	case "":
+	case "ipv4":
+		p.IPVersion = 4
+	case "ipv6":
+		p.IPVersion = 6
+	default:
+		return p, usagef("--family %q: want ipv4 or ipv6", o.family)
+	}
+	if cmd.Flags().Changed("icmp-type") {
+		p.ICMPType = &o.icmpType
+	}
+	if cmd.Flags().Changed("icmp-code") {
+		p.ICMPCode = &o.icmpCode
+	}
+	if err := p.Check(); err != nil {
+		return p, usagef("%s", flagNames().Replace(strings.ReplaceAll(err.Error(), "\n", "; ")))
+	}
+	return p, nil
+}
+
+// flagNames puts the flags and arguments in place of the fields of a probe.
+func flagNames() *strings.Replacer {
+	return strings.NewReplacer("from:", "FROM:", "to:", "TO:", "sourcePort:", "--source-port:", "preDNATPort:", "--pre-dnat-port:",
+		"port:", "--port:", "icmpType:", "--icmp-type:", "icmpCode:", "--icmp-code:", "an icmpType", "--icmp-type", "ipVersion:", "--family:")
+}
+
+// explain judges from manifests, or has vrouterd do so.
+func (a *app) explain(_ context.Context, files []string, p explain.Probe) (*vrouterv1.ExplainResponse, error) {
+	if len(files) == 0 {
+		return nil, usagef("-f is needed: the manifests to judge by")
+	}
+	cluster, err := a.cluster(files)
+	if err != nil {
+		return nil, err
+	}
+	return cluster.Explain(p)
+}
+
+// cluster is what would be stored once the manifests were applied.
+func (a *app) cluster(files []string) (*explain.Cluster, error) {
+	manifests, err := a.readManifests(files, namespaceFlag{name: resource.DefaultNamespace})
+	if err != nil {
+		return nil, err
+	}
+	var invalid []error
+	at := make(map[resource.ID]int)
+	var objects []resource.Object
+	for _, m := range manifests {
+		msg := proto.Clone(m.Message)
+		resource.Canonicalize(msg)
+		object, err := resource.Check(msg)
+		if err != nil {
+			invalid = append(invalid, fromManifest(m.Source, err))
 			continue
 		}
-		for _, p := range invalid.Problems {
-			lines = append(lines, violation(invalid.Source, p.String()))
+		id := object.Metadata().ID
+		if i, ok := at[id]; ok {
+			objects[i] = object // as a later apply does
+			continue
 		}
+		at[id] = len(objects)
+		objects = append(objects, object)
 	}
-	if len(lines) > 1 {
-		lines = slices.Insert(lines, 0, fmt.Sprintf("%d things are wrong, nothing was sent:", len(lines)))
+	if len(invalid) > 0 {
+		return nil, errors.Join(invalid...)
 	}
-	for i := range lines {
-		lines[i] = printable(lines[i])
-	}
-	var unreachable *unreachableError
-	if errors.As(err, &unreachable) && unreachable.hint() != "" {
-		lines[0] += ": " + unreachable.hint()
-	}
-	return lines
+	return explain.New(objects)
 }
 
-// unjoin takes apart what errors.Join made, in depth.
-func unjoin(err error) []error {
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
-		return []error{err}
+// fromManifest says in which manifest it is that something is wrong.
+func fromManifest(source string, err error) error {
+	var invalid *resource.Invalid
+	if errors.As(err, &invalid) {
+		named := *invalid
+		named.Source = source
+		return &named
 	}
-	var all []error
-	for _, one := range joined.Unwrap() {
-		all = append(all, unjoin(one)...)
-	}
-	return all
+	return fmt.Errorf("%s: %w", source, err)
 }
 
-// sentence renders code and message. Where the message says it all, the code
-// is left out.
-func sentence(s *status.Status) string {
-	message := s.Message()
-	if message == "" {
-		message = "no reason given"
+// verdictError is the exit code of a verdict.
+func verdictError(verdict string) error {
+	switch verdict {
+	case "allowed":
+		return nil
+	case "denied":
+		return &reportedError{ExitFailed}
 	}
-	switch s.Code() {
-	case codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.FailedPrecondition,
-		codes.OutOfRange, codes.ResourceExhausted, codes.DeadlineExceeded, codes.Unavailable:
-		return message
-	case codes.Aborted:
-		return "the object was changed meanwhile: " + message
-	case codes.PermissionDenied:
-		return "not permitted: " + message
-	case codes.Unauthenticated:
-		return "vrouterd does not accept this client: " + message
-	case codes.Unimplemented:
-		return "vrouterd does not know this call; is it older than vrouterctl? (" + message + ")"
-	case codes.Internal, codes.Unknown, codes.DataLoss:
-		return "vrouterd met an error of its own: " + message
-	case codes.Canceled:
-		return "interrupted: " + message
-	}
-	return fmt.Sprintf("%s: %s", s.Code(), message)
+	return &reportedError{ExitUsage}
 }
 
-// detailLines renders one of the rich error details that the API uses.
-func detailLines(detail any) []string {
-	var lines []string
-	switch d := detail.(type) {
-	case *errdetails.BadRequest:
-		for _, v := range d.GetFieldViolations() {
-			lines = append(lines, violation(v.GetField(), v.GetDescription()))
+// showExplained prints what decides.
+func (a *app) showExplained(f format, r *vrouterv1.ExplainResponse) error {
+	if f == formatYAML || f == formatJSON {
+		return a.writeMessage(f, r)
+	}
+	if r.GetReason() == "" {
+		a.line("%s", r.GetVerdict())
+	} else {
+		a.line("%s: %s", r.GetVerdict(), r.GetReason())
+	}
+	for _, e := range r.GetEnds() {
+		if e.GetProgrammed() == "" {
+			continue
 		}
-	case *errdetails.PreconditionFailure:
-		for _, v := range d.GetViolations() {
-			subject := v.GetSubject()
-			if strings.HasPrefix(v.GetDescription(), subject) {
-				subject = "" // "node a is not alive" names it
+		a.line("%s is programmed on %s: %s", e.GetName(), e.GetNode(), orReason(e.GetProgrammed(), e.GetProgrammedReason()))
+	}
+	t := a.newTable(f == formatWide, "FAMILY", "NODE", "POINT", flexible+"SUBJECT", "ACTION", flexible+"BECAUSE")
+	rows := 0
+	for _, w := range r.GetWays() {
+		for _, s := range w.GetStages() {
+			rows++
+			t.add(w.GetFamily(), s.GetNode(), s.GetPoint(), s.GetSubject(), s.GetAction(), because(s))
+			for _, h := range s.GetLogged() {
+				t.add("", "", "", "", "Log", hitText(h))
 			}
-			lines = append(lines, violation(subject, v.GetDescription()))
+			for _, h := range s.GetStaged() {
+				t.add("", "", "", "", "would "+h.GetAction(), hitText(h))
+			}
 		}
-	case *errdetails.RetryInfo:
-		delay := d.GetRetryDelay().AsDuration()
-		if delay <= 0 {
-			return []string{"try again"}
-		}
-		lines = append(lines, "try again in "+delay.Round(time.Millisecond).String())
 	}
-	return lines
+	if rows == 0 {
+		return nil
+	}
+	a.line("")
+	return t.flush(a.Out)
 }
 
-func violation(field, description string) string {
-	if field == "" {
-		return description
+func orReason(word, reason string) string {
+	if reason == "" {
+		return word
 	}
-	return field + ": " + description
+	return word + ": " + reason
 }
 
-// reason returns the ErrorInfo of an error, or nil.
-func reason(err error) *errdetails.ErrorInfo {
-	for _, detail := range status.Convert(err).Details() {
-		if info, ok := detail.(*errdetails.ErrorInfo); ok {
-			return info
-		}
+func because(s *vrouterv1.PolicyStage) string {
+	if s.GetReason() != "" {
+		return s.GetReason()
 	}
-	return nil
+	return hitText(s.GetDecided())
+}
+
+func hitText(h *vrouterv1.PolicyHit) string {
+	return orReason(explain.Describe(h), h.GetText())
 }

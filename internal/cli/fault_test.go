@@ -255,7 +255,7 @@ func TestHints(t *testing.T) {
 		{dial(syscall.EHOSTUNREACH), "cannot reach vrouterd at s: no route to host"},
 		{&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, "cannot reach vrouterd at s: i/o timeout: is it running?"},
 	} {
-		lines := explain(&unreachableError{server: "s", cause: tt.cause})
+		lines := sentences(&unreachableError{server: "s", cause: tt.cause})
 		if len(lines) != 1 || lines[0] != tt.want {
 			t.Errorf("got %q, want %q", lines, tt.want)
 		}

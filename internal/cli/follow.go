@@ -81,7 +81,7 @@ func (f *follower) run(ctx context.Context) error {
 		if !f.synced || !passing(err) {
 			return err
 		}
-		f.app.warn("", fmt.Sprintf("%s; trying again", explain(err)[0]))
+		f.app.warn("", fmt.Sprintf("%s; trying again", sentences(err)[0]))
 		if status.Code(err) == codes.OutOfRange {
 			f.after = 0 // compacted: a new snapshot tells what was missed
 		}

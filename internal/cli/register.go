@@ -182,7 +182,7 @@ func (a *app) stageMissed(ctx context.Context, c *client, request *vrouterv1.Reg
 	now, getErr := c.endpoints.GetEndpoint(ctx, &vrouterv1.GetEndpointRequest{Id: request.GetId()})
 	if getErr != nil {
 		return &deadlineError{fmt.Sprintf("endpoint %s: %q was not reached within %s, and vrouterd does not say how far it is: %s",
-			name, wanted, c.timeout, explain(getErr)[0])}
+			name, wanted, c.timeout, sentences(getErr)[0])}
 	}
 	problems := strings.Join(now.GetEndpoint().GetStatus().GetProblems(), "; ")
 	return &deadlineError{stageText(name, stageName(now.GetStage()), wanted, problems)}

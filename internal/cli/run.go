@@ -99,7 +99,7 @@ func (a *app) report(cmd *cobra.Command, err error) {
 // that itself, and each detail on a line of its own.
 // The source is the manifest that it came from; both may be empty.
 func (a *app) printError(source, subject string, err error) {
-	lines := explain(err)
+	lines := sentences(err)
 	if subject != "" && !strings.Contains(strings.ToLower(lines[0]), strings.ToLower(subject)) {
 		lines[0] = subject + ": " + lines[0]
 	}

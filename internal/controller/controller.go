@@ -1,6 +1,7 @@
 // Package controller does what one process does for the whole cluster: it
-// elects route reflectors, and collects addresses that nobody needs. Any number
-// of controllers run; one leads, and the others wait for its lease to end.
+// elects route reflectors, collects addresses that nobody needs, and makes the
+// HostEndpoints of nodes. Any number of controllers run; one leads, and the
+// others wait for its lease to end.
 //
 // A leader makes the stored membership of every group with an election what
 // Choose says: as evenly spread as can be, with the fewest moves. It makes
@@ -66,6 +67,9 @@ type stats struct {
 	groups    int // that it knows while it leads
 	problems  int // of them
 
+	hostEndpoints int // that it looks after while it leads
+	hostProblems  int // names that somebody else has
+
 	collection collection
 }
 
@@ -122,13 +126,14 @@ func (c *Controller) term(ctx context.Context) (led bool, err error) {
 		case <-leading.Done():
 		}
 	}()
-	var collecting sync.WaitGroup
-	collecting.Go(func() { c.collect(leading, t) })
+	var chores sync.WaitGroup
+	chores.Go(func() { c.collect(leading, t) })
+	chores.Go(func() { c.protectHosts(leading, t) })
 	err = c.lead(leading, t)
 	deposed := ctx.Err() == nil && leading.Err() != nil
 	cancel()
-	collecting.Wait()
-	c.count(func(s *stats) { s.leads = false; s.groups = 0; s.problems = 0; s.collection.idle() })
+	chores.Wait()
+	c.count(func(s *stats) { s.leads = false; s.idle() })
 	if deposed {
 		err = errors.New("the lease of the leader was lost")
 	}
@@ -137,6 +142,12 @@ func (c *Controller) term(ctx context.Context) (led bool, err error) {
 	giving, done := context.WithTimeout(context.WithoutCancel(ctx), longPause)
 	defer done()
 	return true, errors.Join(err, t.lease.Revoke(giving))
+}
+
+// idle forgets what only a leader knows.
+func (s *stats) idle() {
+	s.groups, s.problems, s.hostEndpoints, s.hostProblems = 0, 0, 0, 0
+	s.collection.idle()
 }
 
 func (c *Controller) count(change func(*stats)) {

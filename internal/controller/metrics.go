@@ -44,6 +44,8 @@ func (s *stats) metrics() []metric {
 		counter("controller_elections_total", "Memberships of reflector groups that it changed.", s.elections),
 		gauge("controller_reflector_groups", "Reflector groups that it looks after while it leads.", float64(s.groups)),
 		gauge("controller_reflector_group_problems", "What their statuses complain of, such as too few candidates.", float64(s.problems)),
+		gauge("controller_host_endpoints", "HostEndpoints of nodes that it looks after.", float64(s.hostEndpoints)),
+		gauge("controller_host_endpoint_problems", "HostEndpoints that it would make, and whose names are taken.", float64(s.hostProblems)),
 	}, s.collection.metrics()...)
 }
 

@@ -16,6 +16,8 @@ type ControllerConfiguration struct {
 	// LeakGrace is for how long what is collected must be of no use; nil: the
 	// controller knows, zero: nothing is collected.
 	LeakGrace *time.Duration
+	// HostEndpoints is what HostEndpoints it makes for nodes.
+	HostEndpoints AutoHostEndpoints
 }
 
 // Bounds of the grace period. Below, a store that is slow for a moment could
@@ -54,6 +56,7 @@ func (p *problems) controllers(meta Meta, spec *vrouterv1.ControllerConfiguratio
 	p.unsupported(spec.Controllers.GetLoadBalancer() != nil, "spec.controllers.loadBalancer", "")
 	if node := spec.Controllers.GetNode(); node != nil {
 		c.LeakGrace = p.nodeController("spec.controllers.node", node)
+		c.HostEndpoints = p.autoHostEndpoints("spec.controllers.node.hostEndpoint", node.GetHostEndpoint())
 	}
 	return c
 }
@@ -61,11 +64,6 @@ func (p *problems) controllers(meta Meta, spec *vrouterv1.ControllerConfiguratio
 func (p *problems) nodeController(path string, node *vrouterv1.NodeController) *time.Duration {
 	p.period(path+".reconcilerPeriod", node.ReconcilerPeriod, 5*time.Minute)
 	p.oneOf(path+".syncLabels", node.SyncLabels, "Enabled", "Disabled")
-	if host := node.HostEndpoint; host != nil {
-		p.oneOf(path+".hostEndpoint.autoCreate", host.AutoCreate, "Disabled", "Enabled")
-		p.oneOf(path+".hostEndpoint.createDefaultHostEndpoint", host.CreateDefaultHostEndpoint, "Enabled", "Disabled")
-		p.unsupported(len(host.Templates) > 0, path+".hostEndpoint.templates", "")
-	}
 	grace := node.GetLeakGracePeriod()
 	if grace == "" {
 		return nil

@@ -14,14 +14,20 @@ func TestBadControllerConfiguration(t *testing.T) {
 		{"default", "controllers: {node: {reconcilerPeriod: x, syncLabels: y, hostEndpoint: {autoCreate: z}}}", `
 			spec.controllers.node.reconcilerPeriod: "x" is not a duration
 			spec.controllers.node.syncLabels: "y" is none of Enabled, Disabled
-			spec.controllers.node.hostEndpoint.autoCreate: "z" is none of Disabled, Enabled`},
-		{"default", "controllers: {node: {reconcilerPeriod: 1m, syncLabels: Disabled, hostEndpoint: {autoCreate: Enabled, " +
-			"createDefaultHostEndpoint: Disabled, templates: [{generateName: a}]}}}", `
+			spec.controllers.node.hostEndpoint.autoCreate: "z" is none of Enabled, Disabled`},
+		{"default", "controllers: {node: {reconcilerPeriod: 1m, syncLabels: Disabled}}", `
 			spec.controllers.node.reconcilerPeriod: not supported yet, only 5m0s is (unsupported)
-			spec.controllers.node.syncLabels: not supported yet, only Enabled is (unsupported)
-			spec.controllers.node.hostEndpoint.autoCreate: not supported yet, only Disabled is (unsupported)
-			spec.controllers.node.hostEndpoint.createDefaultHostEndpoint: not supported yet, only Enabled is (unsupported)
-			spec.controllers.node.hostEndpoint.templates: not supported yet (unsupported)`},
+			spec.controllers.node.syncLabels: not supported yet, only Enabled is (unsupported)`},
+		{"default", "controllers: {node: {hostEndpoint: {createDefaultHostEndpoint: x, templates: [{generateName: a}, " +
+			"{generateName: a, interfaceCIDRs: [b], nodeSelector: '=='}, {interfacePattern: '(', labels: {x: '?'}}]}}}", `
+			spec.controllers.node.hostEndpoint.createDefaultHostEndpoint: "x" is none of Enabled, Disabled
+			spec.controllers.node.hostEndpoint.templates[0]: interfaceCIDRs or interfacePattern is needed
+			spec.controllers.node.hostEndpoint.templates[1].nodeSelector:
+			spec.controllers.node.hostEndpoint.templates[1].interfaceCIDRs[0]:
+			spec.controllers.node.hostEndpoint.templates[1].generateName: "a" is the name of another template
+			spec.controllers.node.hostEndpoint.templates[2].generateName: must not be empty
+			spec.controllers.node.hostEndpoint.templates[2].labels[x]:
+			spec.controllers.node.hostEndpoint.templates[2].interfacePattern:`},
 		{"default", "controllers: {policy: {reconcilerPeriod: 1m}, loadBalancer: {assignIPs: AllServices}}", `
 			spec.controllers.policy.reconcilerPeriod: not supported yet, only 5m0s is (unsupported)
 			spec.controllers.loadBalancer: not supported yet (unsupported)`},

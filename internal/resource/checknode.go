@@ -3,6 +3,7 @@ package resource
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
@@ -22,6 +23,11 @@ func (p *problems) node(meta Meta, spec *vrouterv1.NodeSpec) *Node {
 		n.RouteReflectorClusterID = p.clusterID(bgp.RouteReflectorClusterId)
 		p.unsupported(bgp.GetIpv4IpipTunnelAddr() != "", "spec.bgp.ipv4IPIPTunnelAddr", "")
 	}
+	for _, prefix := range []netip.Prefix{n.IPv4, n.IPv6} {
+		if prefix.IsValid() {
+			n.Addresses = append(n.Addresses, prefix.Addr())
+		}
+	}
 	n.Drain = p.drain(spec.GetDrain())
 	p.unsupported(spec.GetWireguard() != nil, "spec.wireguard", "")
 	p.unsupported(spec.GetIpv4VxlanTunnelAddr() != "", "spec.ipv4VXLANTunnelAddr", "")
@@ -30,23 +36,34 @@ func (p *problems) node(meta Meta, spec *vrouterv1.NodeSpec) *Node {
 	p.unsupported(spec.GetVxlanTunnelMacAddrV6() != "", "spec.vxlanTunnelMACAddrV6", "")
 	for i, a := range spec.GetAddresses() {
 		at := index("spec.addresses", i)
-		_, err := parsePrefix(a.GetAddress())
+		prefix, err := parsePrefix(a.GetAddress())
 		p.err(join(at, "address"), err)
+		if err == nil && !slices.Contains(n.Addresses, prefix.Addr()) {
+			n.Addresses = append(n.Addresses, prefix.Addr())
+		}
 		switch a.GetType() {
 		case "", "CalicoNodeIP", "InternalIP", "ExternalIP":
 		default:
 			p.addf(join(at, "type"), "%q is none of CalicoNodeIP, InternalIP, ExternalIP", a.GetType())
 		}
 	}
-	for i, link := range spec.GetInterfaces() {
-		at := index("spec.interfaces", i)
-		p.err(join(at, "name"), checkInterfaceName(link.GetName()))
-		for j, a := range link.GetAddresses() {
-			_, err := parsePrefix(a)
-			p.err(index(join(at, "addresses"), j), err)
-		}
+	for i, raw := range spec.GetInterfaces() {
+		n.Interfaces = append(n.Interfaces, p.nodeInterface(index("spec.interfaces", i), raw))
 	}
 	return n
+}
+
+func (p *problems) nodeInterface(path string, raw *vrouterv1.NodeInterface) NodeInterface {
+	link := NodeInterface{Name: raw.GetName()}
+	p.err(join(path, "name"), checkInterfaceName(link.Name))
+	for i, a := range raw.GetAddresses() {
+		prefix, err := parsePrefix(a)
+		p.err(index(join(path, "addresses"), i), err)
+		if err == nil && !slices.Contains(link.Addresses, prefix.Addr()) {
+			link.Addresses = append(link.Addresses, prefix.Addr())
+		}
+	}
+	return link
 }
 
 // nodeAddress checks an address of a node, where there is one.

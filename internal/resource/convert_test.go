@@ -29,8 +29,14 @@ func TestChecked(t *testing.T) {
 		{"n", "", &Node{Meta: meta(KindNode, "n")}},
 		{"n", "bgp: {asNumber: '1.1', ipv4Address: 10.0.0.1, ipv6Address: 'fd00::1/64', routeReflectorClusterID: 1.0.0.1}", &Node{
 			Meta: meta(KindNode, "n"), ASNumber: 65537, IPv4: netip.MustParsePrefix("10.0.0.1/32"),
-			IPv6: netip.MustParsePrefix("fd00::1/64"), RouteReflectorClusterID: netip.MustParseAddr("1.0.0.1")}},
-		{"n", "bgp: {ipv4Address: 10.0.0.0/31}", &Node{Meta: meta(KindNode, "n"), IPv4: netip.MustParsePrefix("10.0.0.0/31")}},
+			IPv6: netip.MustParsePrefix("fd00::1/64"), RouteReflectorClusterID: netip.MustParseAddr("1.0.0.1"),
+			Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")}}},
+		{"n", "addresses: [{address: 10.0.0.1/24}, {address: 10.0.0.1}, {address: 'fd00::2'}]\ninterfaces: [{name: eth0, addresses: [10.0.0.1/24]}, {name: eth1}]", &Node{
+			Meta:       meta(KindNode, "n"),
+			Addresses:  []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::2")},
+			Interfaces: []NodeInterface{{Name: "eth0", Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}, {Name: "eth1"}}}},
+		{"n", "bgp: {ipv4Address: 10.0.0.0/31}", &Node{Meta: meta(KindNode, "n"), IPv4: netip.MustParsePrefix("10.0.0.0/31"),
+			Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.0")}}},
 		{"p", "cidr: 10.0.0.0/28\ndisabled: true\ndisableBGPExport: true", &IPPool{
 			Meta: meta(KindIPPool, "p"), CIDR: netip.MustParsePrefix("10.0.0.0/28"), BlockSize: 26, IPIPMode: EncapNever,
 			VXLANMode: EncapNever, Disabled: true, DisableBGPExport: true, NodeSelector: selector.All(), NamespaceSelector: selector.All(),

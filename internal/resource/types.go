@@ -72,7 +72,15 @@ type Node struct {
 	// RouteReflectorClusterID makes the node a reflector for the iBGP peers
 	// that carry another id or none (RFC 4456 §7); invalid: not a reflector.
 	RouteReflectorClusterID netip.Addr
-	Drain                   *NodeDrain // nil: it is not drained
+	Drain                   *NodeDrain   // nil: it is not drained
+	Addresses               []netip.Addr // those of BGP first, then what it lists, each once
+	Interfaces              []NodeInterface
+}
+
+// NodeInterface is an interface that a Node lists.
+type NodeInterface struct {
+	Name      string
+	Addresses []netip.Addr
 }
 
 // EndpointID is the identity of a workload endpoint. The node is not part of

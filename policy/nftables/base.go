@@ -11,42 +11,45 @@ import (
 // chains one after the other: accept ends a stage and not the evaluation, so
 // that it can be what Allow does wherever a policy is used.
 const (
-	rawChain          = "raw-prerouting"  // source check
-	untrackedInChain  = "raw-untracked"   // untracked ingress
-	notrackInChain    = "raw-notrack"     // what that let in
-	rawOutputChain    = "raw-output"      // untracked egress
-	notrackOutChain   = "raw-out-notrack" // what that let out
-	preDNATChain      = "mangle-prednat"
-	inputChain        = "input"         // egress of workloads, ingress of host endpoints
-	toHostChain       = "input-to-host" // what workloads may do to their host
-	forwardInChain    = "forward-in"    // ingress of host endpoints
-	forwardFromChain  = "forward-from"  // egress of workloads
-	forwardToChain    = "forward-to"    // ingress of workloads
-	forwardOutChain   = "forward-out"   // egress of host endpoints
-	outputChain       = "output"        // egress of host endpoints
-	postroutingChain  = "nat-postrouting"
-	undecidedChain    = "undecided" // early policy that says nothing
-	sourceCheckChain  = "source-check"
-	invalidChain      = "invalid"
-	servicesChain     = "host-services"  // what a workload always gets from its host
-	neighboursChain   = "neighbours"     // without it IPv6 has no link, as IPv4 without ARP
-	vxlanChain        = "vxlan"          // tunnels end here for nodes only
-	failsafeInChain   = "failsafe-in"    // of host endpoints
-	failsafeOutChain  = "failsafe-out"   //
-	failsafeRawChain  = "failsafe-reply" // answers to outbound failsafes, not tracked
-	peersInChain      = "peers-in"       // BGP and BFD
-	peersOutChain     = "peers-out"      //
-	workloadSet       = "workloads"      // interfaces with one endpoint
-	fromWorkloadMap   = "from-workload"  // to pipelines of egress
-	toWorkloadMap     = "to-workload"    // to pipelines of ingress
-	spoofMap          = "spoofs"         // to chains
-	untrackedInMap    = "untracked-in"   // these to pipelines of host endpoints
-	untrackedOutMap   = "untracked-out"
-	preDNATMap        = "prednat"
-	hostInMap         = "host-in"
-	hostOutMap        = "host-out"
-	hostForwardInMap  = "host-forward-in"
-	hostForwardOutMap = "host-forward-out"
+	rawChain            = "raw-prerouting"  // source check
+	untrackedInChain    = "raw-untracked"   // untracked ingress
+	notrackInChain      = "raw-notrack"     // what that let in
+	rawOutputChain      = "raw-output"      // untracked egress
+	notrackOutChain     = "raw-out-notrack" // what that let out
+	preDNATChain        = "mangle-prednat"
+	inputChain          = "input"         // egress of workloads, ingress of host endpoints
+	toHostChain         = "input-to-host" // what workloads may do to their host
+	forwardInChain      = "forward-in"    // ingress of host endpoints
+	forwardFromChain    = "forward-from"  // egress of workloads
+	forwardToChain      = "forward-to"    // ingress of workloads
+	forwardOutChain     = "forward-out"   // egress of host endpoints
+	outputChain         = "output"        // egress of host endpoints
+	postroutingChain    = "nat-postrouting"
+	undecidedChain      = "undecided" // early policy that says nothing
+	sourceCheckChain    = "source-check"
+	invalidInChain      = "invalid-in" // what belongs to no connection
+	invalidForwardChain = "invalid-forward"
+	invalidOutChain     = "invalid-out"
+	servicesChain       = "host-services" // what a workload always gets from its host
+	neighboursChain     = "neighbours"    // without it IPv6 has no link, as IPv4 without ARP
+	vxlanChain          = "vxlan"         // tunnels end here for nodes only
+	failsafeInChain     = "failsafe-in"   // of host endpoints
+	failsafeOutChain    = "failsafe-out"  //
+	repliesInChain      = "replies-in"    // of failsafes and BGP, where nothing is tracked yet
+	repliesOutChain     = "replies-out"   //
+	peersInChain        = "peers-in"      // BGP and BFD
+	peersOutChain       = "peers-out"     //
+	workloadSet         = "workloads"     // interfaces with one endpoint
+	fromWorkloadMap     = "from-workload" // to pipelines of egress
+	toWorkloadMap       = "to-workload"   // to pipelines of ingress
+	spoofMap            = "spoofs"        // to chains
+	untrackedInMap      = "untracked-in"  // these to pipelines of host endpoints
+	untrackedOutMap     = "untracked-out"
+	preDNATMap          = "prednat"
+	hostInMap           = "host-in"
+	hostOutMap          = "host-out"
+	hostForwardInMap    = "host-forward-in"
+	hostForwardOutMap   = "host-forward-out"
 )
 
 // Priorities. Our stages of a hook come shortly before those who take the
@@ -80,7 +83,9 @@ func hookNumbers(name string) uint32 {
 // baseChains renders what does not belong to one policy, pipeline or endpoint.
 func (s *state) baseChains() []*chain {
 	chains := []*chain{
-		s.rawPrerouting(), s.sourceCheck(), s.invalid(), s.services(), neighbours(),
+		s.rawPrerouting(), s.sourceCheck(), s.services(), neighbours(),
+		s.invalid(invalidInChain, hostInMap), s.invalid(invalidForwardChain, hostForwardInMap, hostForwardOutMap),
+		s.invalid(invalidOutChain, hostOutMap),
 		s.input(), s.forwardFrom(), s.forwardTo(), s.output(),
 	}
 	if s.settings.ToHost == policy.Deny {
@@ -104,30 +109,32 @@ func established() rule {
 
 // known begins the first stage of a hook: established connections pass, and
 // what belongs to none is dropped where policy holds.
-func (s *state) known() []rule {
+func (s *state) known(invalid string) []rule {
 	rules := []rule{established()}
 	if !s.settings.KeepInvalid {
-		rules = append(rules, newRule(matchState("invalid", expr.CtStateBitINVALID), jumpTo(invalidChain)))
+		rules = append(rules, newRule(matchState("invalid", expr.CtStateBitINVALID), jumpTo(invalid)))
 	}
 	return rules
 }
 
-// invalid drops where an interface is a workload's, or has a host endpoint.
-func (s *state) invalid() *chain {
-	c := &chain{name: invalidChain}
-	for _, d := range []device{iif, oif} {
-		c.rules = append(c.rules, newRule(matchWorkload(d), counter(), drop()))
-		c.rules = append(c.rules, s.unknown(d)...)
-		if len(s.hosts) == 0 {
-			continue
+// invalid drops by interfaces that policy of workloads, or of host endpoints at
+// one of these points, holds for.
+func (s *state) invalid(name string, vmaps ...string) *chain {
+	c := &chain{name: name}
+	for _, vmap := range vmaps {
+		p := pointOf(vmap)
+		c.rules = append(c.rules, newRule(matchWorkload(p.device), counter(), drop()))
+		c.rules = append(c.rules, s.unknown(p.device)...)
+		others := []clause{matchInterface(p.device, "lo", true)}
+		for _, iface := range s.hostNames() {
+			if p.pipeline(s.hosts[iface]) != "" {
+				c.rules = append(c.rules, newRule(matchInterface(p.device, iface, false), counter(), drop()))
+			} else {
+				others = append(others, matchInterface(p.device, iface, true))
+			}
 		}
-		if s.hosts[policy.AnyInterface] != nil {
-			c.rules = append(c.rules, newRule(matchInterface(d, "lo", true),
-				matchInterface(d, "", true), counter(), drop()))
-			continue
-		}
-		for _, name := range s.hostNames() {
-			c.rules = append(c.rules, newRule(matchInterface(d, name, false), counter(), drop()))
+		if all := s.hosts[policy.AnyInterface]; all != nil && p.pipeline(all) != "" {
+			c.rules = append(c.rules, newRule(append(others, counter(), drop())...))
 		}
 	}
 	return c
@@ -150,7 +157,7 @@ func (s *state) unknown(d device) []rule {
 
 // input is the first stage for packets to the host.
 func (s *state) input() *chain {
-	c := &chain{name: inputChain, base: filterHook("input", filterPriority), rules: s.known()}
+	c := &chain{name: inputChain, base: filterHook("input", filterPriority), rules: s.known(invalidInChain)}
 	if port := s.settings.VXLANPort; port != 0 {
 		c.rules = append(c.rules, newRule(matchProtocol(unix.IPPROTO_UDP, false),
 			matchPorts(destination, []policy.PortRange{{First: port, Last: port}}, false), jumpTo(vxlanChain)))
@@ -175,7 +182,7 @@ func (s *state) toHost() *chain {
 
 // forwardFrom is the stage of egress of workloads.
 func (s *state) forwardFrom() *chain {
-	c := &chain{name: forwardFromChain, base: filterHook("forward", filterPriority+1), rules: s.known()}
+	c := &chain{name: forwardFromChain, base: filterHook("forward", filterPriority+1), rules: s.known(invalidForwardChain)}
 	c.rules = append(c.rules, s.encapsulated()...)
 	c.rules = append(c.rules, newRule(dispatch(iif, fromWorkloadMap)))
 	c.rules = append(c.rules, s.unknown(iif)...)
@@ -193,7 +200,7 @@ func (s *state) forwardTo() *chain {
 // output is the stage for what the host sends: to its own workloads without
 // their policy, to nowhere by an interface that is no endpoint's.
 func (s *state) output() *chain {
-	c := &chain{name: outputChain, base: filterHook("output", filterPriority), rules: s.known()}
+	c := &chain{name: outputChain, base: filterHook("output", filterPriority), rules: s.known(invalidOutChain)}
 	c.rules = append(c.rules, newRule(matchWorkload(oif), accept()))
 	c.rules = append(c.rules, s.unknown(oif)...)
 	c.rules = append(c.rules, s.hostOutput()...)

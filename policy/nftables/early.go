@@ -1,6 +1,8 @@
 package nftables
 
 import (
+	"golang.org/x/sys/unix"
+
 	"github.com/projectvrouter/vrouter/policy"
 )
 
@@ -11,17 +13,18 @@ func (s *state) earlyChains() []*chain {
 	if s.isUsed(untrackedInMap) {
 		c := &chain{name: untrackedInChain, base: filterHook("prerouting", rawPriority+1)}
 		c.rules = append(c.rules, s.exceptWorkloads(iif)...)
-		c.rules = append(c.rules, newRule(jumpTo(neighboursChain)), newRule(jumpTo(failsafeInChain)), newRule(jumpTo(failsafeRawChain)))
+		c.rules = append(c.rules, alwaysOpen(failsafeInChain, peersInChain, repliesInChain)...)
 		c.rules = append(c.rules, s.decideEarly(untrackedInMap)...)
-		out = append(out, c, s.failsafeReply(), s.notrackStage(notrackInChain, "prerouting", rawPriority+2))
+		out = append(out, c, s.replies(repliesInChain, s.settings.FailsafeOutbound, source), s.notrackStage(notrackInChain, "prerouting", rawPriority+2))
 	}
 	if s.isUsed(untrackedOutMap) {
-		out = append(out, s.notrackStage(notrackOutChain, "output", rawPriority+1))
+		out = append(out, s.replies(repliesOutChain, s.settings.FailsafeInbound, destination),
+			s.notrackStage(notrackOutChain, "output", rawPriority+1))
 	}
 	if s.isUsed(preDNATMap) {
 		c := &chain{name: preDNATChain, base: filterHook("prerouting", manglePriority), rules: []rule{established()}}
 		c.rules = append(c.rules, s.unlessAccepted()...)
-		c.rules = append(c.rules, newRule(jumpTo(neighboursChain)), newRule(jumpTo(failsafeInChain)))
+		c.rules = append(c.rules, alwaysOpen(failsafeInChain, peersInChain)...)
 		c.rules = append(c.rules, s.decideEarly(preDNATMap)...)
 		out = append(out, c)
 	}
@@ -35,7 +38,7 @@ func (s *state) rawOutput() *chain {
 	c.rules = append(c.rules, newRule(matchMark(s.acceptedBit()), setMark(s.acceptedBit(), false)))
 	if s.isUsed(untrackedOutMap) {
 		c.rules = append(c.rules, s.exceptWorkloads(oif)...)
-		c.rules = append(c.rules, newRule(jumpTo(neighboursChain)), newRule(jumpTo(failsafeOutChain)))
+		c.rules = append(c.rules, alwaysOpen(failsafeOutChain, peersOutChain, repliesOutChain)...)
 		c.rules = append(c.rules, s.decideEarly(untrackedOutMap)...)
 	}
 	return c
@@ -74,12 +77,17 @@ func (s *state) failsafeOut() *chain {
 	return c
 }
 
-// failsafeReply accepts the answers to outbound failsafes where connections
-// are not known yet.
-func (s *state) failsafeReply() *chain {
-	c := &chain{name: failsafeRawChain}
-	for _, f := range s.settings.FailsafeOutbound {
-		c.rules = append(c.rules, failsafe(f, source, source))
+// replies accepts the answers of failsafes of the other direction, and of BGP,
+// where connections are not known yet. The end is that of the other's address.
+func (s *state) replies(name string, failsafes []policy.Failsafe, other end) *chain {
+	c := &chain{name: name}
+	for _, f := range failsafes {
+		c.rules = append(c.rules, failsafe(f, other, source))
+	}
+	for _, id := range []policy.SetID{policy.NodeSet, policy.PeerSet} {
+		if ports := s.bgpPorts(); len(ports) > 0 {
+			c.rules = append(c.rules, s.acceptOf(id, other, source, unix.IPPROTO_TCP, ports)...)
+		}
 	}
 	return c
 }

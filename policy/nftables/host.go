@@ -100,7 +100,7 @@ func (s *state) hostInput() []rule {
 		return nil
 	}
 	rules := s.unlessAccepted()
-	rules = append(rules, newRule(jumpTo(neighboursChain)), newRule(jumpTo(failsafeInChain)), newRule(jumpTo(peersInChain)))
+	rules = append(rules, alwaysOpen(failsafeInChain, peersInChain)...)
 	return append(rules, s.decide(hostInMap)...)
 }
 
@@ -109,8 +109,18 @@ func (s *state) hostOutput() []rule {
 		return nil
 	}
 	rules := s.unlessAccepted()
-	rules = append(rules, newRule(jumpTo(neighboursChain)), newRule(jumpTo(failsafeOutChain)), newRule(jumpTo(peersOutChain)))
+	rules = append(rules, alwaysOpen(failsafeOutChain, peersOutChain)...)
 	return append(rules, s.decide(hostOutMap)...)
+}
+
+// alwaysOpen goes through chains that accept what passes host endpoints
+// whatever policy says, after neighbour discovery.
+func alwaysOpen(chains ...string) []rule {
+	rules := []rule{newRule(jumpTo(neighboursChain))}
+	for _, name := range chains {
+		rules = append(rules, newRule(jumpTo(name)))
+	}
+	return rules
 }
 
 func (s *state) unlessAccepted() []rule {

@@ -16,30 +16,35 @@ const (
 // policy of host endpoints says. The end is that of the other's address.
 func (s *state) peers(name string, other end) *chain {
 	c := &chain{name: name}
-	bgp := make([]policy.PortRange, len(s.settings.BGPPorts))
-	for i, port := range s.settings.BGPPorts {
-		bgp[i] = policy.PortRange{First: port, Last: port}
-	}
+	bgp := s.bgpPorts()
 	bfd := []policy.PortRange{{First: bfdPort, Last: bfdPort}, {First: bfdMultihopPort, Last: bfdMultihopPort}}
 	for _, id := range []policy.SetID{policy.NodeSet, policy.PeerSet} {
 		if len(bgp) > 0 {
-			c.rules = append(c.rules, s.acceptOf(id, other, unix.IPPROTO_TCP, bgp)...)
-			c.rules = append(c.rules, s.acceptOf(id, other, unix.IPPROTO_UDP, bfd)...)
+			c.rules = append(c.rules, s.acceptOf(id, other, destination, unix.IPPROTO_TCP, bgp)...)
+			c.rules = append(c.rules, s.acceptOf(id, other, destination, unix.IPPROTO_UDP, bfd)...)
 		}
 	}
-	if port := s.settings.VXLANPort; port != 0 && other == destination {
-		c.rules = append(c.rules, s.acceptOf(policy.NodeSet, other, unix.IPPROTO_UDP,
+	if port := s.settings.VXLANPort; port != 0 {
+		c.rules = append(c.rules, s.acceptOf(policy.NodeSet, other, destination, unix.IPPROTO_UDP,
 			[]policy.PortRange{{First: port, Last: port}})...)
 	}
 	return c
 }
 
-// acceptOf accepts packets to ports whose other end is in a set.
-func (s *state) acceptOf(id policy.SetID, other end, protocol uint8, ports []policy.PortRange) []rule {
+func (s *state) bgpPorts() []policy.PortRange {
+	ports := make([]policy.PortRange, len(s.settings.BGPPorts))
+	for i, port := range s.settings.BGPPorts {
+		ports[i] = policy.PortRange{First: port, Last: port}
+	}
+	return ports
+}
+
+// acceptOf accepts packets by ports of one end whose other end is in a set.
+func (s *state) acceptOf(id policy.SetID, other, port end, protocol uint8, ports []policy.PortRange) []rule {
 	var out []rule
 	for _, f := range []*family{ipv4, ipv6} {
 		for _, bits := range s.lengths(id, f) {
-			out = append(out, newRule(matchProtocol(protocol, false), matchPorts(destination, ports, false),
+			out = append(out, newRule(matchProtocol(protocol, false), matchPorts(port, ports, false),
 				matchFamily(f), matchSet(other, f, bits, id, false), accept()))
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -86,30 +85,6 @@ func farMAC(name string) string {
 		}
 	}
 	return ""
-}
-
-// translate has the host forward ports of its own to workloads, as a proxy for
-// services does: 30080 to port 80, and so on.
-func (b *bed) translate() {
-	var rules strings.Builder
-	for _, family := range []string{"ip", "ip6"} {
-		host := netip.MustParseAddr("192.0.2.1")
-		to := []string{"10.65.0.2", "10.65.0.4", "10.65.1.1"}
-		if family == "ip6" {
-			host = nodePortAddr(netip.IPv6Unspecified())
-			to = []string{"[fd00:65::2]", "[fd00:65::4]", "[fd00:65:1::1]"}
-		}
-		fmt.Fprintf(&rules, "table %s conformance {\n chain prerouting {\n  type nat hook prerouting priority dstnat;\n", family)
-		for n, addr := range to {
-			for _, port := range []int{80, 81} {
-				for _, protocol := range []string{"tcp", "udp"} {
-					fmt.Fprintf(&rules, "  %s daddr %s %s dport %d dnat to %s:%d\n", family, host, protocol, 30000+1000*n+port, addr, port)
-				}
-			}
-		}
-		rules.WriteString(" }\n}\n")
-	}
-	b.host.MustRun("nft", "-f", b.lab.File("translate.nft", rules.String()))
 }
 
 // open opens the sockets of both ends.

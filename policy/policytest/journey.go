@@ -20,6 +20,10 @@ type Journey struct {
 	PreDNAT netip.AddrPort
 }
 
+// notTranslated is the stage of a packet that untracked policy lets in: without
+// connection tracking it goes to the host itself.
+const notTranslated = "not tracked, and so not translated"
+
 // Verdict tells whether the host lets the packet through, and if not, which
 // stage stopped it.
 func (r *Reference) Verdict(j Journey) (passes bool, stage string) {
@@ -74,9 +78,12 @@ func (r *Reference) arrive(j Journey, isWorkload bool) (accepted bool, stage str
 	if h == nil || r.isAlwaysOpen(j.Node, policy.Ingress, before) {
 		return false, ""
 	}
-	if !isWorkload {
+	if !isWorkload && !r.isAnswer(j.Node, policy.Ingress, before) {
 		switch r.decide(r.host(h), untracked, policy.Ingress, before) {
 		case policy.Allow:
+			if j.PreDNAT.IsValid() {
+				return false, notTranslated
+			}
 			return true, ""
 		case policy.Deny:
 			return false, "untracked ingress"
@@ -147,11 +154,13 @@ func (r *Reference) send(j Journey, toWorkload bool) (bool, string) {
 	if h == nil || r.isAlwaysOpen(j.Node, policy.Egress, j.Packet) {
 		return true, ""
 	}
-	switch r.decide(r.host(h), untracked, policy.Egress, j.Packet) {
-	case policy.Allow:
-		return true, ""
-	case policy.Deny:
-		return false, "untracked egress"
+	if !r.isAnswer(j.Node, policy.Egress, j.Packet) {
+		switch r.decide(r.host(h), untracked, policy.Egress, j.Packet) {
+		case policy.Allow:
+			return true, ""
+		case policy.Deny:
+			return false, "untracked egress"
+		}
 	}
 	return r.decide(r.host(h), normal, policy.Egress, j.Packet) == policy.Allow, "host egress"
 }

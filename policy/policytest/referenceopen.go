@@ -58,6 +58,28 @@ func isService(s policy.Settings, p policy.Packet) bool {
 // isAlwaysOpen tells whether a packet passes host endpoints whatever policy
 // says: neighbour discovery, failsafes, and what the fabric itself needs.
 func (r *Reference) isAlwaysOpen(node string, d policy.Direction, p policy.Packet) bool {
+	other := p.Source
+	if d == policy.Egress {
+		other = p.Destination
+	}
+	return isNeighbour(p) || r.isFailsafe(node, d, p) || r.isBGP(node, other, p) || r.isVXLAN(p) && r.isNode(other)
+}
+
+// isAnswer tells whether a packet answers to what is always open in the other
+// direction. Untracked policy comes before connections are known.
+func (r *Reference) isAnswer(node string, d policy.Direction, p policy.Packet) bool {
+	asked := policy.Packet{
+		Source: p.Destination, Destination: p.Source, Protocol: p.Protocol,
+		SourcePort: p.DestinationPort, DestinationPort: p.SourcePort,
+	}
+	other, opposite := p.Source, policy.Egress
+	if d == policy.Egress {
+		other, opposite = p.Destination, policy.Ingress
+	}
+	return r.isFailsafe(node, opposite, asked) || p.Protocol == policy.ProtocolTCP && r.isBGP(node, other, asked)
+}
+
+func (r *Reference) isFailsafe(node string, d policy.Direction, p policy.Packet) bool {
 	said := r.agent(node)
 	failsafes, given, other := resource.DefaultFailsafeInbound(), said.FailsafeInbound, p.Source
 	if d == policy.Egress {
@@ -66,11 +88,9 @@ func (r *Reference) isAlwaysOpen(node string, d policy.Direction, p policy.Packe
 	if given != nil {
 		failsafes = *given
 	}
-	isFailsafe := slices.ContainsFunc(failsafes, func(f resource.Failsafe) bool {
+	return slices.ContainsFunc(failsafes, func(f resource.Failsafe) bool {
 		return f.Protocol == p.Protocol && f.Port == p.DestinationPort && (!f.Net.IsValid() || f.Net.Contains(other))
 	})
-	return isNeighbour(p) || isFailsafe || r.isBGP(node, other, p) ||
-		d == policy.Egress && r.isVXLAN(p) && r.isNode(other)
 }
 
 // isBGP tells whether a packet is of BGP or BFD with a node or a peer.

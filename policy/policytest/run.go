@@ -2,6 +2,8 @@ package policytest
 
 import (
 	"fmt"
+	"os"
+	"strconv"
 	"testing"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
@@ -27,6 +29,33 @@ func Run(t *testing.T, open Open) {
 			t.Run(c.Name, func(t *testing.T) { s.run(t, c) })
 		}
 	})
+	t.Run("random", s.random)
+}
+
+// clusters is how many random clusters there are to be: as many as usual, or as
+// VROUTER_POLICY_CLUSTERS says. A dozen policies are in each.
+func clusters(usual uint64) uint64 {
+	n, err := strconv.ParseUint(os.Getenv("VROUTER_POLICY_CLUSTERS"), 10, 32)
+	if err != nil {
+		return usual
+	}
+	return n
+}
+
+// random compares the fates of packets in random clusters, one becoming
+// another, with the reference.
+func (s *suite) random(t *testing.T) {
+	site, err := objects(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seed := range clusters(100) {
+		r := newRandom(seed)
+		s.compareAll(t, fmt.Sprint("seed ", seed), r.objects(site), r.journeys(batch))
+		if t.Failed() {
+			return
+		}
+	}
 }
 
 // suite is a bed with a dataplane that follows what is stored.
@@ -77,13 +106,8 @@ func (s *suite) store(t *testing.T, objects []resource.Object) {
 	s.synced = true
 }
 
-// run checks the probes of a case. When the dataplane was told of changes and
-// is wrong, it is told everything: that shows whose fault it is.
+// run checks the probes of a case.
 func (s *suite) run(t *testing.T, c Case) {
-	s.store(t, c.Objects)
-	reference := NewReference(c.Objects...)
-	reference.Interfaces = uplinks()
-	var all []flight
 	var journeys []Journey
 	for _, p := range c.Probes {
 		list, err := flights(c.Objects, p)
@@ -92,22 +116,31 @@ func (s *suite) run(t *testing.T, c Case) {
 		}
 		for _, f := range list {
 			if j := f.journey(); j != nil {
-				all, journeys = append(all, f), append(journeys, *j)
+				journeys = append(journeys, *j)
 			}
 		}
 	}
+	s.compareAll(t, c.Name, c.Objects, journeys)
+}
+
+// compareAll stores objects and sends packets. When the dataplane was told of
+// changes and is wrong, it is told everything: that shows whose fault it is.
+func (s *suite) compareAll(t *testing.T, name string, objects []resource.Object, journeys []Journey) {
+	t.Helper()
+	s.store(t, objects)
+	reference := NewReference(objects...)
+	reference.Interfaces = uplinks()
 	wrong := s.compare(t, reference, journeys)
 	if len(wrong) == 0 {
 		return
 	}
-	for i, text := range wrong {
-		t.Errorf("%s: %s", all[i].probe, text)
+	for _, text := range wrong {
+		t.Errorf("%s: %s", name, text)
 	}
 	s.synced = false
-	s.store(t, c.Objects)
-	if again := s.compare(t, reference, journeys); len(again) < len(wrong) {
-		t.Errorf("%d wrong after the change, %d after everything was told anew", len(wrong), len(again))
-	}
+	s.store(t, objects)
+	t.Logf("%s: %d of %d wrong, %d after everything was told anew",
+		name, len(wrong), len(journeys), len(s.compare(t, reference, journeys)))
 }
 
 // compare sends packets and says what is wrong, by the index of the journey.
@@ -122,6 +155,7 @@ func (s *suite) compare(t *testing.T, r *Reference, journeys []Journey) map[int]
 		passes, stage := r.Verdict(j)
 		at, came := seen[i]
 		switch {
+		case stage == notTranslated && at.at == "":
 		case passes && !came:
 			wrong[i] = fmt.Sprintf("%+v: lost, and should come out at %q", j.Packet, j.Out)
 		case !passes && came:

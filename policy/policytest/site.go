@@ -189,13 +189,3 @@ func (p Probe) anyPort() uint16 {
 	h.Write([]byte(p.String()))
 	return uint16(32768 + h.Sum32()%28000)
 }
-
-// nodePortAddr is the address of the host at which it translates destinations.
-func nodePortAddr(like netip.Addr) netip.Addr {
-	for _, a := range uplinks()["eth0"] {
-		if a.Is4() == like.Is4() {
-			return a
-		}
-	}
-	return netip.Addr{}
-}

@@ -1,0 +1,71 @@
+package explain
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/projectvrouter/vrouter/policy"
+)
+
+// isOpen says why a packet passes host endpoints whatever policy says: neighbour
+// discovery, failsafes, and what the fabric itself needs. Empty: it does not.
+func (w *walk) isOpen(d policy.Direction, p policy.Packet) string {
+	s := &w.view.state.Settings
+	list, other := s.FailsafeInbound, p.Source
+	if d == policy.Egress {
+		list, other = s.FailsafeOutbound, p.Destination
+	}
+	isFailsafe := func(f policy.Failsafe) bool {
+		return f.Protocol == p.Protocol && f.Port == p.DestinationPort && (!f.Net.IsValid() || f.Net.Contains(other))
+	}
+	isPeer := w.contains(policy.NodeSet, other) || w.contains(policy.PeerSet, other)
+	switch {
+	case isNeighbour(p):
+		return "neighbour discovery is always open"
+	case slices.ContainsFunc(list, isFailsafe):
+		return "a failsafe port"
+	case isPeer && p.Protocol == policy.ProtocolTCP && slices.Contains(s.BGPPorts, p.DestinationPort):
+		return "BGP with a node or peer"
+	case isPeer && p.Protocol == policy.ProtocolUDP && isBFD(p.DestinationPort):
+		return "BFD with a node or peer"
+	case d == policy.Egress && w.isVXLAN() && w.contains(policy.NodeSet, other):
+		return "VXLAN to a node"
+	}
+	return ""
+}
+
+// isBFD tells whether a port is of BFD (RFC 5881 §4, RFC 5883 §5).
+func isBFD(port uint16) bool { return port == 3784 || port == 4784 }
+
+// isNeighbour tells whether a packet is one without which IPv6 has no link:
+// multicast listener or neighbour discovery (RFC 2710, 4861, 3810).
+func isNeighbour(p policy.Packet) bool {
+	return p.Protocol == policy.ProtocolICMPv6 && (p.ICMPType >= 130 && p.ICMPType <= 136 || p.ICMPType == 143)
+}
+
+// isService tells whether a packet is for what settings open to workloads on
+// their host.
+func isService(s *policy.Settings, p policy.Packet) bool {
+	udp, tcp := p.Protocol == policy.ProtocolUDP, p.Protocol == policy.ProtocolTCP
+	v4, port := p.Source.Is4(), p.DestinationPort
+	switch {
+	case s.AllowDHCP && udp && (v4 && port == 67 || !v4 && port == 547):
+		return true
+	case s.AllowDNS && (udp || tcp) && port == 53:
+		return true
+	}
+	return s.AllowMetadata && tcp && port == 80 && p.Destination == netip.AddrFrom4([4]byte{169, 254, 169, 254})
+}
+
+// isVXLAN tells whether a packet is of a tunnel that hosts make; where no pool
+// has VXLAN there is none.
+func (w *walk) isVXLAN() bool {
+	port := w.view.state.Settings.VXLANPort
+	return port != 0 && w.packet.Protocol == policy.ProtocolUDP && w.packet.DestinationPort == port
+}
+
+// contains tells whether one of the sets that are always there has an address.
+func (w *walk) contains(id policy.SetID, a netip.Addr) bool {
+	set := w.view.state.Sets[id]
+	return set != nil && set.Contains(a)
+}

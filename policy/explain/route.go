@@ -1,0 +1,197 @@
+package explain
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/projectvrouter/vrouter/policy"
+)
+
+// hops returns the hosts that a packet passes, each with the alternatives of the
+// interface between it and the others; or why nobody can say.
+func (c *Cluster) hops(p Probe, from, to end, packet policy.Packet) (hops [][]hop, problem string, err error) {
+	var before netip.AddrPort
+	if p.PreDNATPort != 0 {
+		a := c.addressOf(to.node, packet.Destination.Is4())
+		if !a.IsValid() {
+			return nil, fmt.Sprintf("no address of the host of %s is stored, at which the destination would be translated", to.name), nil
+		}
+		before = netip.AddrPortFrom(a, p.PreDNATPort)
+	}
+	if from.node != "" && from.node == to.node {
+		h := hop{node: from.node, in: c.inside(from), out: c.inside(to), packet: packet, before: before}
+		if h.in.isHost {
+			h.before = netip.AddrPort{} // what the host itself sends meets no policy before translation
+		}
+		if h.in.isHost && h.out.isHost {
+			return nil, "", nil // over lo, which has no policy
+		}
+		if p.Interface != "" {
+			h.in = c.enter(from.node, p.Interface)
+		}
+		return [][]hop{{h}}, "", nil
+	}
+	if from.node != "" {
+		sent := packet
+		if before.IsValid() {
+			sent.Destination, sent.DestinationPort = before.Addr(), before.Port()
+		}
+		in := c.inside(from)
+		if p.Interface != "" {
+			in = c.enter(from.node, p.Interface)
+		}
+		hops = append(hops, c.alternatives(from, to, "", func(at place) hop {
+			return hop{node: from.node, in: in, out: at, packet: sent}
+		}))
+		if to.node == "" {
+			return hops, "", nil
+		}
+		if packet.Source, err = c.translated(from, packet); err != nil {
+			return nil, "", err
+		}
+		if !packet.Source.IsValid() {
+			return nil, fmt.Sprintf("natOutgoing translates the source to an address of host %s, and none is stored", from.node), nil
+		}
+	}
+	given := ""
+	if from.node == "" {
+		given = p.Interface
+	}
+	return append(hops, c.alternatives(to, from, given, func(at place) hop {
+		return hop{node: to.node, in: at, out: c.inside(to), packet: packet, before: before}
+	})), "", nil
+}
+
+// enter is an interface of a host that a packet is said to come by. One that is
+// named as workloads' are and is no endpoint's is nobody's.
+func (c *Cluster) enter(node, iface string) place {
+	if w := c.interfaces[hostPlace{node, iface}]; w != nil {
+		return place{workload: w}
+	}
+	for _, prefix := range c.shared.state.Settings.WorkloadPrefixes {
+		if strings.HasPrefix(iface, prefix) {
+			return place{iface: iface, isNobodys: true}
+		}
+	}
+	return place{iface: iface}
+}
+
+// inside is an end as its host sees it.
+func (c *Cluster) inside(e end) place {
+	if e.workload != nil {
+		return place{workload: e.workload}
+	}
+	return place{isHost: true, iface: e.iface}
+}
+
+// alternatives makes a hop for each interface of the host of an end that packets
+// to or from the other end may pass. Given is the one that is said to be it.
+func (c *Cluster) alternatives(at, other end, given string, make func(place) hop) []hop {
+	if p := c.enter(at.node, given); given != "" && (p.workload != nil || p.isNobodys) {
+		return []hop{make(p)}
+	}
+	names := c.uplinks(at, other, given)
+	list := []hop{}
+	for _, name := range names {
+		list = append(list, make(place{iface: name}))
+	}
+	return list
+}
+
+// uplinks returns the interfaces of a host, by name or address, that packets to
+// or from another end may pass, as far as what is stored tells them: that which
+// the end itself is; within the cluster that of the node's address; else any
+// that has a host endpoint, or another.
+func (c *Cluster) uplinks(at, other end, given string) []string {
+	if given == "" {
+		given = at.iface
+		if at.workload != nil {
+			given = ""
+		}
+	}
+	var named []string
+	isKnown := false
+	for _, h := range c.hosts[at.node] {
+		switch {
+		case h.Interface == policy.AnyInterface:
+		case h.Interface != "":
+			named = append(named, h.Interface)
+			isKnown = isKnown || h.Interface == given
+		default:
+			for _, a := range h.Expected {
+				named = append(named, a.String())
+				isKnown = isKnown || a.String() == given
+			}
+		}
+	}
+	if given == "" && other.kind != kindOutside {
+		given = c.fabricInterface(at.node)
+		isKnown = given != ""
+	}
+	switch {
+	case isKnown, len(named) == 0:
+		return []string{given}
+	case given != "":
+		// It has no host endpoint by that name, and may have one by an address.
+		byAddress := slices.DeleteFunc(slices.Clone(named), func(s string) bool { _, err := netip.ParseAddr(s); return err != nil })
+		return append([]string{given}, byAddress...)
+	}
+	slices.Sort(named)
+	return append(slices.Compact(named), "")
+}
+
+// fabricInterface returns the interface with the node's own address; empty: no
+// host endpoint is known by it.
+func (c *Cluster) fabricInterface(node string) string {
+	n := c.nodes[node]
+	if n == nil {
+		return ""
+	}
+	for _, h := range c.hosts[node] {
+		for _, p := range []netip.Prefix{n.IPv4, n.IPv6} {
+			if !p.IsValid() || !slices.Contains(h.Expected, p.Addr()) || h.Interface == policy.AnyInterface {
+				continue
+			}
+			if h.Interface != "" {
+				return h.Interface
+			}
+			return p.Addr().String()
+		}
+	}
+	return ""
+}
+
+// addressOf returns the address of a node in a family; invalid: none is stored.
+func (c *Cluster) addressOf(node string, isV4 bool) netip.Addr {
+	n := c.nodes[node]
+	switch {
+	case n == nil:
+		return netip.Addr{}
+	case isV4:
+		return n.IPv4.Addr()
+	}
+	return n.IPv6.Addr()
+}
+
+// translated returns the source of a packet after natOutgoing of its host.
+// Invalid: it would be an address that is not stored.
+func (c *Cluster) translated(from end, p policy.Packet) (netip.Addr, error) {
+	v, err := c.view(from.node)
+	if err != nil || from.workload == nil {
+		return p.Source, err
+	}
+	w := &walk{Cluster: c, view: v}
+	nat := v.state.Settings.NAT
+	switch {
+	case !w.contains(policy.MasqueradeSet, p.Source), w.contains(policy.PoolSet, p.Destination),
+		nat.SpareNodes && w.contains(policy.NodeSet, p.Destination):
+		return p.Source, nil
+	case p.Source.Is4() && nat.Address.IsValid():
+		return nat.Address, nil
+	case p.Source.Is6() && nat.Address6.IsValid():
+		return nat.Address6, nil
+	}
+	return c.addressOf(from.node, p.Source.Is4()), nil
+}

@@ -1,0 +1,128 @@
+package iptables
+
+import (
+	"bytes"
+	"strings"
+)
+
+// held is what a table of the kernel holds, as far as it matters to us.
+type held struct {
+	chains map[string]string // ours, with a digest of their rules' comments
+	jumps  map[string]jumps  // from the kernel's chains to ours
+	others int               // rules that are not ours
+}
+
+// jumps are those of ours in one chain of the kernel's.
+type jumps struct {
+	specs []string // as they were saved
+	first bool     // one of them is at the top
+}
+
+func newHeld() *held { return &held{chains: map[string]string{}, jumps: map[string]jumps{}} }
+
+// saved is a line of iptables-save that is a rule.
+type saved struct {
+	chain, spec, comment string
+	packets, bytes       uint64
+}
+
+// parseSave reads what iptables-save says of one table.
+func parseSave(data []byte) *held {
+	h := newHeld()
+	digests := map[string]*digest{}
+	position := map[string]int{}
+	eachLine(data, func(name string) {
+		if strings.HasPrefix(name, chainPrefix) {
+			digests[name] = newDigest()
+		}
+	}, func(r saved) {
+		position[r.chain]++
+		if d := digests[r.chain]; d != nil {
+			d.add(r.comment)
+			return
+		}
+		if !strings.HasPrefix(targetOf(r.spec), chainPrefix) {
+			h.others++
+			return
+		}
+		j := h.jumps[r.chain]
+		j.first = j.first || position[r.chain] == 1
+		j.specs = append(j.specs, r.spec)
+		h.jumps[r.chain] = j
+	})
+	for name, d := range digests {
+		h.chains[name] = d.String()
+	}
+	return h
+}
+
+// eachLine calls for every chain and every rule of a save.
+func eachLine(data []byte, chain func(name string), rule func(saved)) {
+	for line := range bytes.Lines(data) {
+		text := strings.TrimSuffix(string(line), "\n")
+		if name, ok := strings.CutPrefix(text, ":"); ok {
+			name, _, _ = strings.Cut(name, " ")
+			chain(name)
+			continue
+		}
+		if r, ok := parseRule(text); ok {
+			rule(r)
+		}
+	}
+}
+
+func parseRule(text string) (r saved, ok bool) {
+	if counts, rest, found := strings.Cut(text, "] "); found && strings.HasPrefix(counts, "[") {
+		r.packets, r.bytes = parseCounts(counts[1:])
+		text = rest
+	}
+	text, ok = strings.CutPrefix(text, "-A ")
+	if !ok {
+		return r, false
+	}
+	r.chain, r.spec, _ = strings.Cut(text, " ")
+	r.comment = commentOf(r.spec)
+	return r, true
+}
+
+func parseCounts(s string) (packets, bytes uint64) {
+	p, b, _ := strings.Cut(s, ":")
+	return parseUint(p), parseUint(b)
+}
+
+func parseUint(s string) uint64 {
+	var n uint64
+	for _, c := range []byte(s) {
+		if c < '0' || c > '9' {
+			return n
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return n
+}
+
+// commentOf is the first comment of a rule; ours have no quotes inside.
+func commentOf(spec string) string {
+	_, rest, found := strings.Cut(spec, "--comment ")
+	if !found {
+		return ""
+	}
+	if quoted, ok := strings.CutPrefix(rest, `"`); ok {
+		comment, _, _ := strings.Cut(quoted, `"`)
+		return comment
+	}
+	comment, _, _ := strings.Cut(rest, " ")
+	return comment
+}
+
+// targetOf is the target of a rule, which for ours stands at the end.
+func targetOf(spec string) string {
+	for _, option := range []string{"-j ", "-g "} {
+		i := strings.LastIndex(spec, option)
+		if i == 0 || i > 0 && spec[i-1] == ' ' {
+			target, _, _ := strings.Cut(spec[i+len(option):], " ")
+			return target
+		}
+	}
+	return ""
+}

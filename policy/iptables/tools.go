@@ -1,0 +1,135 @@
+package iptables
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+
+	goiptables "github.com/coreos/go-iptables/iptables"
+)
+
+// Flavour is which of the kernel's two packet filters iptables writes to. Both
+// are there at once, and each sees only its own rules.
+type Flavour string
+
+// The flavours. Auto is the one that holds more rules of others, else nft.
+const (
+	Auto   Flavour = "auto"
+	NFT    Flavour = "nft"
+	Legacy Flavour = "legacy"
+)
+
+// tools are the programs of one flavour, in one network namespace.
+type tools struct {
+	flavour  Flavour
+	netns    namespace
+	families []*family
+	randomly bool // MASQUERADE knows --random-fully
+}
+
+// newTools looks whether a flavour is installed.
+func newTools(flavour Flavour, netns namespace) (*tools, error) {
+	t := &tools{flavour: flavour, netns: netns, families: []*family{ipv4}}
+	ipt, err := goiptables.New(goiptables.Path(t.program(ipv4, "")))
+	if err != nil {
+		return nil, fmt.Errorf("look for %s: %w", t.program(ipv4, ""), err)
+	}
+	t.randomly = ipt.HasRandomFully()
+	if _, err := os.Stat("/proc/sys/net/ipv6"); err == nil {
+		t.families = families()
+	}
+	for _, f := range t.families {
+		for _, suffix := range []string{"-save", "-restore"} {
+			if _, err := exec.LookPath(t.program(f, suffix)); err != nil {
+				return nil, fmt.Errorf("look for %s: %w", t.program(f, suffix), err)
+			}
+		}
+	}
+	return t, nil
+}
+
+func (t *tools) program(f *family, suffix string) string {
+	name := "iptables-"
+	if f == ipv6 {
+		name = "ip6tables-"
+	}
+	return name + string(t.flavour) + suffix
+}
+
+// places are the tables there are.
+func (t *tools) places() []place {
+	var out []place
+	for _, at := range places() {
+		if at.family != ipv6 || len(t.families) > 1 {
+			out = append(out, at)
+		}
+	}
+	return out
+}
+
+// save reads a table, with counters or without.
+func (t *tools) save(ctx context.Context, at place, args ...string) ([]byte, error) {
+	out, err := t.run(ctx, "", t.program(at.family, "-save"), append([]string{"-t", string(at.table)}, args...)...)
+	if err != nil {
+		return nil, fmt.Errorf("read %s table %s: %w", at.family, at.table, err)
+	}
+	return out, nil
+}
+
+// restore changes a table, all or nothing.
+func (t *tools) restore(ctx context.Context, x transaction) error {
+	if x.text == "" {
+		return nil
+	}
+	_, err := t.run(ctx, x.text, t.program(x.place.family, "-restore"), "--noflush", "--wait")
+	if err != nil {
+		return fmt.Errorf("write %s table %s: %w", x.place.family, x.place.table, err)
+	}
+	return nil
+}
+
+// run starts a program and waits for its end.
+func (t *tools) run(ctx context.Context, input, program string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Stdin = strings.NewReader(input)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := t.netns.do(cmd.Start); err != nil {
+		return nil, err
+	}
+	if err := cmd.Wait(); err != nil {
+		return nil, fmt.Errorf("%s: %w: %s", program, err, firstLine(stderr.String()))
+	}
+	return stdout.Bytes(), nil
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
+	return line
+}
+
+// isLoaded tells whether the kernel has a table: reading one of legacy's makes
+// it.
+func (t *tools) isLoaded(at place) (loaded bool, err error) {
+	if t.flavour != Legacy {
+		return true, nil
+	}
+	name := "/proc/thread-self/net/ip_tables_names"
+	if at.family == ipv6 {
+		name = "/proc/thread-self/net/ip6_tables_names"
+	}
+	err = t.netns.do(func() error {
+		names, err := os.ReadFile(name)
+		loaded = slices.Contains(strings.Fields(string(names)), string(at.table))
+		return err
+	})
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return loaded, err
+}
