@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/projectvrouter/vrouter/integration/fabric"
 	"github.com/projectvrouter/vrouter/internal/lab"
@@ -63,20 +64,7 @@ func TestPolicyBetweenHosts(t *testing.T) {
 	db := labelled(t, h2, "db", map[string]string{"role": "db"}, 1, 0)
 	requireReach(t, web, db, false) // neither has a profile
 
-	h1.Apply(`
-apiVersion: projectcalico.org/v3
-kind: GlobalNetworkPolicy
-metadata: {name: default.db}
-spec:
-  selector: role == "db"
-  ingress:
-  - {action: Allow, source: {selector: role == "web"}}
----
-apiVersion: projectcalico.org/v3
-kind: GlobalNetworkPolicy
-metadata: {name: default.egress}
-spec: {selector: all(), types: [Egress], egress: [{action: Allow}]}
-`)
+	h1.Apply(webToDB)
 	requireReach(t, web, db, true)
 	requireReach(t, other, db, false)
 	requireReach(t, db, web, false)
@@ -196,3 +184,97 @@ spec:
 	lab.Eventually(t, fabric.Limit, "the outside reaches the host again", func() error { return outside.Ping(own) })
 	requireAllPairs(t, all)
 }
+
+// What passes goes on passing, and what does not never does, at any instant:
+// while daemons are killed, stopped and started, and policy, sets and settings
+// change around it. Every packet is the first of its flow.
+func TestPolicyHoldsAtEveryInstant(t *testing.T) {
+	needDaemons(t)
+	s := fabric.NewSegment(t, "instant", 1)
+	for _, name := range []string{"h1", "h2"} {
+		s.Daemon(name, fabric.Settings{Extra: enforced})
+	}
+	h1, h2 := s.Hosts[0], s.Hosts[1]
+	h1.WaitReady()
+	h1.Apply(fabric.PoolManifest + webToDB)
+	h2.WaitReady()
+	web := labelled(t, h1, "web", map[string]string{"role": "web"}, 0, 0)
+	other := labelled(t, h1, "other", map[string]string{"role": "other"}, 0, 1)
+	db := labelled(t, h2, "db", map[string]string{"role": "db"}, 1, 0)
+	requireReach(t, web, db, true)
+	requireReach(t, other, db, false)
+	requireReach(t, db, web, false)
+
+	var passes, stays []*lab.Pinger
+	for _, v4 := range []bool{true, false} {
+		fresh := lab.PingOptions{NewFlows: true, Interval: 2 * time.Millisecond} // with four of them, 1 kHz each way
+		passes = append(passes, web.StartPing(db.Addr(v4), fresh))
+		stays = append(stays, other.StartPing(db.Addr(v4), fresh))
+	}
+	settled := func() {
+		for _, d := range s.Hosts {
+			d.WaitReady()
+			d.WaitEstablished(2)
+		}
+	}
+	for _, d := range s.Hosts {
+		d.Kill()
+		d.Start()
+		settled()
+	}
+	h2.Stop()
+	h2.Start()
+	settled()
+	for i := range 10 {
+		labelled(t, s.Hosts[i%2], fmt.Sprint("more", i), map[string]string{"role": "web", "n": fmt.Sprint(i)}, i%2, 10+i)
+		h1.Apply(fmt.Sprintf(`
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: default.more}
+spec:
+  order: %d
+  selector: role == "db"
+  ingress:
+  - {action: Allow, source: {selector: n == "%d"}}
+---
+apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: {name: default}
+spec: {disableConntrackInvalidCheck: %t, allowDHCPFromWorkloads: %t}
+`, 100+i, i, i%2 == 0, i%3 == 0))
+	}
+	for _, d := range s.Hosts {
+		d.Kill()
+	}
+	for _, d := range s.Hosts {
+		d.Start()
+	}
+	settled()
+	for _, p := range passes {
+		if r := p.Stop(); r.Missing() != 0 || r.Sent < 1000 {
+			t.Errorf("what is allowed: %s", r)
+		}
+	}
+	for _, p := range stays {
+		if r := p.Stop(); r.Received != 0 || r.Sent < 1000 {
+			t.Errorf("%d packets that are denied passed of %d", r.Received, r.Sent)
+		}
+	}
+}
+
+// webToDB lets web reach db, and nobody else reach anybody.
+const webToDB = `
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: default.db}
+spec:
+  selector: role == "db"
+  ingress:
+  - {action: Allow, source: {selector: role == "web"}}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: default.egress}
+spec: {selector: all(), types: [Egress], egress: [{action: Allow}]}
+`

@@ -18,6 +18,9 @@ import (
 type PingOptions struct {
 	Source   netip.Addr    // the kernel's choice if not valid
 	Interval time.Duration // 1 ms if zero
+	// NewFlows gives each request an identifier of its own, which makes it the
+	// first packet of a flow to a firewall. They come again after 65536.
+	NewFlows bool
 }
 
 // Pinger sends ICMP echo requests (RFC 792, RFC 4443) at a steady rate and
@@ -27,6 +30,7 @@ type Pinger struct {
 	conn  *net.IPConn
 	dst   netip.Addr
 	every time.Duration
+	fresh bool    // NewFlows
 	nonce [8]byte // tells our replies from those to other pingers
 
 	stop     chan struct{}
@@ -87,7 +91,7 @@ func (h *Host) PingFrom(src, dst netip.Addr) error {
 
 func (h *Host) newPinger(dst netip.Addr, opts PingOptions) (*Pinger, error) {
 	p := &Pinger{
-		dst: dst, every: opts.Interval,
+		dst: dst, every: opts.Interval, fresh: opts.NewFlows,
 		stop: make(chan struct{}), sent: make(chan struct{}), received: make(chan struct{}, 1),
 	}
 	if p.every == 0 {
@@ -174,6 +178,9 @@ func (p *Pinger) request(seq uint64) []byte {
 		b[0] = echoRequest6
 	}
 	copy(b[4:6], p.nonce[:2])
+	if p.fresh {
+		binary.BigEndian.PutUint16(b[4:], uint16(seq))
+	}
 	binary.BigEndian.PutUint16(b[6:], uint16(seq))
 	copy(b[icmpHeader:], p.nonce[:])
 	binary.BigEndian.PutUint64(b[icmpHeader+8:], seq)
