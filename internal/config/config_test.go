@@ -49,7 +49,7 @@ func defaults(name string) config.Config {
 			ReadBack:       time.Minute,
 		},
 		Workloads: config.Workloads{InterfacePrefixes: []string{"cali", "tap", "veth", "vr"}, RequirePool: true},
-		Policy:    config.PolicyOff,
+		Policy:    config.PolicyEnforce,
 		Dataplane: config.DataplaneAuto,
 		Log:       config.Log{Level: hclog.Info, Levels: map[string]hclog.Level{}},
 		Metrics:   config.Metrics{Listen: "127.0.0.1:9091"},
@@ -140,6 +140,7 @@ metrics: {listen: "[::1]:9091", pprof: true}
 	want.API.SocketGroup, want.API.SocketMode = "vrouter", 0o600
 	want.API.Listen, want.API.Advertise = ":9443", "host1.example.com:9443"
 	want.API.TLS, want.API.PolicyFile = config.TLS{CAFile: "/a", CertFile: "/b", KeyFile: "/c"}, "/d"
+	want.Policy = config.PolicyOff
 	want.BGP.ListenPort = 1179
 	want.BGP.ListenAddresses = []netip.Addr{netip.MustParseAddr("192.0.2.11"), netip.MustParseAddr("::1")}
 	want.BGP.Peers = []config.Peer{

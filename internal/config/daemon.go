@@ -29,7 +29,7 @@ func (c *checker) workloads(raw *rawWorkloads) Workloads {
 }
 
 func (c *checker) policy(raw *string) Policy {
-	return Policy(c.oneOf("policy", raw, string(PolicyOff), string(PolicyEnforce)))
+	return Policy(c.oneOf("policy", raw, string(PolicyEnforce), string(PolicyOff)))
 }
 
 func (c *checker) dataplane(raw *string) Dataplane {

@@ -32,7 +32,7 @@ func TestProblems(t *testing.T) {
 		"log: {levels: {a.b: info}}":               {`log.levels["a.b"]: "a.b" is not the name of a subsystem`},
 		"log: {levels: {bgp: loud}, level: quiet}": {`log.level: "quiet" is none of trace`, `log.levels.bgp: "loud" is none of`},
 		"log: {format: xml}":                       {`log.format: "xml" is none of text, json`},
-		"policy: on":                               {`policy: "on" is none of off, enforce`},
+		"policy: on":                               {`policy: "on" is none of enforce, off`},
 		"dataplane: ebpf":                          {`dataplane: "ebpf" is none of auto, nftables`},
 
 		// Node.

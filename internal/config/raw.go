@@ -19,7 +19,7 @@ type file struct {
 	FIB       rawFIB       `yaml:"fib"`
 	Workloads rawWorkloads `yaml:"workloads"`
 
-	// Policy is enforce, or off: everything passes. Default: off.
+	// Policy is enforce, or off: everything passes. Default: enforce.
 	Policy *string `yaml:"policy"`
 	// Dataplane is what enforces policy: nftables, or auto, which is nftables
 	// where the kernel has it. Default: auto.
