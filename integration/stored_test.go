@@ -16,6 +16,7 @@ import (
 	"github.com/projectvrouter/vrouter/internal/lab"
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/store"
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
 // etcdQuota is so small that a few values fill it.
@@ -61,7 +62,7 @@ func TestFullEtcd(t *testing.T) {
 	requireAllPairs(t, workloads)
 }
 
-// waitCopy waits until the local copy of a daemon holds n endpoints.
+// waitCopy waits until the local copy of a daemon holds n endpoints of its node.
 func waitCopy(t *testing.T, d *fabric.Daemon, n int) {
 	t.Helper()
 	lab.Eventually(t, fabric.Limit, d.Name()+" has written its copy", func() error {
@@ -71,7 +72,14 @@ func waitCopy(t *testing.T, d *fabric.Daemon, n int) {
 		}
 		got := 0
 		for _, kv := range c.KVs {
-			if strings.HasPrefix(kv.Key, store.KindPrefix(string(resource.KindWorkloadEndpoint))) {
+			if !strings.HasPrefix(kv.Key, store.KindPrefix(string(resource.KindWorkloadEndpoint))) {
+				continue
+			}
+			ep, err := resource.Decode(resource.KindWorkloadEndpoint, kv.Value, kv.ModRevision)
+			if err != nil {
+				return err
+			}
+			if ep.(*vrouterv1.WorkloadEndpoint).Spec.GetNode() == d.Name() {
 				got++
 			}
 		}
