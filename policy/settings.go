@@ -26,6 +26,9 @@ type Settings struct {
 	// of their host (UDP 67 and 547; port 53; TCP 80 of 169.254.169.254),
 	// whatever policy and ToHost say.
 	AllowDHCP, AllowDNS, AllowMetadata bool
+	// CutDenied: connections that policy no longer allows are cut. It means
+	// nothing to dataplanes.
+	CutDenied bool
 	// BGPPorts are open to the members of NodeSet and PeerSet, with BFD's UDP
 	// 3784 and 4784: at all points of host endpoints where failsafes are, as are
 	// the answers of BGP.

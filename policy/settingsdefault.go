@@ -30,6 +30,7 @@ func (s Settings) under(said resource.AgentSettings) Settings {
 	override(&s.AllowDHCP, said.AllowDHCP)
 	override(&s.AllowDNS, said.AllowDNS)
 	override(&s.AllowMetadata, said.AllowMetadata)
+	override(&s.CutDenied, said.CutDenied)
 	override(&s.MarkMask, said.MarkMask)
 	override(&s.WorkloadPrefixes, said.InterfacePrefixes)
 	override(&s.NAT.SpareNodes, said.NATSpareNodes)

@@ -50,6 +50,8 @@ type Table struct {
 	changed   chan struct{}
 	tried     chan struct{} // closed after the first round
 
+	inForce inForce // changed by one call of the dataplane after the other
+
 	calls  sync.Mutex // one call of the dataplane at a time; guards broken
 	broken bool       // the last call failed: only a Sync may follow
 
@@ -79,6 +81,7 @@ func NewTable(source Source, dataplane Dataplane, opts Options) *Table {
 	t := &Table{
 		source: source, dataplane: dataplane, log: opts.Logger, changed: make(chan struct{}, 1), tried: make(chan struct{}),
 		policed: make(map[resource.EndpointID]int64), dirty: make(map[resource.EndpointID]struct{}),
+		inForce: inForce{news: make(chan struct{}, 1)},
 	}
 	t.loop = reconcile.NewLoop(reconcile.Config{
 		Sync: t.sync, ReadBack: max(opts.ReadBack, 0),
@@ -164,13 +167,22 @@ func (t *Table) sync(ctx context.Context, full bool) error {
 	begun := time.Now()
 	var u *Update
 	var err error
+	if !full {
+		u = t.source.Drain()
+		full = t.inForce.misses(u)
+	}
 	if full {
 		u = t.source.All()
 		err = t.dataplane.Sync(ctx, u)
-	} else if u = t.source.Drain(); !u.IsEmpty() {
+	} else if !u.IsEmpty() {
 		err = t.dataplane.Apply(ctx, u)
 	}
 	t.broken = err != nil
+	if err == nil && (full || !u.IsEmpty()) {
+		if err := t.inForce.take(u, full); err != nil {
+			t.log.Error("update does not follow from the ones before; connections are cut after the next read-back", "error", err)
+		}
+	}
 	t.enforced(u, full, time.Since(begun), err)
 	return err
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/projectvrouter/vrouter/internal/hostnet"
 	"github.com/projectvrouter/vrouter/internal/resource"
+	"github.com/projectvrouter/vrouter/policy"
 )
 
 // interfaces is the agent's port to workload interfaces, over hostnet.
@@ -46,4 +47,21 @@ func isWorkload(prefixes []string) func(string) bool {
 		}
 		return false
 	}
+}
+
+// flows is the agent's port to tracked connections, over hostnet.
+type flows struct{ host *hostnet.Host }
+
+// Cut implements agent.Flows.
+func (f flows) Cut(ctx context.Context, denied func(policy.Connection) bool) (int, error) {
+	return f.host.CutFlows(ctx, func(flow *hostnet.Flow) bool {
+		return denied(policy.Connection{
+			Packet: policy.Packet{
+				Source: flow.Source, Destination: flow.Destination, Protocol: flow.Protocol,
+				SourcePort: flow.SourcePort, DestinationPort: flow.DestinationPort,
+				ICMPType: flow.ICMPType, ICMPCode: flow.ICMPCode,
+			},
+			FromHost: flow.FromHost, ToHost: flow.ToHost,
+		})
+	})
 }

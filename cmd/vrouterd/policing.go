@@ -44,6 +44,7 @@ func policing(ctx context.Context, cfg config.Config, opts *agent.Options, log h
 	resolver.SetDefaults(settings)
 	opts.Policing = &agent.Policing{
 		Resolver: resolver, Table: policy.NewTable(resolver, filter, policy.Options{Logger: log}), Dataplane: string(config.DataplaneNFTables),
+		Flows: flows{host},
 	}
 	addresses := func(ctx context.Context) error {
 		return host.FollowAddresses(ctx, func(all map[string][]netip.Addr) { resolver.SetHost(policy.Host{Interfaces: all}) })

@@ -92,6 +92,7 @@ type Agent struct {
 	learned   *learned   // nil on a reflector
 	sessions  *sessions
 	reflects  *reflection
+	cutting   *cutting // nil where no connection is ever cut
 
 	known   chan struct{} // closed when it is known which endpoints the node has
 	serving chan struct{} // closed when the speaker runs and holds the first originations
@@ -118,6 +119,9 @@ func New(opts Options) *Agent {
 	}
 	a.sessions.retire = newRetirement(opts.Identity.Name, opts.BGP.RetireTime, opts.Table != nil, opts.Speaker, log.Named("retire"))
 	a.reflects = a.newReflection()
+	if p := opts.Policing; p != nil && p.Flows != nil {
+		a.cutting = &cutting{table: p.Table, flows: p.Flows, log: log.Named("cutting")}
+	}
 	if opts.Table != nil {
 		a.learned = newLearned(opts.Speaker, opts.Table, log.Named("learned"))
 		a.learned.weigh()
@@ -203,6 +207,9 @@ func (a *Agent) runDataplane(run func(string, func(context.Context) error)) {
 	if p := a.opts.Policing; p != nil {
 		edge := &policing{view: a.view, resolver: p.Resolver, table: p.Table, log: a.log.Named("policing")}
 		run("policy", func(ctx context.Context) error { return edge.Run(ctx, a.known) })
+		if a.cutting != nil {
+			run("cutting", a.cutting.Run)
+		}
 	}
 	run("workloads", func(ctx context.Context) error { return a.workloads.Run(ctx, a.known) })
 	run("learned", func(ctx context.Context) error { return a.learned.Run(ctx, a.serving) })

@@ -14,6 +14,7 @@
 //	reports    a reflector's sessions → what the controller reads
 //	learned    best paths → routes
 //	policing   all objects → what the kernel enforces; workloads wait for it
+//	cutting    what the kernel enforces → connections that it no longer allows
 //	sweep      End-of-RIB and clocks → permission to remove
 //	status     stages → the store
 //	localCopy  view → local copy of the last state in sync

@@ -26,6 +26,7 @@ type Policing struct {
 	Resolver  Resolver
 	Table     *policy.Table
 	Dataplane string // its name in statuses
+	Flows     Flows  // nil: no connection is cut
 }
 
 // name is what statuses say of what enforces policy.

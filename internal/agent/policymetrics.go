@@ -8,7 +8,7 @@ import (
 
 // policyDescriptions are of a host that enforces policy.
 type policyDescriptions struct {
-	inForce, applied, refused, readBacks, duration, problems *prometheus.Desc
+	inForce, applied, refused, readBacks, duration, problems, cut *prometheus.Desc
 }
 
 func newPolicyDescriptions() policyDescriptions {
@@ -22,11 +22,12 @@ func newPolicyDescriptions() policyDescriptions {
 		readBacks: desc("policy_read_backs_total", "Complete reads of what the kernel enforces."),
 		duration:  desc("policy_update_seconds", "How long the last update or read took."),
 		problems:  desc("policy_problems", "Objects that are stored and not in force as they were meant."),
+		cut:       desc("policy_connections_cut_total", "Connections that were cut because policy no longer allowed them."),
 	}
 }
 
 func (d policyDescriptions) all() []*prometheus.Desc {
-	return []*prometheus.Desc{d.inForce, d.applied, d.refused, d.readBacks, d.duration, d.problems}
+	return []*prometheus.Desc{d.inForce, d.applied, d.refused, d.readBacks, d.duration, d.problems, d.cut}
 }
 
 func (a *Agent) collectPolicy(c collector) {
@@ -37,6 +38,9 @@ func (a *Agent) collectPolicy(c collector) {
 	c.counter(d.readBacks, float64(s.Synced))
 	c.gauge(d.duration, s.Duration.Seconds())
 	c.gauge(d.problems, float64(len(a.opts.Policing.Resolver.Problems())))
+	if a.cutting != nil {
+		c.counter(d.cut, float64(a.cutting.cut.Load()))
+	}
 }
 
 // policyProblems says what of policy is not in force as it was meant.

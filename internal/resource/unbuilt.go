@@ -31,7 +31,6 @@ func unbuiltAgentFields() map[string]string {
 		"nftablesMangleAllowAction": "",
 		"workloadSourceSpoofing":    "Disabled",
 		"removeExternalRoutes":      "", // false: routes of others stay
-		"cutDeniedConnections":      "",
 		"acceptInForeignChains":     "",
 	}
 }
