@@ -128,8 +128,12 @@ func (w *walk) arrive() (accepted, goesOn bool) {
 	if h == nil || w.isOpen(policy.Ingress, p) != "" {
 		return false, true
 	}
-	if w.in.workload == nil {
-		if action := w.decide("untracked ingress", h.Untracked.Ingress, h.ID.String(), w.in, p); action != policy.Pass {
+	if w.in.workload == nil && !w.isAnswer(policy.Ingress, p) {
+		action := w.decide("untracked ingress", h.Untracked.Ingress, h.ID.String(), w.in, p)
+		if action == policy.Allow && w.before.IsValid() {
+			return true, w.stop("translation", w.in, "what is not tracked is not translated, and goes to the host itself")
+		}
+		if action != policy.Pass {
 			return true, action == policy.Allow
 		}
 	}
@@ -228,7 +232,8 @@ func (w *walk) send() {
 		w.open(point, w.out, why).Subject = h.ID.String()
 		return
 	}
-	if w.decide("untracked egress", h.Untracked.Egress, h.ID.String(), w.out, w.packet) == policy.Pass {
+	if w.isAnswer(policy.Egress, w.packet) ||
+		w.decide("untracked egress", h.Untracked.Egress, h.ID.String(), w.out, w.packet) == policy.Pass {
 		w.decide(point, h.Normal.Egress, h.ID.String(), w.out, w.packet)
 	}
 }

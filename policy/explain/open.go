@@ -28,10 +28,30 @@ func (w *walk) isOpen(d policy.Direction, p policy.Packet) string {
 		return "BGP with a node or peer"
 	case isPeer && p.Protocol == policy.ProtocolUDP && isBFD(p.DestinationPort):
 		return "BFD with a node or peer"
-	case d == policy.Egress && w.isVXLAN() && w.contains(policy.NodeSet, other):
-		return "VXLAN to a node"
+	case w.isVXLAN() && w.contains(policy.NodeSet, other):
+		return "VXLAN with a node"
 	}
 	return ""
+}
+
+// isAnswer tells whether a packet answers to what is always open in the other
+// direction: untracked policy, which comes before connections are known, has no
+// say in it.
+func (w *walk) isAnswer(d policy.Direction, p policy.Packet) bool {
+	asked := policy.Packet{
+		Source: p.Destination, Destination: p.Source, Protocol: p.Protocol,
+		SourcePort: p.DestinationPort, DestinationPort: p.SourcePort,
+	}
+	s := &w.view.state.Settings
+	list, other := s.FailsafeOutbound, p.Source
+	if d == policy.Egress {
+		list, other = s.FailsafeInbound, p.Destination
+	}
+	isPeer := w.contains(policy.NodeSet, other) || w.contains(policy.PeerSet, other)
+	return isPeer && p.Protocol == policy.ProtocolTCP && slices.Contains(s.BGPPorts, asked.DestinationPort) ||
+		slices.ContainsFunc(list, func(f policy.Failsafe) bool {
+			return f.Protocol == p.Protocol && f.Port == asked.DestinationPort && (!f.Net.IsValid() || f.Net.Contains(other))
+		})
 }
 
 // isBFD tells whether a port is of BFD (RFC 5881 §4, RFC 5883 §5).
