@@ -12,27 +12,17 @@ import (
 	"github.com/projectvrouter/vrouter/internal/config"
 	"github.com/projectvrouter/vrouter/internal/hostnet"
 	"github.com/projectvrouter/vrouter/policy"
-	"github.com/projectvrouter/vrouter/policy/nftables"
 )
 
-// policing plugs in what enforces policy. Where policy is off, what an earlier
-// process enforced is taken out: nothing would keep it true.
+// policing plugs in what enforces policy.
 func policing(ctx context.Context, cfg config.Config, opts *agent.Options, log hclog.Logger) (tasks []task, closeIt func(), err error) {
 	log = log.Named("policy")
-	filter, err := nftables.New(nftables.Options{Logger: log})
-	switch {
-	case err != nil && cfg.Policy == config.PolicyOff:
-		log.Debug("kernel has no nftables", "error", err)
-		return nil, func() {}, nil
-	case err != nil:
-		return nil, nil, fmt.Errorf("open nftables: %w", err)
-	}
 	if cfg.Policy == config.PolicyOff {
-		defer filter.Close()
-		if err := filter.Clean(ctx); err != nil {
-			return nil, nil, fmt.Errorf("policy is off: take out what was enforced before: %w", err)
-		}
-		return nil, func() {}, nil
+		return nil, func() {}, noFilter(ctx, log)
+	}
+	filter, called, err := openFilter(cfg.Dataplane, log)
+	if err != nil {
+		return nil, nil, err
 	}
 	host, err := hostnet.Open(log, hostnet.KernelSysctls())
 	if err != nil {
@@ -43,7 +33,7 @@ func policing(ctx context.Context, cfg config.Config, opts *agent.Options, log h
 	settings.WorkloadPrefixes = cfg.Workloads.InterfacePrefixes
 	resolver.SetDefaults(settings)
 	opts.Policing = &agent.Policing{
-		Resolver: resolver, Table: policy.NewTable(resolver, filter, policy.Options{Logger: log}), Dataplane: string(config.DataplaneNFTables),
+		Resolver: resolver, Table: policy.NewTable(resolver, filter, policy.Options{Logger: log}), Dataplane: string(called),
 		Flows: flows{host},
 	}
 	addresses := func(ctx context.Context) error {

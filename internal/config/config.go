@@ -160,8 +160,11 @@ type Dataplane string
 
 // The dataplanes.
 const (
-	DataplaneAuto     Dataplane = "auto" // nftables where the kernel has it
-	DataplaneNFTables Dataplane = "nftables"
+	DataplaneAuto           Dataplane = "auto" // nftables where the kernel has it, else iptables
+	DataplaneNFTables       Dataplane = "nftables"
+	DataplaneIPTables       Dataplane = "iptables" // in the flavour in which others have rules
+	DataplaneIPTablesNFT    Dataplane = "iptables-nft"
+	DataplaneIPTablesLegacy Dataplane = "iptables-legacy"
 )
 
 // Station is a monitoring station (BMP, RFC 7854).

@@ -33,7 +33,8 @@ func (c *checker) policy(raw *string) Policy {
 }
 
 func (c *checker) dataplane(raw *string) Dataplane {
-	return Dataplane(c.oneOf("dataplane", raw, string(DataplaneAuto), string(DataplaneNFTables)))
+	return Dataplane(c.oneOf("dataplane", raw, string(DataplaneAuto), string(DataplaneNFTables),
+		string(DataplaneIPTables), string(DataplaneIPTablesNFT), string(DataplaneIPTablesLegacy)))
 }
 
 func (c *checker) log(raw *rawLog) Log {

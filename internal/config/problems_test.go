@@ -33,7 +33,7 @@ func TestProblems(t *testing.T) {
 		"log: {levels: {bgp: loud}, level: quiet}": {`log.level: "quiet" is none of trace`, `log.levels.bgp: "loud" is none of`},
 		"log: {format: xml}":                       {`log.format: "xml" is none of text, json`},
 		"policy: on":                               {`policy: "on" is none of enforce, off`},
-		"dataplane: ebpf":                          {`dataplane: "ebpf" is none of auto, nftables`},
+		"dataplane: ebpf":                          {`dataplane: "ebpf" is none of auto, nftables, iptables, iptables-nft, iptables-legacy`},
 
 		// Node.
 		"node: {ipv4Address: 127.0.0.1}":                  {`node.ipv4Address: 127.0.0.1 is not a unicast address: it is loopback`},

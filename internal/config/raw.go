@@ -21,8 +21,9 @@ type file struct {
 
 	// Policy is enforce, or off: everything passes. Default: enforce.
 	Policy *string `yaml:"policy"`
-	// Dataplane is what enforces policy: nftables, or auto, which is nftables
-	// where the kernel has it. Default: auto.
+	// Dataplane is what enforces policy: nftables, iptables (in the flavour in
+	// which others have rules), iptables-nft, iptables-legacy, or auto, which is
+	// nftables where the kernel has it, else iptables. Default: auto.
 	Dataplane *string `yaml:"dataplane"`
 
 	// BMP are the stations that are told what BGP peers say (RFC 7854).

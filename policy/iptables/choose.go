@@ -36,38 +36,27 @@ func choose(ctx context.Context, flavour Flavour, netns namespace) (own, other *
 // others counts the rules of others.
 func (t *tools) others(ctx context.Context) (int, error) {
 	n := 0
-	for _, at := range t.places() {
-		h, err := t.read(ctx, at)
+	for _, f := range t.families {
+		all, err := t.read(ctx, f)
 		if err != nil {
 			return 0, err
 		}
-		n += h.others
+		for _, h := range all {
+			n += h.others
+		}
 	}
 	return n, nil
-}
-
-// read reads what a table holds. One that is not loaded holds nothing.
-func (t *tools) read(ctx context.Context, at place) (*held, error) {
-	loaded, err := t.isLoaded(at)
-	if err != nil || !loaded {
-		return newHeld(), err
-	}
-	data, err := t.save(ctx, at)
-	if err != nil {
-		return nil, err
-	}
-	return parseSave(data), nil
 }
 
 // clean takes out all chains of ours.
 func (t *tools) clean(ctx context.Context) error {
 	var errs []error
-	for _, at := range t.places() {
-		h, err := t.read(ctx, at)
-		if err == nil {
-			err = t.restore(ctx, h.compare(at, nil, true))
-		}
+	for _, f := range t.families {
+		all, err := t.read(ctx, f)
 		errs = append(errs, err)
+		for name, h := range all {
+			errs = append(errs, t.restore(ctx, h.compare(place{f, name}, nil, true)))
+		}
 	}
 	return errors.Join(errs...)
 }

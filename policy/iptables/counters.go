@@ -29,35 +29,23 @@ func (d *Dataplane) Counters(ctx context.Context) ([]policy.Counter, error) {
 	var mu sync.Mutex
 	sums := map[counted]*policy.Counter{}
 	err := d.eachFamily(func(f *family) error {
-		for _, t := range []table{filterTable, rawTable, mangleTable} {
-			at := place{f, t}
-			switch loaded, err := d.tools.isLoaded(at); {
-			case err != nil:
-				return err
-			case !loaded:
-				continue
+		data, err := d.tools.save(ctx, f, "-c")
+		mu.Lock()
+		defer mu.Unlock()
+		eachLine(data, func(table, string) {}, func(_ table, r saved) {
+			key, ok := keys[r.chain[:min(len(r.chain), policyChainLength)]]
+			index := indexOf(r.comment)
+			if !ok || index < 0 {
+				return
 			}
-			data, err := d.tools.save(ctx, at, "-c")
-			if err != nil {
-				return err
+			at := counted{key, index}
+			if sums[at] == nil {
+				sums[at] = &policy.Counter{Policy: key.id, Direction: key.direction, Rule: index}
 			}
-			mu.Lock()
-			eachLine(data, func(string) {}, func(r saved) {
-				key, ok := keys[r.chain[:min(len(r.chain), policyChainLength)]]
-				index := indexOf(r.comment)
-				if !ok || index < 0 {
-					return
-				}
-				at := counted{key, index}
-				if sums[at] == nil {
-					sums[at] = &policy.Counter{Policy: key.id, Direction: key.direction, Rule: index}
-				}
-				sums[at].Packets += r.packets
-				sums[at].Bytes += r.bytes
-			})
-			mu.Unlock()
-		}
-		return nil
+			sums[at].Packets += r.packets
+			sums[at].Bytes += r.bytes
+		})
+		return err
 	})
 	if err != nil {
 		return nil, err

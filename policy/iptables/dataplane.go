@@ -31,7 +31,8 @@ type Dataplane struct {
 	units *units
 	held  map[place]*held
 	known map[string]*kernelSet
-	min   uint32 // see minMembers
+	gone  map[string]struct{} // sets that nobody wants
+	min   uint32              // see minMembers
 }
 
 var _ policy.Dataplane = (*Dataplane)(nil)
@@ -91,12 +92,7 @@ func (d *Dataplane) Sync(ctx context.Context, all *policy.Update) error {
 	if err := d.write(ctx, p, true); err != nil {
 		return err
 	}
-	if d.other != nil { // what an earlier process wrote, and asks for our sets
-		if err := d.other.clean(ctx); err != nil {
-			return err
-		}
-		d.other = nil
-	}
+	d.cleanOther(ctx)
 	w.strays(s, u.lists)
 	if err := w.shrink(); err != nil {
 		return err
@@ -134,14 +130,20 @@ func (d *Dataplane) Clean(ctx context.Context) error {
 	if d.other != nil {
 		errs = append(errs, d.other.clean(ctx))
 	}
-	headers, err := d.sets.headers()
-	errs = append(errs, err)
-	for name := range headers {
-		if isOurs(name) {
-			errs = append(errs, d.sets.destroy(name))
-		}
+	return errors.Join(append(errs, d.sets.clean())...)
+}
+
+// cleanOther takes out what an earlier process wrote in the other flavour; it
+// asks for our sets, too.
+func (d *Dataplane) cleanOther(ctx context.Context) {
+	if d.other == nil {
+		return
 	}
-	return errors.Join(errs...)
+	if err := d.other.clean(ctx); err != nil {
+		d.log.Warn("rules of the other flavour stay in force beside ours", "flavour", string(d.other.flavour), "error", err)
+		return
+	}
+	d.other = nil
 }
 
 // readBack reads what the kernel holds of ours.
@@ -149,17 +151,13 @@ func (d *Dataplane) readBack(ctx context.Context) error {
 	d.held = map[place]*held{}
 	var mu sync.Mutex
 	err := d.eachFamily(func(f *family) error {
-		for _, t := range tables() {
-			at := place{f, t}
-			h, err := d.tools.read(ctx, at)
-			if err != nil {
-				return err
-			}
-			mu.Lock()
-			d.held[at] = h
-			mu.Unlock()
+		all, err := d.tools.read(ctx, f)
+		mu.Lock()
+		defer mu.Unlock()
+		for t, h := range all {
+			d.held[place{f, t}] = h
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return err
@@ -168,7 +166,7 @@ func (d *Dataplane) readBack(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.known = map[string]*kernelSet{}
+	d.known, d.gone = map[string]*kernelSet{}, map[string]struct{}{}
 	for name, h := range headers {
 		if isOurs(name) {
 			d.known[name] = h.set()
@@ -214,5 +212,5 @@ func (d *Dataplane) eachFamily(f func(*family) error) error {
 }
 
 func (d *Dataplane) writer() *setWriter {
-	return &setWriter{kernel: d.sets, known: d.known, min: d.min, going: map[string][]entry{}}
+	return &setWriter{kernel: d.sets, log: d.log, known: d.known, gone: d.gone, min: d.min, going: map[string][]entry{}}
 }

@@ -87,6 +87,18 @@ func (s *ipsets) destroy(name string) error {
 	return err
 }
 
+// clean destroys all sets of ours.
+func (s *ipsets) clean() error {
+	headers, err := s.headers()
+	errs := []error{err}
+	for name := range headers {
+		if isOurs(name) {
+			errs = append(errs, s.destroy(name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // swap has two sets change their names.
 func (s *ipsets) swap(a, b string) error {
 	req := s.request(nl.IPSET_CMD_SWAP, 0)

@@ -2,7 +2,9 @@ package iptables
 
 import "fmt"
 
-// The bits of the packet's mark that we use, the lowest that we may.
+// The bits of the packet's mark that we use: of those that we may, not the
+// lowest three, which are policy/nftables': while one gives way to the other,
+// both look at a packet.
 //
 // allowBit is what a policy, and so a pipeline, lets through. It is cleared
 // before each pipeline, and stays on what came through all of them.
@@ -19,11 +21,11 @@ import "fmt"
 // hostBit is on packets between a workload and its own host while they are in
 // the pipelines of workloads: ingress is not for them, and egress comes after
 // the host's services, which clear the bit.
-func (s *state) allowBit() uint32    { return s.markBit(0) }
-func (s *state) passBit() uint32     { return s.markBit(1) }
-func (s *state) acceptedBit() uint32 { return s.markBit(2) }
-func (s *state) stagedBit() uint32   { return s.markBit(3) }
-func (s *state) hostBit() uint32     { return s.markBit(4) }
+func (s *state) allowBit() uint32    { return s.markBit(3) }
+func (s *state) passBit() uint32     { return s.markBit(4) }
+func (s *state) acceptedBit() uint32 { return s.markBit(5) }
+func (s *state) stagedBit() uint32   { return s.markBit(6) }
+func (s *state) hostBit() uint32     { return s.markBit(7) }
 
 func (s *state) markBit(n int) uint32 {
 	mask := s.settings.MarkMask

@@ -26,47 +26,65 @@ type saved struct {
 	packets, bytes       uint64
 }
 
-// parseSave reads what iptables-save says of one table.
-func parseSave(data []byte) *held {
-	h := newHeld()
-	digests := map[string]*digest{}
+// parseSave reads what iptables-save says of all tables of a family. Tables that
+// are not mentioned hold nothing.
+func parseSave(data []byte) map[table]*held {
+	all := map[table]*held{}
+	for _, t := range tables() {
+		all[t] = newHeld()
+	}
+	digests := map[table]map[string]*digest{}
 	position := map[string]int{}
-	eachLine(data, func(name string) {
-		if strings.HasPrefix(name, chainPrefix) {
-			digests[name] = newDigest()
+	eachLine(data, func(t table, name string) {
+		if digests[t] == nil {
+			digests[t] = map[string]*digest{}
 		}
-	}, func(r saved) {
-		position[r.chain]++
-		if d := digests[r.chain]; d != nil {
+		if strings.HasPrefix(name, chainPrefix) {
+			digests[t][name] = newDigest()
+		}
+	}, func(t table, r saved) {
+		h := all[t]
+		if h == nil {
+			return // a table that we do not use
+		}
+		if d := digests[t][r.chain]; d != nil {
 			d.add(r.comment)
 			return
 		}
+		position[string(t)+r.chain]++
 		if !strings.HasPrefix(targetOf(r.spec), chainPrefix) {
 			h.others++
 			return
 		}
 		j := h.jumps[r.chain]
-		j.first = j.first || position[r.chain] == 1
+		j.first = j.first || position[string(t)+r.chain] == 1
 		j.specs = append(j.specs, r.spec)
 		h.jumps[r.chain] = j
 	})
-	for name, d := range digests {
-		h.chains[name] = d.String()
+	for t, h := range all {
+		for name, d := range digests[t] {
+			h.chains[name] = d.String()
+		}
 	}
-	return h
+	return all
 }
 
 // eachLine calls for every chain and every rule of a save.
-func eachLine(data []byte, chain func(name string), rule func(saved)) {
+func eachLine(data []byte, chain func(t table, name string), rule func(table, saved)) {
+	var t table
 	for line := range bytes.Lines(data) {
 		text := strings.TrimSuffix(string(line), "\n")
+		if name, ok := strings.CutPrefix(text, "*"); ok {
+			t = table(name)
+			continue
+		}
 		if name, ok := strings.CutPrefix(text, ":"); ok {
 			name, _, _ = strings.Cut(name, " ")
-			chain(name)
+			chain(t, name)
 			continue
 		}
 		if r, ok := parseRule(text); ok {
-			rule(r)
+			rule(t, r)
 		}
 	}
 }

@@ -8,6 +8,9 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/hashicorp/go-hclog"
+	"github.com/vishvananda/netlink/nl"
+
 	"github.com/projectvrouter/vrouter/policy"
 )
 
@@ -85,11 +88,14 @@ func (k *kernelSet) special(p netip.Prefix, is bool) bool {
 // changed, shrink after.
 type setWriter struct {
 	kernel *ipsets
+	log    hclog.Logger
 	known  map[string]*kernelSet // what the kernel has
 	min    uint32                // see minMembers
 
 	going map[string][]entry
-	gone  []string
+	// gone is what nobody wants any more. What is asked for at this moment
+	// stays until the next time.
+	gone map[string]struct{}
 }
 
 // grow makes what an update tells of sets, as far as that adds anything. What
@@ -119,7 +125,7 @@ func (w *setWriter) dropOthers(f *family, id policy.SetID, name string, all bool
 	for _, kind := range []byte{addressesLetter, networksLetter, portsLetter} {
 		other := setName(f, kind, id)
 		if _, known := w.known[other]; known && (all || other != name) {
-			w.gone = append(w.gone, other)
+			w.gone[other] = struct{}{}
 		}
 	}
 }
@@ -154,6 +160,7 @@ func (w *setWriter) room(need uint32) uint32 {
 // exactly brings a set to hold these members, but for those to remove, which
 // go later.
 func (w *setWriter) exactly(f *family, kind byte, name string, members []policy.Member) error {
+	delete(w.gone, name)
 	k := &kernelSet{family: f, kind: kind}
 	coming, _ := k.take(members, nil)
 	before := w.known[name]
@@ -223,11 +230,12 @@ func (w *setWriter) growLists(all lists, again bool) error {
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		l := all[name]
 		if len(l.users) == 0 {
-			w.gone = append(w.gone, name)
+			w.gone[name] = struct{}{}
 			delete(all, name)
 			continue
 		}
 		if w.known[name] != nil && !again {
+			delete(w.gone, name)
 			continue
 		}
 		members := make([]policy.Member, len(l.nets))
@@ -248,11 +256,16 @@ func (w *setWriter) shrink() error {
 			return err
 		}
 	}
-	for _, name := range w.gone {
-		if err := w.kernel.destroy(name); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(w.gone)) {
+		switch err := w.kernel.destroy(name); {
+		case errors.Is(err, nl.IPSetError(nl.IPSET_ERR_BUSY)):
+			w.log.Debug("set is still asked for", "set", name)
+		case err != nil:
 			return err
+		default:
+			delete(w.known, name)
+			delete(w.gone, name)
 		}
-		delete(w.known, name)
 	}
 	return nil
 }
@@ -275,8 +288,8 @@ func (w *setWriter) strays(s *state, all lists) {
 		}
 	}
 	for name := range w.known {
-		if !wanted[name] && all[name] == nil && !slices.Contains(w.gone, name) {
-			w.gone = append(w.gone, name)
+		if !wanted[name] && all[name] == nil {
+			w.gone[name] = struct{}{}
 		}
 	}
 }

@@ -3,11 +3,9 @@ package iptables
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 
 	goiptables "github.com/coreos/go-iptables/iptables"
@@ -61,24 +59,23 @@ func (t *tools) program(f *family, suffix string) string {
 	return name + string(t.flavour) + suffix
 }
 
-// places are the tables there are.
-func (t *tools) places() []place {
-	var out []place
-	for _, at := range places() {
-		if at.family != ipv6 || len(t.families) > 1 {
-			out = append(out, at)
-		}
-	}
-	return out
-}
-
-// save reads a table, with counters or without.
-func (t *tools) save(ctx context.Context, at place, args ...string) ([]byte, error) {
-	out, err := t.run(ctx, "", t.program(at.family, "-save"), append([]string{"-t", string(at.table)}, args...)...)
+// save reads all tables of a family, with counters or without. Tables that
+// nobody uses are not made by that.
+func (t *tools) save(ctx context.Context, f *family, args ...string) ([]byte, error) {
+	out, err := t.run(ctx, "", t.program(f, "-save"), args...)
 	if err != nil {
-		return nil, fmt.Errorf("read %s table %s: %w", at.family, at.table, err)
+		return nil, fmt.Errorf("read %s tables: %w", f, err)
 	}
 	return out, nil
+}
+
+// read reads what the tables of a family hold.
+func (t *tools) read(ctx context.Context, f *family) (map[table]*held, error) {
+	data, err := t.save(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	return parseSave(data), nil
 }
 
 // restore changes a table, all or nothing.
@@ -111,25 +108,4 @@ func (t *tools) run(ctx context.Context, input, program string, args ...string) 
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
 	return line
-}
-
-// isLoaded tells whether the kernel has a table: reading one of legacy's makes
-// it.
-func (t *tools) isLoaded(at place) (loaded bool, err error) {
-	if t.flavour != Legacy {
-		return true, nil
-	}
-	name := "/proc/thread-self/net/ip_tables_names"
-	if at.family == ipv6 {
-		name = "/proc/thread-self/net/ip6_tables_names"
-	}
-	err = t.netns.do(func() error {
-		names, err := os.ReadFile(name)
-		loaded = slices.Contains(strings.Fields(string(names)), string(at.table))
-		return err
-	})
-	if errors.Is(err, os.ErrNotExist) {
-		return false, nil
-	}
-	return loaded, err
 }

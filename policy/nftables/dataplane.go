@@ -36,7 +36,8 @@ type Dataplane struct {
 
 var _ policy.Dataplane = (*Dataplane)(nil)
 
-// New opens the sockets. It changes nothing.
+// New opens the sockets, and looks whether the kernel has nftables. It changes
+// nothing.
 func New(o Options) (*Dataplane, error) {
 	netns := -1
 	if o.NetNS != nil {
@@ -49,6 +50,9 @@ func New(o Options) (*Dataplane, error) {
 	sock, err := newSocket(netns)
 	if err != nil {
 		return nil, err
+	}
+	if _, err := sock.readTable(); err != nil {
+		return nil, errors.Join(err, sock.close())
 	}
 	w, err := newWatcher(netns, sock.pid)
 	if err != nil {
