@@ -25,6 +25,8 @@ const (
 	setMembers = 10 // of the set of each policy
 	perGroup   = 10 // policies that select an endpoint, as long as there are endpoints enough
 	changedOne = 5  // the policy whose rule is changed
+	// changedPort is that of a rule of the policy that is changed, and of no other.
+	changedPort = 9999
 )
 
 // groups is how many groups of endpoints there are: those that are selected by
@@ -89,7 +91,10 @@ func (c *cluster) policy(i, version int) (*resource.Policy, error) {
 		}
 		set = fmt.Sprint("set", i)
 		port := uint16(10_000 + n)
-		if n == c.rules/2 {
+		switch {
+		case i == changedOne && n == 0:
+			port = changedPort
+		case n == c.rules/2:
 			port += uint16(1000 * version)
 		}
 		other, ports := resource.Entity{Selector: from}, []resource.Port{{First: port, Last: port}}

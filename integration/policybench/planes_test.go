@@ -5,6 +5,7 @@ import (
 
 	"github.com/projectvrouter/vrouter/internal/lab"
 	"github.com/projectvrouter/vrouter/policy"
+	"github.com/projectvrouter/vrouter/policy/iptables"
 	"github.com/projectvrouter/vrouter/policy/nftables"
 )
 
@@ -12,14 +13,21 @@ import (
 type plane struct {
 	name string
 	open func(netns int) (policy.Dataplane, error)
+	// flavour of iptables; empty: it is none.
+	flavour iptables.Flavour
 }
 
 func planes() []plane {
-	return []plane{
-		{name: "nftables", open: func(netns int) (policy.Dataplane, error) {
-			return nftables.New(nftables.Options{NetNS: &netns})
-		}},
+	out := []plane{{name: "nftables", open: func(netns int) (policy.Dataplane, error) {
+		return nftables.New(nftables.Options{NetNS: &netns})
+	}}}
+	for _, flavour := range []iptables.Flavour{iptables.Legacy, iptables.NFT} {
+		out = append(out, plane{name: "iptables-" + string(flavour), flavour: flavour,
+			open: func(netns int) (policy.Dataplane, error) {
+				return iptables.New(iptables.Options{NetNS: &netns, Flavour: flavour})
+			}})
 	}
+	return out
 }
 
 // openOn opens a dataplane for a host until the test ends.
