@@ -70,10 +70,14 @@ func (d *Dataplane) Close() error { return errors.Join(d.watcher.close(), d.sock
 
 // Sync implements policy.Dataplane.
 func (d *Dataplane) Sync(_ context.Context, all *policy.Update) error {
+	before, wasGood := d.held, d.state != nil
 	d.state = nil
 	h, err := d.open()
 	if err != nil {
 		return err
+	}
+	if wasGood && d.sock.alone {
+		h.recall(before)
 	}
 	d.held, d.units = h, units{}
 	s := newState()

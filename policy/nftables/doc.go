@@ -5,9 +5,9 @@
 // which ends a stage and not the evaluation, because the stages of a hook
 // (ingress of host endpoints, egress and ingress of workloads, egress of host
 // endpoints) are base chains one after the other. Interfaces lead to the
-// pipelines by verdict maps. Members are in hash sets, of networks one per
-// length of prefix, so that a change of a member costs the same at any size
-// and touches no rule.
+// pipelines by verdict maps. Members of all sets are in a few hash sets of the
+// kernel, by family and length of prefix, so that a change of a member costs
+// the same at any size and touches no rule.
 //
 // What it keeps true: every change is one transaction; a rule is known again
 // by a hash of its text in its comment, so that a process that starts takes

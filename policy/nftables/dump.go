@@ -22,6 +22,15 @@ func newHeld() *held {
 	return &held{chains: map[string]*heldChain{}, sets: map[string]*heldSet{}}
 }
 
+// recall takes over which sets were seen.
+func (h *held) recall(before *held) {
+	for name, set := range before.sets {
+		if now := h.sets[name]; now != nil {
+			now.seen = set.seen
+		}
+	}
+}
+
 // A heldChain is a chain as it was read or written.
 type heldChain struct {
 	base  *hook
@@ -41,6 +50,7 @@ type heldSet struct {
 	// elements is kept of sets about interfaces only; the others can be large,
 	// and are kept by the kernel.
 	elements map[string]verdict
+	seen     bool // its members were read or written whole by us
 }
 
 // Attributes and flags that package unix lacks.

@@ -36,6 +36,9 @@ func setUpdate() *policy.Update {
 	return u
 }
 
+// memberSet is where the addresses of the set of setUpdate are.
+var memberSet = setOf(numberOf("web"), policy.Networks, ipv4, 32).name()
+
 func TestRestartWritesNothing(t *testing.T) {
 	testenv.Need(t, "program:nft")
 	s := newSite(t, 2)
@@ -67,7 +70,7 @@ func TestOthersCannotTouch(t *testing.T) {
 	}
 	before := s.ours()
 	for _, command := range []string{
-		"flush ruleset", "delete table inet vrouter", "flush chain inet vrouter pl-ingress", "delete set inet vrouter members4",
+		"flush ruleset", "delete table inet vrouter", "flush chain inet vrouter pl-ingress", "delete set inet vrouter " + memberSet,
 	} {
 		_, err := s.host.Run(t.Context(), "nft", command)
 		if after := s.ours(); after != before {
@@ -101,8 +104,8 @@ func TestRepair(t *testing.T) {
 		"flush chain inet vrouter pl-ingress",
 		"flush chain inet vrouter forward-to",
 		"flush set inet vrouter workloads",
-		"flush set inet vrouter members4",
-		"add element inet vrouter members4 { 0x1 . 0x2 . 10.9.9.9 }",
+		"flush set inet vrouter " + memberSet,
+		"add element inet vrouter " + memberSet + " { 0x1 . 0x2 . 10.9.9.9 }",
 		"insert rule inet vrouter pl-ingress accept",
 		"add chain inet vrouter stranger",
 		"add set inet vrouter stranger { type ipv4_addr; }",

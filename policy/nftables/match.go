@@ -181,7 +181,7 @@ func matchSet(e end, f *family, bits int, id policy.SetID, negated bool) clause 
 	if bits < f.bits {
 		length = fmt.Sprintf("/%d", bits)
 	}
-	name := memberSet(f, bits)
+	name := setOf(numberOf(id), policy.Addresses, f, bits).name()
 	c := clause{text: fmt.Sprintf("%s . %s %s%s %s@%s", id, f.name, e.addr(), length, not(negated), name)}
 	c.exprs = append(loadNumber(id), loadAddr(e, f, bits, memberReg)...)
 	c.exprs = append(c.exprs, &expr.Lookup{SourceRegister: unix.NFT_REG32_00, SetName: name, Invert: negated})
@@ -229,7 +229,7 @@ func matchPorts(e end, ranges []policy.PortRange, negated bool) clause {
 // matchPortSet looks up address, protocol and port of one end.
 func matchPortSet(e end, f *family, id policy.SetID, negated bool) clause {
 	next := memberReg + uint32(f.bits/32)
-	name := portSet(f)
+	name := setOf(numberOf(id), policy.Ports, f, f.bits).name()
 	c := clause{text: fmt.Sprintf("%s . %s %s . meta l4proto . th %s %s@%s",
 		id, f.name, e.addr(), e.port(), not(negated), name)}
 	c.exprs = append(loadNumber(id), loadAddr(e, f, f.bits, memberReg)...)

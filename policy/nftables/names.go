@@ -36,17 +36,6 @@ func tierChain(pipeline string, n int) string { return fmt.Sprintf("pl-%s-%d", p
 // spoofChain knows what else may be sent from an interface.
 func spoofChain(iface string) string { return "spoof-" + escape(iface) }
 
-// memberSet is the kernel's set of all members with a prefix of this length.
-func memberSet(f *family, bits int) string {
-	if bits == f.bits {
-		return fmt.Sprintf("members%d", f.version)
-	}
-	return fmt.Sprintf("members%d-%d", f.version, bits)
-}
-
-// portSet is the kernel's set of all members with a port.
-func portSet(f *family) string { return fmt.Sprintf("ports%d", f.version) }
-
 // plain keeps of a name what nft reads as one, up to n bytes.
 func plain(name string, n int) string {
 	if len(name) > n {

@@ -145,59 +145,62 @@ func (s *state) renderHostSets(p *plan, units units) {
 	units.sets(p, "base", sets)
 }
 
-// renderMembers renders the kernel's sets of members, of which each holds those
-// of all our sets that are of its family and length.
+// renderMembers renders the kernel's sets of members, and what becomes of what
+// they hold.
 func (s *state) renderMembers(p *plan, d *dirty, units units) {
-	if !d.all && len(d.sets) == 0 {
-		return
-	}
-	sets := map[string]*setType{}
-	for _, f := range []*family{ipv4, ipv6} {
-		if f == ipv6 && s.v6 == 0 {
-			continue
-		}
-		sets[portSet(f)] = &f.ports
-		for _, bits := range s.held.lengths(f) {
-			sets[memberSet(f, bits)] = &f.members
-		}
-	}
-	units.sets(p, "members", sets)
-	for name := range sets {
-		p.members[name] = &memberChange{reset: map[setNumber]struct{}{}}
-	}
-	for id, change := range d.sets {
-		if change.Gone {
-			continue
-		}
-		number, kind := numberOf(id), s.sets[id].kind
-		if _, was := s.gone[id]; was && change.New {
-			delete(s.gone, id)
-			for name := range sets {
-				p.members[name].reset[number] = struct{}{}
+	if d.all || d.shape {
+		sets := map[string]*setType{}
+		for k := range s.kernel {
+			if k.f == ipv4 || s.v6 > 0 {
+				sets[k.name()] = k.typ()
 			}
 		}
-		p.file(number, kind, change.Add, func(c *memberChange, e element) { c.add = append(c.add, e) })
-		p.file(number, kind, change.Remove, func(c *memberChange, e element) { c.remove = append(c.remove, e) })
+		units.sets(p, "members", sets)
+		for name := range sets {
+			p.change(name) // so that a read-back sees to all
+		}
+	}
+	for id, change := range d.sets {
+		m := s.sets[id]
+		if m == nil {
+			continue
+		}
+		if _, was := s.gone[id]; was && change.New {
+			delete(s.gone, id)
+			for _, k := range m.setsFor(id) {
+				p.change(k.name()).reset[numberOf(id)] = struct{}{}
+			}
+		}
+		s.file(p, id, change.Add, func(c *memberChange, e element) { c.add = append(c.add, e) })
+		s.file(p, id, change.Remove, func(c *memberChange, e element) { c.remove = append(c.remove, e) })
 	}
 }
 
-// file hands over members as elements, each with the kernel's set it belongs
-// in. Those whose set is to go need no care.
-func (p *plan) file(n setNumber, kind policy.SetKind, list []policy.Member, to func(*memberChange, element)) {
-	var last *memberChange
-	var lastBits int
-	var last4 bool
+func (p *plan) change(set string) *memberChange {
+	c := p.members[set]
+	if c == nil {
+		c = &memberChange{reset: map[setNumber]struct{}{}}
+		p.members[set] = c
+	}
+	return c
+}
+
+// file hands over members as elements, each with the change of the kernel's set
+// it belongs in. Those whose set is to go need no care.
+func (s *state) file(p *plan, id policy.SetID, list []policy.Member, to func(*memberChange, element)) {
+	number, kind := numberOf(id), s.sets[id].kind
+	var last kernelSet
+	var change *memberChange
 	for _, m := range list {
-		bits, is4 := m.Prefix.Bits(), m.Prefix.Addr().Is4()
-		if last == nil || bits != lastBits || is4 != last4 {
-			name := memberSet(familyOf(m.Prefix.Addr()), bits)
-			if kind == policy.Ports {
-				name = portSet(familyOf(m.Prefix.Addr()))
+		k := setOf(number, kind, familyOf(m.Prefix.Addr()), m.Prefix.Bits())
+		if k != last {
+			last, change = k, nil
+			if s.kernel[k] > 0 {
+				change = p.change(k.name())
 			}
-			last, lastBits, last4 = p.members[name], bits, is4
 		}
-		if last != nil {
-			to(last, element{key: memberKey(n, m, kind)})
+		if change != nil {
+			to(change, element{key: memberKey(number, m, kind)})
 		}
 	}
 }

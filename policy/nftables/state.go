@@ -23,7 +23,7 @@ type state struct {
 	usersOfSet  map[policy.SetID]map[resource.ID]struct{} // policies
 	refs        map[policyKey]map[string]struct{}         // pipelines
 	gone        map[policy.SetID]struct{}                 // whose members may still be in the kernel's sets
-	held        members                                   // of all sets of networks
+	kernel      map[kernelSet]int                         // how many sets have members there, or may have
 	spoofing    int                                       // endpoints that may send from more than their own
 	v6          int                                       // members of IPv6, over all sets
 }
@@ -53,6 +53,7 @@ func newState() *state {
 		hosts:       map[string]*policy.HostEndpoint{},
 		byInterface: map[string]map[resource.EndpointID]*policy.Endpoint{},
 		gone:        map[policy.SetID]struct{}{},
+		kernel:      map[kernelSet]int{},
 		usersOfSet:  map[policy.SetID]map[resource.ID]struct{}{},
 		refs:        map[policyKey]map[string]struct{}{},
 	}
@@ -64,15 +65,15 @@ func (s *state) lengths(id policy.SetID, f *family) []int {
 	if m == nil || f == ipv6 && s.v6 == 0 {
 		return nil
 	}
-	if m.kind != policy.Networks {
-		return []int{f.bits}
-	}
 	return m.lengths(f)
 }
 
 // lengths are those of which there are members, and that of an address.
 func (m *members) lengths(f *family) []int {
 	out := []int{f.bits}
+	if m.kind != policy.Networks {
+		return out
+	}
 	if f == ipv4 {
 		for bits := 31; bits >= 0; bits-- {
 			if m.count4[bits] > 0 {

@@ -8,6 +8,7 @@ import (
 // dirty is what has to be rendered anew.
 type dirty struct {
 	all        bool // every rule
+	shape      bool // which of the kernel's sets there are
 	base       bool // baseChains and what host endpoints need
 	policies   map[policyKey]struct{}
 	pipelines  map[string]struct{}
@@ -52,7 +53,7 @@ func (s *state) mergeSets(u *policy.Update, d *dirty) {
 	hadIPv6 := s.v6 > 0
 	for id, change := range u.Sets {
 		before4, before6 := s.lengths(id, ipv4), s.lengths(id, ipv6)
-		s.count(id, change)
+		d.shape = s.count(id, change) || d.shape
 		if same(before4, s.lengths(id, ipv4)) && same(before6, s.lengths(id, ipv6)) {
 			continue
 		}
@@ -68,48 +69,44 @@ func (s *state) mergeSets(u *policy.Update, d *dirty) {
 	d.all = d.all || hadIPv6 != (s.v6 > 0)
 }
 
-// count takes over how many members a set has.
-func (s *state) count(id policy.SetID, change *policy.SetChange) {
+// count takes over how many members a set has, and tells whether other sets of
+// the kernel are needed than before.
+func (s *state) count(id policy.SetID, change *policy.SetChange) (shape bool) {
 	m := s.sets[id]
+	var before []kernelSet
+	if m != nil {
+		before = m.setsFor(id)
+		s.v6 -= m.v6()
+	}
 	if m != nil && (change.New || change.Gone) {
-		s.add(m, -1)
 		s.gone[id] = struct{}{}
 		delete(s.sets, id)
 		m = nil
 	}
-	if change.Gone {
-		return
-	}
-	if m == nil {
+	if m == nil && !change.Gone {
 		m = &members{kind: change.Kind}
 		s.sets[id] = m
-	} else {
-		s.add(m, -1)
 	}
-	for _, member := range change.Add {
-		m.add(member, 1)
-	}
-	for _, member := range change.Remove {
-		m.add(member, -1)
-	}
-	s.add(m, 1)
-}
-
-// add adds what a set has to what all have, or takes it away.
-func (s *state) add(m *members, sign int32) {
-	s.v6 += int(sign) * m.v6()
-	if m.kind != policy.Networks {
-		return
-	}
-	for bits, n := range m.count4 {
-		s.held.count4[bits] += sign * n
-	}
-	for bits, n := range m.count6 {
-		if s.held.count6 == nil {
-			s.held.count6 = map[int]int32{}
+	if m != nil {
+		for _, member := range change.Add {
+			m.add(member, 1)
 		}
-		s.held.count6[bits] += sign * n
+		for _, member := range change.Remove {
+			m.add(member, -1)
+		}
+		s.v6 += m.v6()
+		for _, k := range m.setsFor(id) {
+			s.kernel[k]++
+			shape = shape || s.kernel[k] == 1
+		}
 	}
+	for _, k := range before {
+		if s.kernel[k]--; s.kernel[k] == 0 {
+			delete(s.kernel, k)
+			shape = true
+		}
+	}
+	return shape
 }
 
 func same(a, b []int) bool {

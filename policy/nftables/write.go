@@ -184,12 +184,20 @@ func (w *writer) elements(name string, p *plan) {
 
 // members makes a set of members hold what p wants.
 func (w *writer) members(name string, p *plan) error {
-	t, change := p.sets[name], p.members[name]
+	t, said := p.sets[name]
+	change, h := p.members[name], w.held.sets[name]
+	if !said && h != nil {
+		t = &h.typ
+	}
 	if t == nil {
 		return nil // it goes with all it holds
 	}
 	add, remove := change.add, change.remove
-	if w.held.sets[name] != nil && (change.all || len(change.reset) > 0) {
+	switch {
+	case h == nil:
+	case change.all && h.seen && w.sock.alone && len(change.add) >= tooLargeToRead:
+		return nil
+	case change.all || len(change.reset) > 0:
 		var err error
 		if add, remove, err = w.sock.difference(name, change); err != nil {
 			return err
@@ -197,8 +205,15 @@ func (w *writer) members(name string, p *plan) error {
 	}
 	w.batch.deleteElements(name, *t, remove)
 	w.batch.addElements(name, *t, 0, add)
+	if change.all || h == nil {
+		w.done = append(w.done, func() { w.held.sets[name].seen = true })
+	}
 	return nil
 }
+
+// tooLargeToRead is the size from which on a set is read only once, where we
+// own the table: the kernel takes the square of it, a million in some seconds.
+const tooLargeToRead = 200_000
 
 // difference reads a set and tells how it comes to hold what is wanted.
 func (s *socket) difference(set string, change *memberChange) (add, remove []element, err error) {
