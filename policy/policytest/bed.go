@@ -1,7 +1,6 @@
 package policytest
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -142,31 +141,29 @@ func (b *bed) open(t *testing.T, far *lab.Host) *wire {
 // batch is how many packets go at once: fewer than the kernel's queue holds.
 const batch = 200
 
-// send sends the packets of journeys, each the first of a connection, and
-// returns where each came out; absent: nowhere.
-func (b *bed) send(ctx context.Context, journeys []Journey) (map[int]sighting, error) {
-	out := make(map[int]sighting)
-	for begin := 0; begin < len(journeys); {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		first := b.number + 1
-		packets := b.batch(journeys[begin:])
-		if err := b.host.ForgetConnections(); err != nil {
-			return nil, err
-		}
-		seen, err := b.wire.exchange(packets)
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range seen {
-			if s.number >= first && s.number <= b.number {
-				out[begin+int(s.number-first)] = s
-			}
-		}
-		begin += len(packets)
+// send sends as many of the journeys' packets as may go at once, each the first
+// of a connection, and returns how many and where each came out; absent:
+// nowhere.
+func (b *bed) send(journeys []Journey) (n int, seen map[int]sighting, err error) {
+	first := b.number + 1
+	packets := b.batch(journeys)
+	if err := b.host.ForgetConnections(); err != nil {
+		return 0, nil, err
 	}
-	return out, nil
+	seen, err = b.exchange(packets, first)
+	return len(packets), seen, err
+}
+
+// exchange sends packets, numbered from first.
+func (b *bed) exchange(packets []outgoing, first uint32) (map[int]sighting, error) {
+	list, err := b.wire.exchange(packets)
+	seen := make(map[int]sighting)
+	for _, s := range list {
+		if s.number >= first && s.number <= b.number {
+			seen[int(s.number-first)] = s
+		}
+	}
+	return seen, err
 }
 
 // batch numbers as many packets as may be sent at once: none of them looks like

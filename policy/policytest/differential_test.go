@@ -2,6 +2,7 @@ package policytest
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
@@ -16,36 +17,41 @@ func TestDifferential(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var d differ
+	var d *differ
 	for seed := range clusters(2000) {
 		if seed%16 == 0 {
-			d = differ{T: t, resolver: policy.NewResolver(hostName), state: new(policy.State), stored: make(map[resource.ID]resource.Object)}
-			d.resolver.SetHost(policy.Host{Interfaces: uplinks()})
+			d = newDiffer(t)
 		}
 		r := newRandom(seed)
 		list := r.objects(site)
+		d.name = fmt.Sprint("seed ", seed)
 		d.store(list)
-		d.seed, d.reference = seed, NewReference(list...)
-		d.reference.Interfaces = uplinks()
 		for _, j := range r.journeys(40) {
 			d.compare(j)
 		}
 		if t.Failed() {
-			t.FailNow()
+			return
 		}
 	}
 }
 
-// differ compares one state with the reference.
+// differ compares what is resolved with the reference.
 type differ struct {
 	*testing.T
-	seed      uint64
+	name      string // of what is compared
 	resolver  *policy.Resolver
 	state     *policy.State
 	stored    map[resource.ID]resource.Object
 	reference *Reference
 }
 
+func newDiffer(t *testing.T) *differ {
+	d := &differ{T: t, resolver: policy.NewResolver(hostName), state: new(policy.State), stored: make(map[resource.ID]resource.Object)}
+	d.resolver.SetHost(policy.Host{Interfaces: uplinks()})
+	return d
+}
+
+// store makes objects what is stored.
 func (d *differ) store(list []resource.Object) {
 	gone := d.stored
 	d.stored = make(map[resource.ID]resource.Object)
@@ -59,8 +65,10 @@ func (d *differ) store(list []resource.Object) {
 		d.resolver.Delete(id)
 	}
 	if err := errors.Join(d.state.Apply(d.resolver.Drain()), d.state.Check()); err != nil {
-		d.Fatalf("seed %d: %v", d.seed, err)
+		d.Fatalf("%s: %v", d.name, err)
 	}
+	d.reference = NewReference(list...)
+	d.reference.Interfaces = uplinks()
 }
 
 // compare asks both about a packet wherever it could be decided on.
@@ -83,7 +91,7 @@ func (d *differ) compare(j Journey) {
 			told = d.state.HostEndpoints[policy.AnyInterface]
 		}
 		if (h == nil) != (told == nil) || h != nil && h.ID != told.ID {
-			d.Errorf("seed %d: %s is subject to %+v, told %+v", d.seed, name, h, told)
+			d.Errorf("%s: %s is subject to %+v, told %+v", d.name, name, h, told)
 			continue
 		}
 		if h == nil {
@@ -106,11 +114,11 @@ func (d *differ) same(j Journey, s subject, at point, dir policy.Direction, pipe
 	if pipeline != "" {
 		var err error
 		if got, err = d.state.Decide(pipeline, j.Packet); err != nil {
-			d.Errorf("seed %d: %v", d.seed, err)
+			d.Errorf("%s: %v", d.name, err)
 			return
 		}
 	}
 	if want := d.reference.decide(s, at, dir, j.Packet); got.Action != want {
-		d.Errorf("seed %d: %+v at point %d, %s: reference %s, resolved %s by %+v", d.seed, j.Packet, at, dir, want, got.Action, got.Hit)
+		d.Errorf("%s: %+v at point %d, %s: reference %s, resolved %s by %+v", d.name, j.Packet, at, dir, want, got.Action, got.Hit)
 	}
 }

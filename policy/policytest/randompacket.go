@@ -50,7 +50,8 @@ func isTranslated(j Journey) bool {
 
 // usable tells whether a packet may be routed from and to an address.
 func usable(a netip.Addr) bool {
-	return a.IsValid() && a.IsGlobalUnicast() && !(a.Is4() && (a.As4()[0] == 0 || a.As4()[0] >= 224))
+	reserved := a.Is4() && (a.As4()[0] == 0 || a.As4()[0] >= 224)
+	return a.IsGlobalUnicast() && !reserved
 }
 
 func isUplink(a netip.Addr) bool {

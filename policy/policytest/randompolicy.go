@@ -14,14 +14,16 @@ func (r *random) policy(name string) *resource.Policy {
 		Order: r.order(), Selector: r.selector(), IngressType: !r.in(4), EgressType: r.in(2), ApplyOnForward: r.in(2),
 		Ingress: some(r, 4, r.rule), Egress: some(r, 4, r.rule),
 	}
-	switch {
-	case p.ApplyOnForward && r.in(3):
-		p.DoNotTrack = true
-	case p.ApplyOnForward && r.in(3):
-		p.PreDNAT, p.EgressType, p.IngressType = true, false, true
-	case !p.ApplyOnForward && r.in(3):
-		p.Kind, p.Namespace = resource.KindNetworkPolicy, r.namespace()
-		p.Selector = selector.And(selector.Equal(resource.LabelNamespace, p.Namespace), p.Selector)
+	switch r.IntN(3) {
+	case 0:
+		if p.DoNotTrack = p.ApplyOnForward; !p.ApplyOnForward {
+			p.Kind, p.Namespace = resource.KindNetworkPolicy, r.namespace()
+			p.Selector = selector.And(selector.Equal(resource.LabelNamespace, p.Namespace), p.Selector)
+		}
+	case 1:
+		if p.PreDNAT = p.ApplyOnForward; p.PreDNAT {
+			p.EgressType, p.IngressType = false, true
+		}
 	}
 	if !p.IngressType {
 		p.Ingress = nil

@@ -29,6 +29,7 @@ func Run(t *testing.T, open Open) {
 			t.Run(c.Name, func(t *testing.T) { s.run(t, c) })
 		}
 	})
+	t.Run("natOutgoing", s.natOutgoing)
 	t.Run("random", s.random)
 }
 
@@ -143,28 +144,44 @@ func (s *suite) compareAll(t *testing.T, name string, objects []resource.Object,
 		name, len(wrong), len(journeys), len(s.compare(t, reference, journeys)))
 }
 
-// compare sends packets and says what is wrong, by the index of the journey.
-func (s *suite) compare(t *testing.T, r *Reference, journeys []Journey) map[int]string {
+// compare sends packets, and answers to those that got through, and says what
+// is wrong.
+func (s *suite) compare(t *testing.T, r *Reference, journeys []Journey) (wrong []string) {
 	t.Helper()
-	seen, err := s.send(t.Context(), journeys)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wrong := make(map[int]string)
-	for i, j := range journeys {
-		passes, stage := r.Verdict(j)
-		at, came := seen[i]
-		switch {
-		case stage == notTranslated && at.at == "":
-		case passes && !came:
-			wrong[i] = fmt.Sprintf("%+v: lost, and should come out at %q", j.Packet, j.Out)
-		case !passes && came:
-			wrong[i] = fmt.Sprintf("%+v: came out at %q, and should be stopped: %s", j.Packet, at.at, stage)
-		case came && at.at != j.Out:
-			wrong[i] = fmt.Sprintf("%+v: came out at %q, not at %q", j.Packet, at.at, j.Out)
+	for len(journeys) > 0 {
+		n, seen, err := s.send(journeys)
+		if err != nil {
+			t.Fatal(err)
 		}
+		var through []Journey
+		for i, j := range journeys[:n] {
+			at, came := seen[i]
+			text := fate(r, j, at, came)
+			if text != "" {
+				wrong = append(wrong, text)
+			} else if came && r.isAnswered(j) {
+				through = append(through, j)
+			}
+		}
+		wrong = append(wrong, s.answer(t, through)...)
+		journeys = journeys[n:]
 	}
 	return wrong
+}
+
+// fate says what is wrong with what became of a packet.
+func fate(r *Reference, j Journey, at sighting, came bool) string {
+	passes, stage := r.Verdict(j)
+	switch {
+	case stage == notTranslated && at.at == "":
+	case passes && !came:
+		return fmt.Sprintf("%+v: lost, and should come out at %q", j.Packet, j.Out)
+	case !passes && came:
+		return fmt.Sprintf("%+v: came out at %q, and should be stopped: %s", j.Packet, at.at, stage)
+	case came && at.at != j.Out:
+		return fmt.Sprintf("%+v: came out at %q, not at %q", j.Packet, at.at, j.Out)
+	}
+	return ""
 }
 
 // verdict is that of all hosts on the way of a packet.
