@@ -150,7 +150,7 @@ func BenchmarkEndpoint(b *testing.B) {
 
 // BenchmarkStart is the first sync of a fresh host, and one after a restart.
 func BenchmarkStart(b *testing.B) {
-	for _, policies := range []int{1000, 10_000} {
+	for _, policies := range []int{100, 1000} {
 		for _, name := range []string{"fresh", "restart"} {
 			b.Run(fmt.Sprintf("policies=%d/%s", policies, name), func(b *testing.B) {
 				u := large(policies, 200)

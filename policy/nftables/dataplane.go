@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
 
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sys/unix"
@@ -81,19 +80,38 @@ func (d *Dataplane) Sync(_ context.Context, all *policy.Update) error {
 	}
 	d.held, d.units = h, units{}
 	s := newState()
+	if err := checkMask(all.Settings); err != nil {
+		return err
+	}
 	dirty := s.merge(all)
 	dirty.all = true
-	p := s.render(dirty, d.units)
-	if p.fits(h) {
-		err = d.write(p, true)
-	} else {
-		err = d.replace(p)
-	}
-	if err != nil {
+	if err := d.enforce(s.render(dirty, d.units)); err != nil {
 		return err
 	}
 	d.state = s
 	return nil
+}
+
+// enforce makes the table hold p and nothing else.
+func (d *Dataplane) enforce(p *plan) error {
+	h := d.held
+	if d.protection != 0 && h.flags&protection == 0 {
+		// Somebody else made the table, or an older kernel had us make it.
+		err := d.replace(p)
+		if !isUnsupported(err) {
+			return err
+		}
+		d.protection, d.held = 0, h
+	}
+	if p.fits(h) {
+		return d.write(p, true)
+	}
+	return d.replace(p)
+}
+
+// isUnsupported tells whether the kernel has not heard of a flag.
+func isUnsupported(err error) bool {
+	return errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL)
 }
 
 // Apply implements policy.Dataplane.
@@ -101,6 +119,9 @@ func (d *Dataplane) Apply(_ context.Context, u *policy.Update) error {
 	s := d.state
 	if s == nil {
 		return errors.New("apply without a sync before")
+	}
+	if err := checkMask(u.Settings); err != nil {
+		return err
 	}
 	d.state = nil
 	if err := d.write(s.render(s.merge(u), d.units), false); err != nil {
@@ -139,7 +160,7 @@ func (d *Dataplane) open() (*held, error) {
 	case h.owner == d.sock.pid:
 	case h.flags&tableFlagOwner != 0:
 		return nil, fmt.Errorf("table %s is owned by another process (netlink port %d)", tableName, h.owner)
-	case !h.exists || h.flags&protection == tableFlagPersist:
+	case !h.exists || d.protection != 0 && h.flags&protection == tableFlagPersist:
 		if err := d.own(!h.exists); err != nil {
 			return nil, err
 		}
@@ -152,14 +173,10 @@ func (d *Dataplane) own(isNew bool) error {
 	b := d.sock.newBatch()
 	b.addTable(d.protection)
 	err := d.sock.commit(b)
-	if !errors.Is(err, syscall.EOPNOTSUPP) {
+	if !isNew || d.protection == 0 || !isUnsupported(err) {
 		return err
 	}
-	if !isNew {
-		return nil
-	}
 	d.log.Info("kernel cannot protect the table from others", "table", tableName)
-	b = d.sock.newBatch()
-	b.addTable(0)
-	return d.sock.commit(b)
+	d.protection = 0
+	return d.own(isNew)
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/projectvrouter/vrouter/internal/lab"
 	"github.com/projectvrouter/vrouter/internal/testenv"
 	"github.com/projectvrouter/vrouter/policy"
@@ -122,6 +124,35 @@ func TestRepair(t *testing.T) {
 	if r := held.Stop(); r.Missing() > 0 {
 		t.Errorf("an open connection lost packets: %s", r)
 	}
+}
+
+// TestForeignTable finds a table of our name that others made, with parts of
+// our names and other kinds.
+func TestForeignTable(t *testing.T) {
+	testenv.Need(t, "program:nft")
+	s, fresh := newSite(t, 2), newSite(t, 2)
+	u := setUpdate()
+	fresh.sync(t, u)
+	for _, command := range []string{
+		"add table inet vrouter",
+		"add chain inet vrouter input { type filter hook input priority 5; }",
+		"add set inet vrouter workloads { type ipv4_addr; }",
+		"add chain inet vrouter stranger",
+		"add rule inet vrouter stranger drop",
+	} {
+		s.host.MustRun("nft", command)
+	}
+	s.sync(t, u)
+	if diff := cmp.Diff(sorted(fresh.shape()), sorted(s.shape())); diff != "" {
+		t.Errorf("(-fresh +ours):\n%s", diff)
+	}
+	before := s.ours()
+	s.sync(t, u)
+	if after := s.ours(); after != before {
+		t.Errorf("a second sync wrote\n%s", after)
+	}
+	s.check(t, "w1 > w2 ping")
+	s.check(t, "out !> w2 ping")
 }
 
 // shape is the table without handles and counts.

@@ -74,8 +74,11 @@ func (w *watcher) run(own uint32) {
 		switch {
 		case waitErr != nil:
 			return // closed
-		case err != nil || n > len(buf):
+		case err == unix.ENOBUFS || err == nil && n > len(buf):
 			w.signal() // events were lost: who knows what they were
+		case err != nil:
+			w.signal()
+			return // read-backs by the clock remain
 		case concernsUs(buf[:n], own):
 			w.signal()
 		}

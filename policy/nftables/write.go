@@ -22,12 +22,13 @@ func (d *Dataplane) write(p *plan, all bool) error {
 	return d.commit(p, d.sock.newBatch())
 }
 
-// replace makes the table anew, in one transaction as well.
+// replace makes the table anew, in one transaction as well: a set or a base
+// chain of another kind cannot be changed, and flags only be given at the start.
 func (d *Dataplane) replace(p *plan) error {
-	d.log.Warn("table has parts of other kinds, made anew", "table", tableName)
+	d.log.Warn("table is not as we make it, made anew", "table", tableName)
 	b := d.sock.newBatch()
 	b.deleteTable()
-	b.addTable(d.held.flags)
+	b.addTable(d.protection)
 	d.held = newHeld()
 	return d.commit(p, b)
 }
