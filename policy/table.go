@@ -58,15 +58,17 @@ type Table struct {
 	mu      sync.Mutex // guards the rest; never held across a call
 	policed map[resource.EndpointID]int64
 	dirty   map[resource.EndpointID]struct{} // for Drain
+	outline State                            // what the kernel enforces, without members of sets
 	stats   Stats
 }
 
 // Stats is what a Table has done so far.
 type Stats struct {
-	Applied  uint64 // updates in force
-	Synced   uint64 // full read-backs that succeeded
-	Failed   uint64 // updates and read-backs that the kernel refused
-	Problem  error  // of the last round; nil: it succeeded
+	Applied  uint64    // updates in force
+	Synced   uint64    // full read-backs that succeeded
+	Failed   uint64    // updates and read-backs that the kernel refused
+	Problem  error     // of the last round; nil: it succeeded
+	Since    time.Time // when the first round of those that failed in a row did
 	Duration time.Duration
 }
 
@@ -191,6 +193,9 @@ func (t *Table) sync(ctx context.Context, full bool) error {
 func (t *Table) enforced(u *Update, full bool, took time.Duration, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if err != nil && t.stats.Problem == nil {
+		t.stats.Since = time.Now()
+	}
 	t.stats.Problem, t.stats.Duration = err, took
 	if t.stats.Failed+t.stats.Synced == 0 {
 		defer close(t.tried)
@@ -209,6 +214,7 @@ func (t *Table) enforced(u *Update, full bool, took time.Duration, err error) {
 	default:
 		t.stats.Applied++
 	}
+	t.takeLocked(u, full)
 	for id, e := range u.Endpoints {
 		if e == nil {
 			t.setLocked(id, 0)

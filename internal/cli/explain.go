@@ -40,8 +40,11 @@ FROM and TO are NAMESPACE/ENDPOINT (the name of an endpoint or of its
 workload), host:NODE/INTERFACE or an address.
 
 It exits with 0 if the packet is allowed, with 1 if it is denied, and with 2 if
-nobody can say: an end is not there, or the own rules of a host decide. With -f
-it works from manifests alone, as if they were all that is stored.`,
+nobody can say: an end is not there, or the own rules of a host decide.
+
+It is judged by what is stored, and the hosts of both ends are asked whether
+they enforce that. With -f it works from manifests alone, as if they were all
+that is stored, and no vrouterd is asked.`,
 		Example: `  vrouterctl explain shop/web shop/db --port 5432
   vrouterctl explain -f policies/ 203.0.113.9 shop/web --port 443 -o json`,
 		Args: arguments(2, "FROM", "TO"),
@@ -123,15 +126,41 @@ func flagNames() *strings.Replacer {
 }
 
 // explain judges from manifests, or has vrouterd do so.
-func (a *app) explain(_ context.Context, files []string, p explain.Probe) (*vrouterv1.ExplainResponse, error) {
+func (a *app) explain(ctx context.Context, files []string, p explain.Probe) (*vrouterv1.ExplainResponse, error) {
 	if len(files) == 0 {
-		return nil, usagef("-f is needed: the manifests to judge by")
+		c, err := a.connect()
+		if err != nil {
+			return nil, err
+		}
+		return c.nodes.Explain(ctx, explainRequest(p))
 	}
 	cluster, err := a.cluster(files)
 	if err != nil {
 		return nil, err
 	}
 	return cluster.Explain(p)
+}
+
+func explainRequest(p explain.Probe) *vrouterv1.ExplainRequest {
+	r := &vrouterv1.ExplainRequest{
+		From: p.From, To: p.To, Protocol: p.Protocol.String(), Port: uint32(p.Port), SourcePort: uint32(p.SourcePort),
+		PreDnatPort: uint32(p.PreDNATPort), Interface: p.Interface,
+	}
+	switch p.IPVersion {
+	case 4:
+		r.Family = "IPv4"
+	case 6:
+		r.Family = "IPv6"
+	}
+	for _, number := range []struct {
+		from *uint8
+		to   **uint32
+	}{{p.ICMPType, &r.IcmpType}, {p.ICMPCode, &r.IcmpCode}} {
+		if number.from != nil {
+			*number.to = proto.Uint32(uint32(*number.from))
+		}
+	}
+	return r
 }
 
 // cluster is what would be stored once the manifests were applied.

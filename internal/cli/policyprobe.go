@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) policyCommand() *cobra.Command {
-	return group("policy", "Try policy out", a.policyTestCommand())
+	return group("policy", "Try policy out, and see what it does", a.policyTestCommand(), a.policyCountersCommand())
 }
 
 func (a *app) policyTestCommand() *cobra.Command {
@@ -108,7 +108,8 @@ func (a *app) policyTest(f format, files []string, probes string) error {
 // tryProbe judges one probe and prints what became of it: in lines only when it
 // differs.
 func (a *app) tryProbe(cluster *explain.Cluster, f format, r *probeResult) error {
-	verdict, reason := "unknown", ""
+	var reason string
+	verdict := "unknown"
 	answer, err := cluster.Explain(r.Probe)
 	if err != nil {
 		r.Problem, reason = err.Error(), err.Error()

@@ -17,9 +17,14 @@ import (
 // sentences turns an error into plain sentences: the first says what is wrong,
 // each of the others is one field violation or a hint.
 func sentences(err error) []string {
+	count := "%d things are wrong, nothing was sent:"
+	var question *undecidedError
+	if errors.As(err, &question) {
+		err, count = question.err, "%d things are wrong:"
+	}
 	s, ok := status.FromError(err)
 	if !ok {
-		return plainSentences(err)
+		return plainSentences(err, count)
 	}
 	lines := []string{sentence(s)}
 	for _, detail := range s.Details() {
@@ -53,13 +58,9 @@ func tidy(lines []string) []string {
 }
 
 // plainSentences renders an error of our own. Those of manifests have a line for
-// each problem.
-func plainSentences(err error) []string {
+// each problem, below the count of them.
+func plainSentences(err error, count string) []string {
 	var lines []string
-	count := "%d things are wrong, nothing was sent:"
-	if question, ok := err.(*undecidedError); ok { //nolint:errorlint // it is the outermost, or not there
-		err, count = question.err, "%d things are wrong:"
-	}
 	for _, one := range unjoin(err) {
 		var invalid *resource.Invalid
 		if !errors.As(one, &invalid) {

@@ -40,6 +40,14 @@ type Local interface {
 	// Dump writes the table as a file of MRT.
 	Dump(ctx context.Context, w io.Writer) error
 
+	// PolicyState returns what the kernel enforces of an endpoint or host endpoint
+	// of this node.
+	PolicyState(ctx context.Context, of *vrouterv1.GetPolicyStateRequest) (*vrouterv1.GetPolicyStateResponse, error)
+
+	// PolicyCounters returns what the rules in force have counted: of all policies,
+	// or of one, KIND/NAMESPACE/NAME.
+	PolicyCounters(ctx context.Context, policy string) (*vrouterv1.ListPolicyCountersResponse, error)
+
 	// Adopt accepts a foreign store; none to adopt is no error.
 	Adopt(ctx context.Context) (*vrouterv1.AdoptClusterResponse, error)
 

@@ -260,6 +260,8 @@ type fakeLocal struct {
 	kernel  []*vrouterv1.Route // of workloads, and of others
 	looks   int                // how often it was asked for
 	change  func()             // after a look, under mu
+
+	policy *vrouterv1.GetPolicyStateResponse // what it says of every endpoint
 }
 
 func (l *fakeLocal) set(id string, stage vrouterv1.Stage) {
@@ -386,4 +388,15 @@ func idOf(t *testing.T, id *vrouterv1.EndpointID) resource.ID {
 		t.Fatal(err)
 	}
 	return out
+}
+
+func (l *fakeLocal) PolicyState(_ context.Context, _ *vrouterv1.GetPolicyStateRequest) (*vrouterv1.GetPolicyStateResponse, error) {
+	if l.policy == nil {
+		return &vrouterv1.GetPolicyStateResponse{Policy: "none"}, nil
+	}
+	return l.policy, nil
+}
+
+func (l *fakeLocal) PolicyCounters(context.Context, string) (*vrouterv1.ListPolicyCountersResponse, error) {
+	return &vrouterv1.ListPolicyCountersResponse{Policies: []*vrouterv1.PolicyCounters{{Policy: l.node}}}, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/policy"
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
 // Cluster is what is stored, resolved for all hosts. It is for one goroutine.
@@ -169,4 +170,49 @@ func (v *view) hostEndpoint(node, at string) *policy.HostEndpoint {
 		at = node + "/" + at
 	}
 	return v.state.HostEndpoints[at]
+}
+
+// Kinds returns those of the objects that verdicts depend on.
+func Kinds() []resource.Kind {
+	return []resource.Kind{
+		resource.KindNode, resource.KindIPPool, resource.KindBGPPeer, resource.KindBGPConfiguration, resource.KindAgentConfiguration,
+		resource.KindNamespace, resource.KindServiceAccount, resource.KindService, resource.KindTier, resource.KindProfile,
+		resource.KindGlobalNetworkSet, resource.KindNetworkSet, resource.KindGlobalNetworkPolicy, resource.KindNetworkPolicy,
+		resource.KindStagedGlobalNetworkPolicy, resource.KindStagedNetworkPolicy, resource.KindHostEndpoint, resource.KindWorkloadEndpoint,
+	}
+}
+
+// Subject returns what the owner of an end is asked to know whether it enforces
+// what is stored, and the digest that it should answer; nil: the end has no
+// owner, or no policy there.
+func (c *Cluster) Subject(m *vrouterv1.PolicyEnd) (*vrouterv1.GetPolicyStateRequest, string, error) {
+	e, err := c.end(m.GetName())
+	if err != nil || e.node == "" || e.missing != "" {
+		return nil, "", err
+	}
+	v, err := c.view(e.node)
+	if err != nil {
+		return nil, "", err
+	}
+	ask := &vrouterv1.GetPolicyStateRequest{Node: e.node}
+	if w := e.workload; w != nil {
+		ask.Endpoint = &vrouterv1.EndpointID{
+			Namespace: w.Endpoint.Namespace, Orchestrator: w.Endpoint.Orchestrator,
+			Workload: w.Endpoint.Workload, Endpoint: w.Endpoint.Endpoint,
+		}
+		return ask, v.state.EndpointDigest(w.Endpoint), nil
+	}
+	at := e.iface
+	if at == "" {
+		at = c.fabricInterface(e.node)
+	}
+	h := v.hostEndpoint(e.node, at)
+	if h == nil {
+		h = v.hostEndpoint(e.node, policy.AnyInterface)
+	}
+	if h == nil {
+		return nil, "", nil
+	}
+	ask.HostEndpoint = h.ID.Name
+	return ask, v.state.HostEndpointDigest(h.ID), nil
 }

@@ -41,6 +41,9 @@ type Probe struct {
 // Protocol is the number of a protocol, which has a name or not.
 type Protocol uint8
 
+// DefaultProtocol is that of a probe that names none.
+const DefaultProtocol Protocol = policy.ProtocolTCP
+
 // ParseProtocol reads a name, in any case, or a number.
 func ParseProtocol(text string) (Protocol, error) {
 	for n := 1; n < 256; n++ {
@@ -183,7 +186,7 @@ func notOf(kind reflect.Kind) string {
 }
 
 func parseProbe(text []byte) (Probe, error) {
-	p := Probe{Protocol: policy.ProtocolTCP}
+	p := Probe{Protocol: DefaultProtocol}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	err := decoder.Decode(&p)

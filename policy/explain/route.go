@@ -46,6 +46,11 @@ func (c *Cluster) hops(p Probe, from, to end, packet policy.Packet) (hops [][]ho
 			return hop{node: from.node, in: in, out: at, packet: sent}
 		}))
 		if to.node == "" {
+			if packet.Destination.IsLinkLocalUnicast() && in.workload != nil {
+				// As for metadata: the host answers itself, or sends it on.
+				own := hop{node: from.node, in: in, out: place{isHost: true}, packet: sent}
+				hops[0] = append(hops[0], own)
+			}
 			return hops, "", nil
 		}
 		if packet.Source, err = c.translated(from, packet); err != nil {

@@ -158,6 +158,9 @@ func (c *Cluster) agree(alternatives []hop) (*walk, error) {
 
 // uplink names the interface of the host that the packet passes.
 func (h hop) uplink() string {
+	if h.out.isHost && h.in.workload != nil {
+		return "none, the address is its own"
+	}
 	for _, at := range []place{h.in, h.out} {
 		if at.workload == nil && !at.isHost {
 			if at.iface == "" {

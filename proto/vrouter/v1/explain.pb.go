@@ -9,6 +9,7 @@ package vrouterv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -620,12 +621,156 @@ func (x *PolicyHit) GetText() string {
 	return ""
 }
 
+type GetPolicyStateRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Node  string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// Endpoint, or host_endpoint by name, whose policy is meant.
+	Endpoint      *EndpointID `protobuf:"bytes,2,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	HostEndpoint  string      `protobuf:"bytes,3,opt,name=host_endpoint,json=hostEndpoint,proto3" json:"host_endpoint,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPolicyStateRequest) Reset() {
+	*x = GetPolicyStateRequest{}
+	mi := &file_vrouter_v1_explain_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPolicyStateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPolicyStateRequest) ProtoMessage() {}
+
+func (x *GetPolicyStateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_explain_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPolicyStateRequest.ProtoReflect.Descriptor instead.
+func (*GetPolicyStateRequest) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_explain_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *GetPolicyStateRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *GetPolicyStateRequest) GetEndpoint() *EndpointID {
+	if x != nil {
+		return x.Endpoint
+	}
+	return nil
+}
+
+func (x *GetPolicyStateRequest) GetHostEndpoint() string {
+	if x != nil {
+		return x.HostEndpoint
+	}
+	return ""
+}
+
+// GetPolicyStateResponse is what the kernel enforces of an endpoint.
+type GetPolicyStateResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Enforced: policy is on, and the endpoint is known.
+	Enforced bool `protobuf:"varint,1,opt,name=enforced,proto3" json:"enforced,omitempty"`
+	// Digest of the endpoint, its pipelines and their rules as they are in force:
+	// the same for the same on every host.
+	Digest string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Problem: why the kernel keeps an older state; empty: it does not.
+	Problem string `protobuf:"bytes,3,opt,name=problem,proto3" json:"problem,omitempty"`
+	// Refused_since is from when on it does.
+	RefusedSince *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=refused_since,json=refusedSince,proto3" json:"refused_since,omitempty"`
+	// Policy: "none" while no policy is enforced.
+	Policy        string `protobuf:"bytes,5,opt,name=policy,proto3" json:"policy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPolicyStateResponse) Reset() {
+	*x = GetPolicyStateResponse{}
+	mi := &file_vrouter_v1_explain_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPolicyStateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPolicyStateResponse) ProtoMessage() {}
+
+func (x *GetPolicyStateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_explain_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPolicyStateResponse.ProtoReflect.Descriptor instead.
+func (*GetPolicyStateResponse) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_explain_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *GetPolicyStateResponse) GetEnforced() bool {
+	if x != nil {
+		return x.Enforced
+	}
+	return false
+}
+
+func (x *GetPolicyStateResponse) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *GetPolicyStateResponse) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *GetPolicyStateResponse) GetRefusedSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RefusedSince
+	}
+	return nil
+}
+
+func (x *GetPolicyStateResponse) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
 var File_vrouter_v1_explain_proto protoreflect.FileDescriptor
 
 const file_vrouter_v1_explain_proto_rawDesc = "" +
 	"\n" +
 	"\x18vrouter/v1/explain.proto\x12\n" +
-	"vrouter.v1\"\xbf\x02\n" +
+	"vrouter.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!vrouter/v1/endpoint_service.proto\"\xbf\x02\n" +
 	"\x0eExplainRequest\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12\x1a\n" +
@@ -683,7 +828,17 @@ const file_vrouter_v1_explain_proto_rawDesc = "" +
 	"\x06policy\x18\x02 \x01(\tR\x06policy\x12\x12\n" +
 	"\x04rule\x18\x03 \x01(\x05R\x04rule\x12\x16\n" +
 	"\x06action\x18\x04 \x01(\tR\x06action\x12\x12\n" +
-	"\x04text\x18\x05 \x01(\tR\x04textB>Z<github.com/projectvrouter/vrouter/proto/vrouter/v1;vrouterv1b\x06proto3"
+	"\x04text\x18\x05 \x01(\tR\x04text\"\x84\x01\n" +
+	"\x15GetPolicyStateRequest\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x122\n" +
+	"\bendpoint\x18\x02 \x01(\v2\x16.vrouter.v1.EndpointIDR\bendpoint\x12#\n" +
+	"\rhost_endpoint\x18\x03 \x01(\tR\fhostEndpoint\"\xbf\x01\n" +
+	"\x16GetPolicyStateResponse\x12\x1a\n" +
+	"\benforced\x18\x01 \x01(\bR\benforced\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x18\n" +
+	"\aproblem\x18\x03 \x01(\tR\aproblem\x12?\n" +
+	"\rrefused_since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\frefusedSince\x12\x16\n" +
+	"\x06policy\x18\x05 \x01(\tR\x06policyB>Z<github.com/projectvrouter/vrouter/proto/vrouter/v1;vrouterv1b\x06proto3"
 
 var (
 	file_vrouter_v1_explain_proto_rawDescOnce sync.Once
@@ -697,14 +852,18 @@ func file_vrouter_v1_explain_proto_rawDescGZIP() []byte {
 	return file_vrouter_v1_explain_proto_rawDescData
 }
 
-var file_vrouter_v1_explain_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_vrouter_v1_explain_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_vrouter_v1_explain_proto_goTypes = []any{
-	(*ExplainRequest)(nil),  // 0: vrouter.v1.ExplainRequest
-	(*ExplainResponse)(nil), // 1: vrouter.v1.ExplainResponse
-	(*PolicyEnd)(nil),       // 2: vrouter.v1.PolicyEnd
-	(*PolicyWay)(nil),       // 3: vrouter.v1.PolicyWay
-	(*PolicyStage)(nil),     // 4: vrouter.v1.PolicyStage
-	(*PolicyHit)(nil),       // 5: vrouter.v1.PolicyHit
+	(*ExplainRequest)(nil),         // 0: vrouter.v1.ExplainRequest
+	(*ExplainResponse)(nil),        // 1: vrouter.v1.ExplainResponse
+	(*PolicyEnd)(nil),              // 2: vrouter.v1.PolicyEnd
+	(*PolicyWay)(nil),              // 3: vrouter.v1.PolicyWay
+	(*PolicyStage)(nil),            // 4: vrouter.v1.PolicyStage
+	(*PolicyHit)(nil),              // 5: vrouter.v1.PolicyHit
+	(*GetPolicyStateRequest)(nil),  // 6: vrouter.v1.GetPolicyStateRequest
+	(*GetPolicyStateResponse)(nil), // 7: vrouter.v1.GetPolicyStateResponse
+	(*EndpointID)(nil),             // 8: vrouter.v1.EndpointID
+	(*timestamppb.Timestamp)(nil),  // 9: google.protobuf.Timestamp
 }
 var file_vrouter_v1_explain_proto_depIdxs = []int32{
 	3, // 0: vrouter.v1.ExplainResponse.ways:type_name -> vrouter.v1.PolicyWay
@@ -713,11 +872,13 @@ var file_vrouter_v1_explain_proto_depIdxs = []int32{
 	5, // 3: vrouter.v1.PolicyStage.decided:type_name -> vrouter.v1.PolicyHit
 	5, // 4: vrouter.v1.PolicyStage.staged:type_name -> vrouter.v1.PolicyHit
 	5, // 5: vrouter.v1.PolicyStage.logged:type_name -> vrouter.v1.PolicyHit
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	8, // 6: vrouter.v1.GetPolicyStateRequest.endpoint:type_name -> vrouter.v1.EndpointID
+	9, // 7: vrouter.v1.GetPolicyStateResponse.refused_since:type_name -> google.protobuf.Timestamp
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_vrouter_v1_explain_proto_init() }
@@ -725,6 +886,7 @@ func file_vrouter_v1_explain_proto_init() {
 	if File_vrouter_v1_explain_proto != nil {
 		return
 	}
+	file_vrouter_v1_endpoint_service_proto_init()
 	file_vrouter_v1_explain_proto_msgTypes[0].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -732,7 +894,7 @@ func file_vrouter_v1_explain_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_vrouter_v1_explain_proto_rawDesc), len(file_vrouter_v1_explain_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

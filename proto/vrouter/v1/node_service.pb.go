@@ -3358,7 +3358,7 @@ var File_vrouter_v1_node_service_proto protoreflect.FileDescriptor
 const file_vrouter_v1_node_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1dvrouter/v1/node_service.proto\x12\n" +
-	"vrouter.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"&\n" +
+	"vrouter.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18vrouter/v1/explain.proto\x1a\x1evrouter/v1/policycounter.proto\"&\n" +
 	"\x10GetStatusRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\"\xb5\x04\n" +
 	"\x11GetStatusResponse\x12\x12\n" +
@@ -3660,7 +3660,7 @@ const file_vrouter_v1_node_service_proto_rawDesc = "" +
 	"\x0eUndrainRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\"+\n" +
 	"\x0fUndrainResponse\x12\x18\n" +
-	"\adrained\x18\x01 \x01(\bR\adrained2\x8e\x06\n" +
+	"\adrained\x18\x01 \x01(\bR\adrained2\x90\b\n" +
 	"\vNodeService\x12H\n" +
 	"\tGetStatus\x12\x1c.vrouter.v1.GetStatusRequest\x1a\x1d.vrouter.v1.GetStatusResponse\x12M\n" +
 	"\n" +
@@ -3674,7 +3674,10 @@ const file_vrouter_v1_node_service_proto_rawDesc = "" +
 	"\fAdoptCluster\x12\x1f.vrouter.v1.AdoptClusterRequest\x1a .vrouter.v1.AdoptClusterResponse\x12N\n" +
 	"\vSetLogLevel\x12\x1e.vrouter.v1.SetLogLevelRequest\x1a\x1f.vrouter.v1.SetLogLevelResponse\x12<\n" +
 	"\x05Drain\x12\x18.vrouter.v1.DrainRequest\x1a\x19.vrouter.v1.DrainResponse\x12B\n" +
-	"\aUndrain\x12\x1a.vrouter.v1.UndrainRequest\x1a\x1b.vrouter.v1.UndrainResponseB>Z<github.com/projectvrouter/vrouter/proto/vrouter/v1;vrouterv1b\x06proto3"
+	"\aUndrain\x12\x1a.vrouter.v1.UndrainRequest\x1a\x1b.vrouter.v1.UndrainResponse\x12B\n" +
+	"\aExplain\x12\x1a.vrouter.v1.ExplainRequest\x1a\x1b.vrouter.v1.ExplainResponse\x12W\n" +
+	"\x0eGetPolicyState\x12!.vrouter.v1.GetPolicyStateRequest\x1a\".vrouter.v1.GetPolicyStateResponse\x12c\n" +
+	"\x12ListPolicyCounters\x12%.vrouter.v1.ListPolicyCountersRequest\x1a&.vrouter.v1.ListPolicyCountersResponseB>Z<github.com/projectvrouter/vrouter/proto/vrouter/v1;vrouterv1b\x06proto3"
 
 var (
 	file_vrouter_v1_node_service_proto_rawDescOnce sync.Once
@@ -3734,6 +3737,12 @@ var file_vrouter_v1_node_service_proto_goTypes = []any{
 	(*WatchRoutesResponse_Reset)(nil),  // 41: vrouter.v1.WatchRoutesResponse.Reset
 	(*timestamppb.Timestamp)(nil),      // 42: google.protobuf.Timestamp
 	(*durationpb.Duration)(nil),        // 43: google.protobuf.Duration
+	(*ExplainRequest)(nil),             // 44: vrouter.v1.ExplainRequest
+	(*GetPolicyStateRequest)(nil),      // 45: vrouter.v1.GetPolicyStateRequest
+	(*ListPolicyCountersRequest)(nil),  // 46: vrouter.v1.ListPolicyCountersRequest
+	(*ExplainResponse)(nil),            // 47: vrouter.v1.ExplainResponse
+	(*GetPolicyStateResponse)(nil),     // 48: vrouter.v1.GetPolicyStateResponse
+	(*ListPolicyCountersResponse)(nil), // 49: vrouter.v1.ListPolicyCountersResponse
 }
 var file_vrouter_v1_node_service_proto_depIdxs = []int32{
 	42, // 0: vrouter.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
@@ -3782,18 +3791,24 @@ var file_vrouter_v1_node_service_proto_depIdxs = []int32{
 	32, // 43: vrouter.v1.NodeService.SetLogLevel:input_type -> vrouter.v1.SetLogLevelRequest
 	34, // 44: vrouter.v1.NodeService.Drain:input_type -> vrouter.v1.DrainRequest
 	36, // 45: vrouter.v1.NodeService.Undrain:input_type -> vrouter.v1.UndrainRequest
-	1,  // 46: vrouter.v1.NodeService.GetStatus:output_type -> vrouter.v1.GetStatusResponse
-	26, // 47: vrouter.v1.NodeService.ListRoutes:output_type -> vrouter.v1.ListRoutesResponse
-	12, // 48: vrouter.v1.NodeService.WatchPeers:output_type -> vrouter.v1.WatchPeersResponse
-	14, // 49: vrouter.v1.NodeService.WatchRoutes:output_type -> vrouter.v1.WatchRoutesResponse
-	17, // 50: vrouter.v1.NodeService.GetReflector:output_type -> vrouter.v1.GetReflectorResponse
-	24, // 51: vrouter.v1.NodeService.DumpRoutes:output_type -> vrouter.v1.DumpRoutesResponse
-	31, // 52: vrouter.v1.NodeService.AdoptCluster:output_type -> vrouter.v1.AdoptClusterResponse
-	33, // 53: vrouter.v1.NodeService.SetLogLevel:output_type -> vrouter.v1.SetLogLevelResponse
-	35, // 54: vrouter.v1.NodeService.Drain:output_type -> vrouter.v1.DrainResponse
-	37, // 55: vrouter.v1.NodeService.Undrain:output_type -> vrouter.v1.UndrainResponse
-	46, // [46:56] is the sub-list for method output_type
-	36, // [36:46] is the sub-list for method input_type
+	44, // 46: vrouter.v1.NodeService.Explain:input_type -> vrouter.v1.ExplainRequest
+	45, // 47: vrouter.v1.NodeService.GetPolicyState:input_type -> vrouter.v1.GetPolicyStateRequest
+	46, // 48: vrouter.v1.NodeService.ListPolicyCounters:input_type -> vrouter.v1.ListPolicyCountersRequest
+	1,  // 49: vrouter.v1.NodeService.GetStatus:output_type -> vrouter.v1.GetStatusResponse
+	26, // 50: vrouter.v1.NodeService.ListRoutes:output_type -> vrouter.v1.ListRoutesResponse
+	12, // 51: vrouter.v1.NodeService.WatchPeers:output_type -> vrouter.v1.WatchPeersResponse
+	14, // 52: vrouter.v1.NodeService.WatchRoutes:output_type -> vrouter.v1.WatchRoutesResponse
+	17, // 53: vrouter.v1.NodeService.GetReflector:output_type -> vrouter.v1.GetReflectorResponse
+	24, // 54: vrouter.v1.NodeService.DumpRoutes:output_type -> vrouter.v1.DumpRoutesResponse
+	31, // 55: vrouter.v1.NodeService.AdoptCluster:output_type -> vrouter.v1.AdoptClusterResponse
+	33, // 56: vrouter.v1.NodeService.SetLogLevel:output_type -> vrouter.v1.SetLogLevelResponse
+	35, // 57: vrouter.v1.NodeService.Drain:output_type -> vrouter.v1.DrainResponse
+	37, // 58: vrouter.v1.NodeService.Undrain:output_type -> vrouter.v1.UndrainResponse
+	47, // 59: vrouter.v1.NodeService.Explain:output_type -> vrouter.v1.ExplainResponse
+	48, // 60: vrouter.v1.NodeService.GetPolicyState:output_type -> vrouter.v1.GetPolicyStateResponse
+	49, // 61: vrouter.v1.NodeService.ListPolicyCounters:output_type -> vrouter.v1.ListPolicyCountersResponse
+	49, // [49:62] is the sub-list for method output_type
+	36, // [36:49] is the sub-list for method input_type
 	36, // [36:36] is the sub-list for extension type_name
 	36, // [36:36] is the sub-list for extension extendee
 	0,  // [0:36] is the sub-list for field type_name
@@ -3804,6 +3819,8 @@ func file_vrouter_v1_node_service_proto_init() {
 	if File_vrouter_v1_node_service_proto != nil {
 		return
 	}
+	file_vrouter_v1_explain_proto_init()
+	file_vrouter_v1_policycounter_proto_init()
 	file_vrouter_v1_node_service_proto_msgTypes[12].OneofWrappers = []any{
 		(*WatchPeersResponse_Put)(nil),
 		(*WatchPeersResponse_Delete)(nil),

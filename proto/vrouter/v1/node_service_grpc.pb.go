@@ -19,16 +19,19 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	NodeService_GetStatus_FullMethodName    = "/vrouter.v1.NodeService/GetStatus"
-	NodeService_ListRoutes_FullMethodName   = "/vrouter.v1.NodeService/ListRoutes"
-	NodeService_WatchPeers_FullMethodName   = "/vrouter.v1.NodeService/WatchPeers"
-	NodeService_WatchRoutes_FullMethodName  = "/vrouter.v1.NodeService/WatchRoutes"
-	NodeService_GetReflector_FullMethodName = "/vrouter.v1.NodeService/GetReflector"
-	NodeService_DumpRoutes_FullMethodName   = "/vrouter.v1.NodeService/DumpRoutes"
-	NodeService_AdoptCluster_FullMethodName = "/vrouter.v1.NodeService/AdoptCluster"
-	NodeService_SetLogLevel_FullMethodName  = "/vrouter.v1.NodeService/SetLogLevel"
-	NodeService_Drain_FullMethodName        = "/vrouter.v1.NodeService/Drain"
-	NodeService_Undrain_FullMethodName      = "/vrouter.v1.NodeService/Undrain"
+	NodeService_GetStatus_FullMethodName          = "/vrouter.v1.NodeService/GetStatus"
+	NodeService_ListRoutes_FullMethodName         = "/vrouter.v1.NodeService/ListRoutes"
+	NodeService_WatchPeers_FullMethodName         = "/vrouter.v1.NodeService/WatchPeers"
+	NodeService_WatchRoutes_FullMethodName        = "/vrouter.v1.NodeService/WatchRoutes"
+	NodeService_GetReflector_FullMethodName       = "/vrouter.v1.NodeService/GetReflector"
+	NodeService_DumpRoutes_FullMethodName         = "/vrouter.v1.NodeService/DumpRoutes"
+	NodeService_AdoptCluster_FullMethodName       = "/vrouter.v1.NodeService/AdoptCluster"
+	NodeService_SetLogLevel_FullMethodName        = "/vrouter.v1.NodeService/SetLogLevel"
+	NodeService_Drain_FullMethodName              = "/vrouter.v1.NodeService/Drain"
+	NodeService_Undrain_FullMethodName            = "/vrouter.v1.NodeService/Undrain"
+	NodeService_Explain_FullMethodName            = "/vrouter.v1.NodeService/Explain"
+	NodeService_GetPolicyState_FullMethodName     = "/vrouter.v1.NodeService/GetPolicyState"
+	NodeService_ListPolicyCounters_FullMethodName = "/vrouter.v1.NodeService/ListPolicyCounters"
 )
 
 // NodeServiceClient is the client API for NodeService service.
@@ -65,6 +68,13 @@ type NodeServiceClient interface {
 	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainResponse, error)
 	// Undrain takes it back, at any step.
 	Undrain(ctx context.Context, in *UndrainRequest, opts ...grpc.CallOption) (*UndrainResponse, error)
+	// Explain tells what becomes of the first packet of a connection by what is
+	// stored, and whether the hosts of both ends enforce that. It names no node.
+	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
+	// GetPolicyState tells what the kernel enforces of an endpoint of the node.
+	GetPolicyState(ctx context.Context, in *GetPolicyStateRequest, opts ...grpc.CallOption) (*GetPolicyStateResponse, error)
+	// ListPolicyCounters returns what the rules in force have counted.
+	ListPolicyCounters(ctx context.Context, in *ListPolicyCountersRequest, opts ...grpc.CallOption) (*ListPolicyCountersResponse, error)
 }
 
 type nodeServiceClient struct {
@@ -211,6 +221,36 @@ func (c *nodeServiceClient) Undrain(ctx context.Context, in *UndrainRequest, opt
 	return out, nil
 }
 
+func (c *nodeServiceClient) Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainResponse)
+	err := c.cc.Invoke(ctx, NodeService_Explain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *nodeServiceClient) GetPolicyState(ctx context.Context, in *GetPolicyStateRequest, opts ...grpc.CallOption) (*GetPolicyStateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetPolicyStateResponse)
+	err := c.cc.Invoke(ctx, NodeService_GetPolicyState_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *nodeServiceClient) ListPolicyCounters(ctx context.Context, in *ListPolicyCountersRequest, opts ...grpc.CallOption) (*ListPolicyCountersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListPolicyCountersResponse)
+	err := c.cc.Invoke(ctx, NodeService_ListPolicyCounters_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // NodeServiceServer is the server API for NodeService service.
 // All implementations must embed UnimplementedNodeServiceServer
 // for forward compatibility.
@@ -245,6 +285,13 @@ type NodeServiceServer interface {
 	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
 	// Undrain takes it back, at any step.
 	Undrain(context.Context, *UndrainRequest) (*UndrainResponse, error)
+	// Explain tells what becomes of the first packet of a connection by what is
+	// stored, and whether the hosts of both ends enforce that. It names no node.
+	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
+	// GetPolicyState tells what the kernel enforces of an endpoint of the node.
+	GetPolicyState(context.Context, *GetPolicyStateRequest) (*GetPolicyStateResponse, error)
+	// ListPolicyCounters returns what the rules in force have counted.
+	ListPolicyCounters(context.Context, *ListPolicyCountersRequest) (*ListPolicyCountersResponse, error)
 	mustEmbedUnimplementedNodeServiceServer()
 }
 
@@ -284,6 +331,15 @@ func (UnimplementedNodeServiceServer) Drain(context.Context, *DrainRequest) (*Dr
 }
 func (UnimplementedNodeServiceServer) Undrain(context.Context, *UndrainRequest) (*UndrainResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Undrain not implemented")
+}
+func (UnimplementedNodeServiceServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
+}
+func (UnimplementedNodeServiceServer) GetPolicyState(context.Context, *GetPolicyStateRequest) (*GetPolicyStateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetPolicyState not implemented")
+}
+func (UnimplementedNodeServiceServer) ListPolicyCounters(context.Context, *ListPolicyCountersRequest) (*ListPolicyCountersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListPolicyCounters not implemented")
 }
 func (UnimplementedNodeServiceServer) mustEmbedUnimplementedNodeServiceServer() {}
 func (UnimplementedNodeServiceServer) testEmbeddedByValue()                     {}
@@ -458,6 +514,60 @@ func _NodeService_Undrain_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _NodeService_Explain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServiceServer).Explain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NodeService_Explain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServiceServer).Explain(ctx, req.(*ExplainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _NodeService_GetPolicyState_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetPolicyStateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServiceServer).GetPolicyState(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NodeService_GetPolicyState_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServiceServer).GetPolicyState(ctx, req.(*GetPolicyStateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _NodeService_ListPolicyCounters_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListPolicyCountersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServiceServer).ListPolicyCounters(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NodeService_ListPolicyCounters_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServiceServer).ListPolicyCounters(ctx, req.(*ListPolicyCountersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // NodeService_ServiceDesc is the grpc.ServiceDesc for NodeService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -488,6 +598,18 @@ var NodeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Undrain",
 			Handler:    _NodeService_Undrain_Handler,
+		},
+		{
+			MethodName: "Explain",
+			Handler:    _NodeService_Explain_Handler,
+		},
+		{
+			MethodName: "GetPolicyState",
+			Handler:    _NodeService_GetPolicyState_Handler,
+		},
+		{
+			MethodName: "ListPolicyCounters",
+			Handler:    _NodeService_ListPolicyCounters_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -1,0 +1,76 @@
+package cli
+
+import (
+	"context"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/projectvrouter/vrouter/internal/resource"
+	"github.com/projectvrouter/vrouter/policy/explain"
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+)
+
+// Explain judges by the objects of the fake; host1 enforces what is stored,
+// others cannot be asked.
+func (f *fake) Explain(_ context.Context, r *vrouterv1.ExplainRequest) (*vrouterv1.ExplainResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var objects []resource.Object
+	for _, msg := range f.objects {
+		object, err := resource.Check(msg)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, object)
+	}
+	cluster, err := explain.New(objects)
+	if err != nil {
+		return nil, err
+	}
+	protocol, err := explain.ParseProtocol(r.GetProtocol())
+	if err != nil {
+		return nil, err
+	}
+	p := explain.Probe{From: r.GetFrom(), To: r.GetTo(), Protocol: protocol, Port: uint16(r.GetPort())}
+	if r.GetFamily() == "IPv4" {
+		p.IPVersion = 4
+	}
+	answer, err := cluster.Explain(p)
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	for _, e := range answer.Ends {
+		switch e.Node {
+		case "":
+		case "host1":
+			e.Programmed = "yes"
+		default:
+			e.Programmed, e.ProgrammedReason = "unknown", "node "+e.Node+" is not alive"
+		}
+	}
+	return answer, nil
+}
+
+func (f *fake) ListPolicyCounters(_ context.Context, r *vrouterv1.ListPolicyCountersRequest) (*vrouterv1.ListPolicyCountersResponse, error) {
+	if r.GetNode() == "host2" {
+		return &vrouterv1.ListPolicyCountersResponse{}, nil
+	}
+	all := []*vrouterv1.PolicyCounters{
+		{Policy: "NetworkPolicy/shop/db", Tier: "default", Rules: []*vrouterv1.RuleCounter{
+			{Direction: "Ingress", Action: "Log", Packets: 3, Bytes: 180},
+			{Direction: "Ingress", Rule: 1, Action: "Allow", Packets: 2, Bytes: 120},
+		}},
+		{Policy: "Profile/open", Rules: []*vrouterv1.RuleCounter{{Direction: "Egress", Action: "Allow", Packets: 70, Bytes: 4200}}},
+		{Policy: "StagedNetworkPolicy/shop/db-tls", Tier: "default", Staged: true, Rules: []*vrouterv1.RuleCounter{
+			{Direction: "Ingress", Action: "Allow", Packets: 1, Bytes: 60},
+		}},
+	}
+	m := &vrouterv1.ListPolicyCountersResponse{}
+	for _, p := range all {
+		if r.GetPolicy() == "" || r.GetPolicy() == p.Policy {
+			m.Policies = append(m.Policies, p)
+		}
+	}
+	return m, nil
+}
