@@ -1,0 +1,173 @@
+package iptables
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/projectvrouter/vrouter/internal/resource"
+	"github.com/projectvrouter/vrouter/policy"
+)
+
+// A process that starts takes over what an earlier one wrote.
+func TestRestartWritesNothing(t *testing.T) {
+	inFlavours(t, func(t *testing.T, s *site) {
+		s.sync(t, update())
+		s.requirePings(t, true, "after the first start")
+		before := s.save()
+		s.start(t, s.plane.Flavour())
+		s.sync(t, update())
+		if n := s.writes.count(); n != 0 {
+			t.Errorf("%d tables were written again", n)
+		}
+		if strip(s.save()) != strip(before) {
+			t.Errorf("before:\n%s\nafter:\n%s", before, s.save())
+		}
+		s.requirePings(t, true, "after the second start")
+	})
+}
+
+// strip removes what differs between two listings of the same.
+func strip(save string) string {
+	var out []string
+	for line := range strings.Lines(save) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		if strings.HasPrefix(line, ":") {
+			line, _, _ = strings.Cut(line, "[")
+		}
+		out = append(out, line)
+	}
+	return strings.Join(out, "")
+}
+
+// A member that changes writes to no table.
+func TestMembers(t *testing.T) {
+	inFlavours(t, func(t *testing.T, s *site) {
+		s.sync(t, update())
+		n := s.writes.count()
+		change := func(c policy.SetChange) {
+			c.Kind = policy.Networks
+			s.apply(t, &policy.Update{Sets: map[policy.SetID]*policy.SetChange{"a": &c}})
+		}
+		one := members("10.65.0.1/32", "fd00:65::1/128")
+		change(policy.SetChange{Remove: one})
+		s.requirePings(t, false, "without members")
+		change(policy.SetChange{Add: members("10.65.0.0/31", "fd00:65::/126")})
+		s.requirePings(t, true, "with networks")
+		change(policy.SetChange{Add: members("0.0.0.0/0", "128.0.0.0/1", "::/0"), Remove: members("10.65.0.0/31", "fd00:65::/126")})
+		s.requirePings(t, true, "with everything")
+		change(policy.SetChange{Remove: members("0.0.0.0/0", "::/0")})
+		s.requirePings(t, false, "with the other half")
+		change(policy.SetChange{Add: one, Remove: members("128.0.0.0/1")})
+		s.requirePings(t, true, "at the end")
+		if got := s.writes.count(); got != n {
+			t.Errorf("%d tables were written", got-n)
+		}
+		if err := s.plane.Sync(t.Context(), update()); err != nil || s.writes.count() != n {
+			t.Errorf("sync: %v, %d tables written", err, s.writes.count()-n)
+		}
+	})
+}
+
+// A set that its room does not hold is made anew, and takes the place of the
+// old one in rules.
+func TestSetGrows(t *testing.T) {
+	inFlavours(t, func(t *testing.T, s *site) {
+		s.plane.min = 64
+		s.sync(t, update())
+		var more []policy.Member
+		for i := range 5000 {
+			more = append(more, policy.Member{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 99, byte(i >> 8), byte(i)}), 32)})
+		}
+		s.apply(t, &policy.Update{Sets: map[policy.SetID]*policy.SetChange{"a": {Kind: policy.Networks, Add: more}}})
+		s.requirePings(t, true, "with many members")
+		got, err := s.plane.sets.members(setName(ipv4, networksLetter, "a"))
+		if err != nil || len(got) != 5001 {
+			t.Errorf("%d members, want 5001: %v", len(got), err)
+		}
+		s.apply(t, &policy.Update{Sets: map[policy.SetID]*policy.SetChange{"a": {Kind: policy.Networks, Remove: more}}})
+		s.requirePings(t, true, "with few members")
+		all := update()
+		all.Sets["a"].Add = append(all.Sets["a"].Add, more...)
+		s.sync(t, all)
+		s.sync(t, update())
+		if got, err = s.plane.sets.members(setName(ipv4, networksLetter, "a")); err != nil || len(got) != 1 {
+			t.Errorf("%d members, want 1: %v", len(got), err)
+		}
+	})
+}
+
+// What the kernel refuses leaves the old rules in force.
+func TestRefused(t *testing.T) {
+	inFlavours(t, func(t *testing.T, s *site) {
+		s.sync(t, update())
+		before := s.save()
+		bad := update().Policies[policyID("get")]
+		bad.Ingress = append(bad.Ingress, policy.Rule{Index: 2, Action: policy.Allow, Source: policy.Side{Sets: []policy.SetID{"missing"}}})
+		u := &policy.Update{Policies: map[resource.ID]*policy.Policy{bad.ID: bad}}
+		if err := s.plane.Apply(t.Context(), u); err == nil || !strings.Contains(err.Error(), "write IPv4 table filter") {
+			t.Errorf("apply: %v", err)
+		}
+		if strip(s.save()) != strip(before) {
+			t.Error("a refused update has changed rules")
+		}
+		s.requirePings(t, true, "after a refused update")
+		if err := s.plane.Apply(t.Context(), &policy.Update{}); err == nil {
+			t.Error("apply after one that failed")
+		}
+		s.sync(t, update())
+	})
+}
+
+// Clean takes out what is ours, in both flavours, and nothing of others.
+func TestClean(t *testing.T) {
+	inFlavours(t, func(t *testing.T, s *site) {
+		s.host.MustRun("ipset", "create", "theirs", "hash:ip")
+		s.host.MustRun("ipset", "create", "vr-theirs", "hash:ip")
+		for _, program := range []string{"iptables-nft", "iptables-legacy", "ip6tables-nft", "ip6tables-legacy"} {
+			s.host.MustRun(program, "-A", "FORWARD", "-j", "ACCEPT")
+			s.host.MustRun(program, "-N", "their-chain")
+		}
+		all := func() string {
+			return strip(s.host.MustRun("iptables-nft-save") + s.host.MustRun("ip6tables-nft-save") +
+				s.host.MustRun("iptables-legacy-save", "-t", "filter") + s.host.MustRun("ip6tables-legacy-save", "-t", "filter"))
+		}
+		before := all()
+		first := s.plane
+		s.sync(t, update())
+		other := map[Flavour]Flavour{NFT: Legacy, Legacy: NFT}[first.Flavour()]
+		fd := int(s.host.NetNS())
+		second := open(t, Options{Flavour: other, NetNS: &fd})
+		second.other = nil // so that both are in force
+		if err := second.Sync(t.Context(), update()); err != nil {
+			t.Fatal(err)
+		}
+		if err := NewRemains(&fd).Clean(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if after := all(); withoutEmptyTables(after) != withoutEmptyTables(before) {
+			t.Errorf("before:\n%s\nafter:\n%s", before, after)
+		}
+		headers, err := first.sets.headers()
+		if err != nil || len(headers) != 2 {
+			t.Errorf("sets left: %v, %v", headers, err)
+		}
+		if err := first.Clean(t.Context()); err != nil {
+			t.Errorf("clean where nothing is: %v", err)
+		}
+	})
+}
+
+// withoutEmptyTables leaves out tables that hold nothing but the kernel's
+// chains.
+func withoutEmptyTables(save string) string {
+	var out strings.Builder
+	for table := range strings.SplitSeq(save, "COMMIT\n") {
+		if strings.Contains(table, "\n-A") || strings.Contains(table, "their") {
+			out.WriteString(table)
+		}
+	}
+	return out.String()
+}

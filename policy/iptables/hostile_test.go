@@ -1,0 +1,103 @@
+package iptables
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/projectvrouter/vrouter/policy"
+)
+
+// What others do to our rules is found and repaired by the next Sync; what is
+// theirs stays.
+func TestRepair(t *testing.T) {
+	inFlavours(t, func(t *testing.T, s *site) {
+		program := s.plane.tools.program(ipv4, "")
+		chainOf := policyChain(policyID("get"), policy.Ingress)
+		if _, ok := s.plane.held[place{ipv4, filterTable}]; ok {
+			t.Fatal("held before a sync")
+		}
+		s.sync(t, update())
+		for _, c := range []struct {
+			name string
+			do   func()
+		}{
+			{"inserts a rule before our jump", func() { s.host.MustRun(program, "-I", "FORWARD", "1", "-p", "tcp", "-j", "ACCEPT") }},
+			{"deletes our jump", func() { s.host.MustRun(program, "-D", "FORWARD", "2") }},
+			{"appends our jump twice", func() {
+				s.host.MustRun(program, "-A", "FORWARD", "-j", "vr-FORWARD")
+				s.host.MustRun(program, "-A", "FORWARD", "-j", "vr-FORWARD")
+			}},
+			{"flushes the table", func() { s.host.MustRun(program, "-F") }},
+			{"flushes a chain", func() { s.host.MustRun(program, "-F", "vr-FORWARD") }},
+			{"adds a rule to a chain", func() { s.host.MustRun(program, "-I", chainOf, "1", "-j", "DROP") }},
+			{"adds a chain like ours", func() { s.host.MustRun(program, "-N", "vr-unheard-of") }},
+			{"deletes a rule of a chain", func() { s.host.MustRun(program, "-D", chainOf, "1") }},
+			{"deletes everything", func() {
+				s.host.MustRun(program, "-F")
+				s.host.MustRun(program, "-X")
+				s.host.MustRun(program, "-t", "raw", "-F")
+				s.host.MustRun(program, "-t", "raw", "-X")
+			}},
+			{"deletes the sets, and what refers to them", func() {
+				s.host.MustRun(program, "-F")
+				s.host.MustRun(s.plane.tools.program(ipv6, ""), "-F")
+				s.destroySets()
+			}},
+			{"changes members", func() {
+				s.host.MustRun("ipset", "del", "vr4na", "10.65.0.1")
+				s.host.MustRun("ipset", "add", "vr4na", "10.65.0.77")
+			}},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				before := ours(s.save())
+				c.do()
+				s.sync(t, update())
+				if after := ours(s.save()); after != before {
+					t.Errorf("before:\n%s\nafter:\n%s", before, after)
+				}
+				s.requirePings(t, true, "after a repair")
+				s.requireFirst(t)
+				n := s.writes.count()
+				s.sync(t, update())
+				if s.writes.count() != n {
+					t.Error("a second sync has written again")
+				}
+			})
+		}
+		if out := s.host.MustRun("ipset", "list", "vr4na"); strings.Contains(out, "10.65.0.77") {
+			t.Errorf("a member that a stranger added is still there:\n%s", out)
+		}
+	})
+}
+
+// destroySets removes what the kernel lets go: for nft it may look for a while
+// as if rules that are gone asked for a set.
+func (s *site) destroySets() {
+	for name := range s.plane.known {
+		s.host.MustRun("sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do ipset destroy "+name+" && exit 0; sleep 0.1; done; exit 1")
+	}
+}
+
+// requireFirst checks that our jump is the first rule of each of the kernel's
+// chains.
+func (s *site) requireFirst(t *testing.T) {
+	t.Helper()
+	for _, hook := range filterTable.hooks() {
+		out := s.host.MustRun(s.plane.tools.program(ipv4, ""), "-S", hook)
+		rules := strings.Split(strings.TrimSpace(out), "\n")
+		if len(rules) < 2 || !strings.HasSuffix(rules[1], "-j vr-"+hook) || strings.Count(out, "vr-"+hook) != 1 {
+			t.Errorf("rules of %s:\n%s", hook, out)
+		}
+	}
+}
+
+// ours are the chains and rules of ours in a save, without those of others.
+func ours(save string) string {
+	var out []string
+	for line := range strings.Lines(strip(save)) {
+		if strings.HasPrefix(line, ":vr-") || strings.HasPrefix(line, "-A vr-") || strings.Contains(line, "-j vr-") {
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out, "")
+}
