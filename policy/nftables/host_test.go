@@ -145,6 +145,12 @@ func TestEarlyPolicy(t *testing.T) {
 		{"untracked deny", with(openWorkloads, failsafe, hostEndpoint("uplink", untracked(
 			[]policy.Rule{{Action: policy.Deny}}, nil))),
 			[]probe{"out !> w1 tcp 80", "out > host tcp 22", "host > out tcp 81", "w1 > host tcp 80"}},
+		{"rejected before connections and translation", with(openWorkloads, func(u *policy.Update) { u.Settings.Reject = true },
+			hostEndpoint("uplink", func(u *policy.Update, h *policy.HostEndpoint) {
+				untracked([]policy.Rule{ports(policy.Deny, 6, false, 80)}, []policy.Rule{ports(policy.Deny, 17, false, 80)})(u, h)
+				preDNAT(ports(policy.Deny, 6, false, 81), policy.Rule{Action: policy.Allow})(u, h)
+			})),
+			[]probe{"out !> w1 tcp 80", "out !> w1 tcp 81", "out > w1 tcp 22", "host !> out udp 80"}},
 		{"untracked lets in what forward denies", with(openWorkloads, hostEndpoint("uplink",
 			func(u *policy.Update, h *policy.HostEndpoint) {
 				untracked([]policy.Rule{ports(policy.Allow, 17, false, 80)}, nil)(u, h)
