@@ -17,8 +17,8 @@ type interfaces struct {
 }
 
 // Prepare implements agent.Interfaces.
-func (i interfaces) Prepare(_ context.Context, name string, kind resource.InterfaceType) error {
-	return i.host.PrepareInterface(hostnet.Interface{Name: name, Kind: interfaceKind(kind)})
+func (i interfaces) Prepare(_ context.Context, name string, kind resource.InterfaceType, anySource bool) error {
+	return i.host.PrepareInterface(hostnet.Interface{Name: name, Kind: interfaceKind(kind), AnySource: anySource})
 }
 
 // Forget implements agent.Interfaces.

@@ -129,6 +129,7 @@ func New(opts Options) *Agent {
 		a.blocks = view.NewBlocks(opts.Identity.Name)
 		a.workloads = newWorkloads(a.view, a.blocks, opts.Table, opts.Interfaces, newOrigins(opts.Speaker, a.learned, a.sessions.exports), a.stages,
 			a.police(), log.Named("workloads"))
+		a.workloads.polices = opts.Policing != nil
 	}
 	return a
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"net/netip"
 
 	"github.com/projectvrouter/vrouter/fib"
@@ -15,12 +16,15 @@ func (w *workloads) admitted(id resource.EndpointID) bool {
 }
 
 // policed goes on with the endpoints whose policy has come into force.
-func (w *workloads) policed() {
+func (w *workloads) policed(ctx context.Context) {
 	touched := make(map[netip.Prefix]struct{})
 	for _, s := range w.police.Drain() {
 		l := w.byID[s.ID]
 		if l == nil {
 			continue
+		}
+		if w.anySource(l) != l.anySource {
+			w.prepare(ctx, l)
 		}
 		for _, prefix := range l.prefixes() {
 			touched[prefix] = struct{}{}

@@ -438,8 +438,12 @@ type fakeInterfaces struct {
 	broken map[string]error // by interface
 }
 
-func (f *fakeInterfaces) Prepare(_ context.Context, name string, kind resource.InterfaceType) error {
-	f.calls.add("prepare %s %s", name, kind)
+func (f *fakeInterfaces) Prepare(_ context.Context, name string, kind resource.InterfaceType, anySource bool) error {
+	call := "prepare %s %s"
+	if anySource {
+		call += " any source"
+	}
+	f.calls.add(call, name, kind)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.broken[name]

@@ -47,7 +47,7 @@ func (w *workloads) finish(ctx context.Context) {
 	for id := range w.troubled {
 		l := w.byID[id]
 		if l.trouble != nil {
-			l.trouble = w.ifs.Prepare(ctx, l.spec.Interface, l.spec.InterfaceType)
+			w.prepare(ctx, l)
 		}
 		for _, prefix := range l.prefixes() {
 			w.claims[prefix].status = w.table.Get(prefix).Status

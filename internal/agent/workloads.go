@@ -18,9 +18,11 @@ import (
 // Interfaces is the port to the host ends of workloads' interfaces.
 type Interfaces interface {
 	// Prepare makes an interface fit for a workload: link-local gateway,
-	// reverse path filter, forwarding. An interface that is not there is no
-	// error: the call is repeated when it appears.
-	Prepare(ctx context.Context, name string, kind resource.InterfaceType) error
+	// reverse path filter, forwarding. With anySource sources are not checked
+	// by the reverse path: whoever polices the interface does that. An
+	// interface that is not there is no error: the call is repeated when it
+	// appears.
+	Prepare(ctx context.Context, name string, kind resource.InterfaceType, anySource bool) error
 	// Changed is signalled when interfaces have appeared; Drain names them.
 	Changed() <-chan struct{}
 	Drain() []string
@@ -39,6 +41,7 @@ type workloads struct {
 	blocks  *blocks
 	stages  *stages
 	police  police
+	polices bool // there is a police
 	log     hclog.Logger
 	tried   chan struct{} // closed once every endpoint and block known at the start was tried
 
@@ -52,8 +55,9 @@ type workloads struct {
 
 // local is an endpoint of this node.
 type local struct {
-	spec    *resource.WorkloadEndpoint
-	trouble error // of the interface
+	spec      *resource.WorkloadEndpoint
+	trouble   error // of the interface
+	anySource bool  // the interface was prepared for it
 }
 
 // prefixes of the endpoint's addresses, in their order.
@@ -103,11 +107,11 @@ func (w *workloads) Run(ctx context.Context, known <-chan struct{}) error {
 			synced = nil
 			w.sweep(synced, inForce)
 		case <-inForce:
-			w.policed()
+			w.policed(ctx)
 			inForce = nil
 			w.sweep(synced, inForce)
 		case <-w.police.Changed():
-			w.policed()
+			w.policed(ctx)
 		case <-w.view.EndpointsChanged():
 			w.endpoints(ctx)
 		case <-blocksSynced:
@@ -178,11 +182,23 @@ func (w *workloads) change(ctx context.Context, e view.Endpoint, touched map[net
 	}
 	l := &local{spec: e.Spec}
 	w.byID[e.ID] = l
-	l.trouble = w.ifs.Prepare(ctx, e.Spec.Interface, e.Spec.InterfaceType)
+	w.prepare(ctx, l)
 	for _, prefix := range l.prefixes() {
 		w.claim(prefix, e.ID)
 		touched[prefix] = struct{}{}
 	}
+}
+
+// prepare has the interface of an endpoint made fit.
+func (w *workloads) prepare(ctx context.Context, l *local) {
+	l.anySource = w.anySource(l)
+	l.trouble = w.ifs.Prepare(ctx, l.spec.Interface, l.spec.InterfaceType, l.anySource)
+}
+
+// anySource tells whether an endpoint may send from addresses that are not
+// routed to it. Policy says from which, once some of it is in force.
+func (w *workloads) anySource(l *local) bool {
+	return w.polices && len(l.spec.Spoofs) > 0 && w.police.Policed(l.spec.Endpoint) > 0
 }
 
 // appeared prepares the interfaces that came, or came again.
@@ -193,7 +209,7 @@ func (w *workloads) appeared(ctx context.Context, names []string) {
 	}
 	for id, l := range w.byID {
 		if _, ok := came[l.spec.Interface]; ok {
-			l.trouble = w.ifs.Prepare(ctx, l.spec.Interface, l.spec.InterfaceType)
+			w.prepare(ctx, l)
 			w.advance(id, l)
 		}
 	}

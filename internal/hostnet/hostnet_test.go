@@ -139,6 +139,28 @@ func TestPrepareInterface(t *testing.T) {
 	}
 }
 
+// TestReversePath: an interface whose workload may send from anywhere is not
+// kept from it, not even by what holds for all, and is as before afterwards.
+func TestReversePath(t *testing.T) {
+	testenv.Need(t, "root", "program:ip")
+	l := lab.New(t, "reversepath")
+	a, b := l.Host("a"), l.Host("b")
+	l.Link(a.Port("veth"), b.Port("p0"))
+	for _, c := range []struct {
+		all       string
+		anySource bool
+		want      string
+	}{{"0", true, "0"}, {"0", false, "1"}, {"1", true, "2"}, {"1", false, "1"}} {
+		a.SetSysctl("net.ipv4.conf.all.rp_filter", c.all)
+		in(t, a, func(host *hostnet.Host) error {
+			return host.PrepareInterface(hostnet.Interface{Name: "veth", AnySource: c.anySource})
+		})
+		if got := a.Sysctl("net.ipv4.conf.veth.rp_filter"); got != c.want {
+			t.Errorf("%+v: rp_filter is %s", c, got)
+		}
+	}
+}
+
 func TestPrepareInterfaceLeavesTheHostsOwn(t *testing.T) {
 	testenv.Need(t, "root", "program:ip")
 	l := lab.New(t, "own")

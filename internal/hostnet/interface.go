@@ -24,6 +24,9 @@ const (
 type Interface struct {
 	Name string
 	Kind Kind
+	// AnySource leaves it to others to say from which addresses the workload
+	// may send; else it is from those that are routed to the interface.
+	AnySource bool
 }
 
 // setting is one sysctl of an interface, its key with %s for the name.
@@ -39,9 +42,6 @@ var interfaceIPv4 = []setting{
 	// With 1 or more the kernel would not answer for 169.254.1.1, which is on lo.
 	{"net/ipv4/conf/%s/arp_ignore", "0"},
 	{"net/ipv4/conf/%s/forwarding", "1"},
-	// Strict (RFC 3704 §2.2): a source must be routed back to this interface,
-	// so that a workload cannot send from the address of another.
-	{"net/ipv4/conf/%s/rp_filter", "1"},
 	// A workload must not reach services on the host's 127.0.0.0/8.
 	{"net/ipv4/conf/%s/route_localnet", "0"},
 }
@@ -72,7 +72,7 @@ func (h *Host) PrepareInterface(i Interface) error {
 	if err := h.refuseOwn(link, i.Kind); err != nil {
 		return err
 	}
-	problems := []error{h.applyTo(link, interfaceIPv4)}
+	problems := []error{h.applyTo(link, interfaceIPv4), h.applyTo(link, []setting{{keyInterfaceReversePath, h.reversePath(i)}})}
 	if i.Kind != Physical {
 		problems = append(problems, h.setGatewayMAC(link))
 	}
@@ -80,6 +80,23 @@ func (h *Host) PrepareInterface(i Interface) error {
 		problems = append(problems, h.applyTo(link, interfaceIPv6), h.addGatewayIPv6(link))
 	}
 	return errors.Join(problems...)
+}
+
+const keyInterfaceReversePath = "net/ipv4/conf/%s/rp_filter"
+
+// reversePath is how the source of packets is checked. Strict (RFC 3704 §2.2):
+// it must be routed back to this interface, so that a workload cannot send from
+// the address of another. What all interfaces have holds for one that has less,
+// but loose (§2.4) goes before strict.
+func (h *Host) reversePath(i Interface) string {
+	const off, strict, loose = "0", "1", "2"
+	if !i.AnySource {
+		return strict
+	}
+	if all, err := h.sysctls.Get(keyReversePath); err == nil && all != off {
+		return loose
+	}
+	return off
 }
 
 // refuseOwn returns an error for an interface that the host needs for itself: a

@@ -313,11 +313,10 @@ func TestBadWorkloadEndpoint(t *testing.T) {
 			spec.ports[2].protocol: 0 is not a protocol
 			spec.ports[2].hostPort: 65536 is not a port
 			spec.ports[2].hostIP: "x" is not an IP address`},
-		{"''", whole + "ipNATs: [{internalIP: 10.0.0.1}]\nipv4Gateway: a\nipv6Gateway: b\nallowSpoofedSourcePrefixes: [10.0.0.0/8]", `
+		{"''", whole + "ipNATs: [{internalIP: 10.0.0.1}]\nipv4Gateway: a\nipv6Gateway: b", `
 			spec.ipNATs: not supported yet (unsupported)
 			spec.ipv4Gateway: not supported yet (unsupported)
-			spec.ipv6Gateway: not supported yet (unsupported)
-			spec.allowSpoofedSourcePrefixes: not supported yet (unsupported)`},
+			spec.ipv6Gateway: not supported yet (unsupported)`},
 		{"''", strings.Replace(whole, "workload: w", "workload: -w", 1), `spec.workload: "-w" begins or ends with a dash`},
 		{"''", strings.Replace(whole, "endpoint: e", "endpoint: 'e e'", 1), `spec.endpoint: "e e" holds a blank`},
 		{"''", strings.Replace(whole, "node: n", "node: N", 1), `spec.node: "N" is not a DNS name`},

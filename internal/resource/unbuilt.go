@@ -16,7 +16,6 @@ func (p *problems) unbuiltEndpoint(spec *vrouterv1.WorkloadEndpointSpec) {
 	p.unsupported(len(spec.GetIpNats()) > 0, "spec.ipNATs", "")
 	p.unsupported(spec.GetIpv4Gateway() != "", "spec.ipv4Gateway", "")
 	p.unsupported(spec.GetIpv6Gateway() != "", "spec.ipv6Gateway", "")
-	p.unsupported(len(spec.GetAllowSpoofedSourcePrefixes()) > 0, "spec.allowSpoofedSourcePrefixes", "")
 }
 
 // unbuiltAgentFields returns the fields of AgentConfiguration that are read and
@@ -29,7 +28,6 @@ func unbuiltAgentFields() map[string]string {
 		"iptablesMangleAllowAction": "",
 		"nftablesFilterAllowAction": "",
 		"nftablesMangleAllowAction": "",
-		"workloadSourceSpoofing":    "Disabled",
 		"removeExternalRoutes":      "", // false: routes of others stay
 		"acceptInForeignChains":     "",
 	}
