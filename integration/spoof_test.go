@@ -57,7 +57,7 @@ kind: GlobalNetworkPolicy
 metadata: {name: default.all}
 spec: {selector: all(), ingress: [{action: Allow}], egress: [{action: Allow}]}
 `)
-	h.Host.SetSysctl("net.ipv4.conf.all.rp_filter", "0")
+	h.SetSysctl("net.ipv4.conf.all.rp_filter", "0")
 	const allowed, other = "172.30.0.7", "172.31.0.7"
 	address, _ := fabric.Address(0, 0)
 	from := h.Host.Workload("from", "califrom", address)
@@ -119,7 +119,7 @@ spec: {workloadSourceSpoofing: %s}
 		t.Fatal(err)
 	}
 	lab.Eventually(t, fabric.Limit, "the reverse path is strict again", func() error {
-		if got := h.Host.Sysctl("net.ipv4.conf.califrom.rp_filter"); got != "1" {
+		if got := h.Sysctl("net.ipv4.conf.califrom.rp_filter"); got != "1" {
 			return fmt.Errorf("rp_filter is %s", got)
 		}
 		return nil
