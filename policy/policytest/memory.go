@@ -1,4 +1,3 @@
-// Package policytest has what tests of policy stand on: a dataplane in memory.
 package policytest
 
 import (
