@@ -163,9 +163,11 @@ func explainRequest(p explain.Probe) *vrouterv1.ExplainRequest {
 	return r
 }
 
-// cluster is what would be stored once the manifests were applied.
+// cluster is what would be stored once the manifests were applied. They may be
+// what `get all -o yaml` has shown: nobody is told of what the server adds, and
+// Secrets, which show no values, are left out.
 func (a *app) cluster(files []string) (*explain.Cluster, error) {
-	manifests, err := a.readManifests(files, namespaceFlag{name: resource.DefaultNamespace})
+	manifests, err := a.parseManifests(files, namespaceFlag{name: resource.DefaultNamespace})
 	if err != nil {
 		return nil, err
 	}
@@ -173,6 +175,9 @@ func (a *app) cluster(files []string) (*explain.Cluster, error) {
 	at := make(map[resource.ID]int)
 	var objects []resource.Object
 	for _, m := range manifests {
+		if m.Kind == resource.KindSecret {
+			continue
+		}
 		msg := proto.Clone(m.Message)
 		resource.Canonicalize(msg)
 		object, err := resource.Check(msg)

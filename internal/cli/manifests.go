@@ -14,11 +14,23 @@ import (
 	"github.com/projectvrouter/vrouter/internal/resource"
 )
 
-// readManifests reads every -f: a file, a directory (its .yaml, .yml and .json
+// readManifests is parseManifests for objects that are to be written or named:
+// what was ignored of them is told.
+func (a *app) readManifests(paths []string, namespace namespaceFlag) ([]resource.Manifest, error) {
+	manifests, err := a.parseManifests(paths, namespace)
+	for _, m := range manifests {
+		for _, warning := range m.Warnings {
+			a.warn(m.Source, warning)
+		}
+	}
+	return manifests, err
+}
+
+// parseManifests reads every -f: a file, a directory (its .yaml, .yml and .json
 // files in the order of their names) or - for standard input. All problems of
 // all files are reported at once. The objects come in the order in which they
 // are best applied: what others refer to first.
-func (a *app) readManifests(paths []string, namespace namespaceFlag) ([]resource.Manifest, error) {
+func (a *app) parseManifests(paths []string, namespace namespaceFlag) ([]resource.Manifest, error) {
 	var manifests []resource.Manifest
 	var problems []error
 	for _, path := range paths {
@@ -44,11 +56,6 @@ func (a *app) readManifests(paths []string, namespace namespaceFlag) ([]resource
 	}
 	if len(manifests) == 0 {
 		return nil, fmt.Errorf("-f %s: no object in it", strings.Join(paths, ", "))
-	}
-	for _, m := range manifests {
-		for _, warning := range m.Warnings {
-			a.warn(m.Source, warning)
-		}
 	}
 	order := resource.Kinds()
 	slices.SortStableFunc(manifests, func(a, b resource.Manifest) int {
