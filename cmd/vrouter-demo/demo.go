@@ -30,6 +30,7 @@ func demonstrate(t lab.T, p *printer) {
 	d.build()
 	d.register()
 	d.pingAll()
+	d.police()
 	d.showHost()
 	d.showRouters()
 	d.killUnderTraffic()

@@ -1,8 +1,8 @@
 // Vrouter-demo runs a small fabric on one machine and shows that it works: two
 // racks with two hosts each, an FRR switch per rack, a BIRD spine, etcd behind
-// it. Workloads are registered through the API, everybody pings everybody, the
-// tables of host, switch and spine are printed, and one daemon is killed under
-// traffic that must not lose a packet.
+// it. Workloads are registered through the API, everybody pings everybody, a
+// policy keeps one from another, the tables of host, switch and spine are
+// printed, and one daemon is killed under traffic that must not lose a packet.
 //
 // Everything lives in network namespaces that the demo makes and removes: no
 // packet leaves the machine, and no route, link or sysctl of the machine itself
