@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/projectvrouter/vrouter/bgp"
 	"github.com/projectvrouter/vrouter/bgp/wire"
 )
 
@@ -43,6 +44,8 @@ type Peer struct {
 	status  Status
 	notice  string // the last NOTIFICATION in words, since the session was up
 	dropped drops  // by the host until the session began or ended
+	barred  bool   // see Bar
+	before  *Peer  // that it follows; nil: none
 }
 
 // request is an event on its way to the loop.
@@ -100,6 +103,9 @@ func (p *Peer) Start() {
 // Follow is Start when before, which was told to stop, has ended: what the peer
 // makes of one connection must not depend on the other. It does not wait.
 func (p *Peer) Follow(before *Peer) {
+	p.mu.Lock()
+	p.before = before
+	p.mu.Unlock()
 	go func() {
 		<-before.Done()
 		p.Start()
@@ -111,10 +117,42 @@ func (p *Peer) Follow(before *Peer) {
 // was negotiated (a peer that does not know Hard Reset is told what is in it).
 // Without n the connection is closed in silence, so that the peer keeps our
 // paths for the restart time (RFC 4724 §4.2). Stop does not wait; Done closes
-// when everything has ended. What a Stop after another says is not heeded.
+// when everything has ended, also with the session that this one follows. What a
+// Stop after another says is not heeded.
 func (p *Peer) Stop(n *wire.Notification) {
-	p.Start() // so that there is somebody to end
+	p.begin.Do(func() { go p.skip() })
 	go p.post(request{event: event{kind: stop, notice: n}})
+}
+
+// skip is the run of a session that is stopped before it has begun.
+func (p *Peer) skip() {
+	p.mu.Lock()
+	before := p.before
+	p.mu.Unlock()
+	if before != nil {
+		<-before.Done()
+	}
+	p.cancel()
+	close(p.begun)
+	close(p.done)
+}
+
+// Bar keeps every connection from getting so far that the peer takes the session
+// for up, unless one has: then it does nothing and reports false. After it there
+// is only Stop.
+func (p *Peer) Bar() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.status.State < bgp.OpenConfirm {
+		p.barred = true
+	}
+	return p.barred
+}
+
+func (p *Peer) isBarred() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.barred
 }
 
 // Reset closes the connection, telling the peer n as Stop does, and lets the

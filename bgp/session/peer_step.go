@@ -60,7 +60,8 @@ func (p *Peer) take(r request) {
 	if r.event.kind == dialFailed && !late {
 		p.unreached(p.dialWords(r.err))
 	}
-	p.publish()
+	p.publish() // before the peer hears of it; see Bar
+	a.confirm = a.confirm && !p.isBarred()
 	reply(r, a)
 }
 

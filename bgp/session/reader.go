@@ -9,9 +9,10 @@ import (
 	"github.com/projectvrouter/vrouter/bgp/wire"
 )
 
-// lingerTime is how long a peer has for reading our NOTIFICATION and closing
+// lingerTime is how long a peer has for reading what we sent last and closing
 // its end. Closing ours with something unread would reset the connection, and
-// the peer would never know why.
+// the peer would never know why; nor would it have our End-of-RIB, without which
+// it drops what it had kept of ours (RFC 4724 §4.2).
 const lingerTime = time.Second
 
 // lingerOctets is how much is read and thrown away meanwhile.
@@ -192,7 +193,7 @@ func (c *Conn) finish() {
 		c.peer.handler.Closed(c, c.why)
 	}
 	close(c.told)
-	if said {
+	if said || c.up && c.why.silent() {
 		c.linger()
 	}
 }

@@ -43,6 +43,11 @@ func (r Reason) String() string {
 	return r.words
 }
 
+// silent reports whether we closed the connection, and said nothing.
+func (r Reason) silent() bool {
+	return r.Sent == nil && r.Received == nil && r.Err == nil && !r.Returned
+}
+
 // transportWords is an error of TCP in words, without the addresses, which
 // stand beside it already.
 func transportWords(err error) string {

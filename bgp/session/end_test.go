@@ -1,0 +1,116 @@
+package session
+
+import (
+	"bytes"
+	"net"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"github.com/projectvrouter/vrouter/bgp"
+	"github.com/projectvrouter/vrouter/bgp/wire"
+)
+
+// TestSilentEndIsRead: a session that is stopped without a word while the peer
+// has not read all of it, and it has not read all of the peer, ends behind the
+// last message written.
+func TestSilentEndIsRead(t *testing.T) {
+	n, p, e := expecting(t)
+	blocked := make(chan struct{})
+	e.onUpdates(func(c *Conn, _ []byte) error {
+		close(blocked)
+		<-c.Done()
+		return nil
+	})
+	r := dialRouter(t, n, "127.0.0.9")
+	if err := r.sock.(*net.TCPConn).SetReadBuffer(1 << 15); err != nil {
+		t.Fatal(err)
+	}
+	r.establish("127.0.0.9")
+	eventually(t, "the session", e.up)
+	r.send(bytes.Repeat(endOfRIB, 1<<15))
+	<-blocked
+	const messages = 1 << 14 // more than the router takes without reading
+	if err := e.current().Write(bytes.Repeat(endOfRIB, messages), messages); err != nil {
+		t.Fatal(err)
+	}
+	p.Stop(nil)
+	eventually(t, "our end of the session", func() bool { return !e.up() })
+	for n := range messages {
+		m, err := r.reader.Next()
+		if err != nil || m.Type != wire.TypeUpdate {
+			t.Fatalf("message %d of %d is %s, %v", n, messages, m.Type, err)
+		}
+	}
+	r.gone()
+}
+
+// TestBar: a session that is barred confirms no connection; one that has
+// confirmed one is not barred.
+func TestBar(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, e, f := inBubble(t, func(_ *Config, o *wire.Open) { o.AS = 0 })
+		if !p.Bar() {
+			t.Error("not barred before an OPEN came")
+		}
+		f.open("192.0.2.2")
+		synctest.Wait()
+		if f.mu.Lock(); !slices.Equal(f.got, []wire.MessageType{wire.TypeOpen}) || e.up() {
+			t.Errorf("the peer got %v", f.got)
+		}
+		f.mu.Unlock()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		p, e, f := inBubble(t, func(_ *Config, o *wire.Open) { o.AS = 0 })
+		f.open("192.0.2.2")
+		synctest.Wait()
+		if p.State() != bgp.OpenConfirm || p.Bar() {
+			t.Errorf("%s, and barred", p.State())
+		}
+		f.send(wire.AppendKeepalive(nil))
+		synctest.Wait()
+		if !e.up() || p.Bar() {
+			t.Error("not up, or barred")
+		}
+	})
+}
+
+// TestFollow: a session that is stopped before the one that it follows has ended
+// does nothing, and whoever follows it waits for both.
+func TestFollow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, _, _ := inBubble(t, func(*Config, *wire.Open) {})
+		var next []*Peer
+		for range 2 {
+			p, err := first.transport.New(first.config, newEngine(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			next = append(next, p)
+		}
+		next[0].Follow(first)
+		next[1].Follow(next[0])
+		next[0].Stop(nil)
+		ours, theirs := net.Pipe()
+		next[0].Accept(ours)
+		synctest.Wait()
+		select {
+		case <-next[0].Done():
+			t.Error("the second ended before the first")
+		case <-next[1].begun:
+			t.Error("the third began before the first ended")
+		default:
+		}
+		first.Stop(nil)
+		<-next[0].Done()
+		synctest.Wait()
+		if _, err := theirs.Read(make([]byte, 1)); err == nil {
+			t.Error("a connection of a stopped session was taken")
+		}
+		if next[1].State() != bgp.Active {
+			t.Errorf("the third session is %s", next[1].State())
+		}
+		next[1].Stop(nil)
+		<-next[1].Done()
+	})
+}
