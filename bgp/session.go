@@ -178,6 +178,14 @@ func (s Session) SameAs(o Session) bool {
 	return s.connection() == o.connection()
 }
 
+// Adopt is s with all of o that may change while a session is up, and so SameAs
+// s.
+func (s Session) Adopt(o Session) Session {
+	s.Name, s.Kind, s.PeerNode, s.Origin, s.Policy = o.Name, o.Kind, o.PeerNode, o.Origin, o.Policy
+	s.ClusterID, s.ReflectorClient, s.Passive = o.ClusterID, o.ReflectorClient, o.Passive
+	return s
+}
+
 // connection is s without what may change while it is up, and with its
 // defaults.
 func (s Session) connection() Session {

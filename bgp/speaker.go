@@ -29,8 +29,13 @@ type Speaker interface {
 	// another one with the same Endpoint is closed and opened anew, as in a
 	// restart if both ends had agreed on graceful restart and are of the same
 	// ASes and addresses as before: paths are kept until they are told again.
-	// One that is shut down or not listed is closed, and its paths go with it. The error joins what is wrong with single sessions, and does
-	// not hold up the others.
+	// That may be put off until both ends have sent their End-of-RIB, or a few
+	// seconds, if the session has just been opened: a connection that is lost
+	// before would take the paths along (RFC 4724 §4.2). Until then Peers shows
+	// the settings in force, with the policy, role and labels of the new ones.
+	// One that is shut down or not listed is closed at once, and its paths go
+	// with it. The error joins what is wrong with single sessions, and does not
+	// hold up the others.
 	SetSessions([]Session) error
 
 	// Originate says that we have a route to p. A changed attribute replaces

@@ -172,6 +172,7 @@ func changedAtBothEnds(l *lab) {
 		l.wait("it to go", func() bool { return a.has("10.1.0.9/32") })
 		a.synced(bgp.IPv4Unicast, b)
 	}
+	changedTwice(a, b)
 	for i, h := range []*host{a, b} {
 		h.drain()
 		for _, set := range h.told[told[i]:] {
@@ -179,6 +180,27 @@ func changedAtBothEnds(l *lab) {
 				l.Errorf("a path flapped at host %d: %+v", h.n, set)
 			}
 		}
+	}
+}
+
+// changedTwice tells each of two ends two changes, one right after the other, and
+// a third one when the session has just come up again, some times over.
+func changedTwice(a, b *host) {
+	both := func(change func(*bgp.Session)) {
+		a.sessions(a.to(b, bgp.IPv4Unicast, change))
+		b.sessions(b.to(a, bgp.IPv4Unicast, change))
+	}
+	for n := range 4 {
+		hold := time.Duration(30+10*n) * time.Second
+		both(func(s *bgp.Session) { s.Hold, s.Password = hold, "one" })
+		both(func(s *bgp.Session) { s.Hold, s.Password = hold, "two" })
+		a.up(b)
+		both(func(s *bgp.Session) { s.Hold, s.Password = hold+time.Second, "two" })
+		a.lab.wait("session with the newest hold time", func() bool {
+			p := b.peer(a, bgp.IPv4Unicast)
+			return p.State == bgp.Established && p.Hold == hold+time.Second
+		})
+		a.synced(bgp.IPv4Unicast, b)
 	}
 }
 

@@ -23,6 +23,7 @@
 // Where things are:
 //
 //	engine, sessions, wanted, reopen, hold   which sessions there are, opened, held, reopened
+//	postponed                                changes that wait until a session can take them
 //	dynamic                                  those of ranges
 //	peer, channel                            what a session brings, and its families
 //	restart, stale                           graceful restart, of ourselves and of peers

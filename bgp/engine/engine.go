@@ -169,6 +169,9 @@ func (e *Engine) forward() {
 			e.mu.Lock()
 			if !e.stopped {
 				e.reapLocked()
+				for _, p := range e.peers {
+					e.makePostponedLocked(p)
+				}
 			}
 			e.mu.Unlock()
 			signal(e.peersChanged)
@@ -257,6 +260,7 @@ func (e *Engine) Stop(ctx context.Context, graceful bool) error {
 	var list []*session.Peer
 	for _, p := range e.sorted() {
 		p.stopHold()
+		p.forgetPostponed()
 		if p.session != nil {
 			list = append(list, p.session)
 		}

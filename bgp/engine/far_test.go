@@ -237,9 +237,11 @@ func (r *far) read() (wire.MessageType, []byte, error) {
 	return wire.MessageType(header[18]), body, err
 }
 
-// listen keeps what comes until the connection ends.
+// listen keeps what comes until the connection ends, and then ends it at this
+// end, too.
 func (r *far) listen(o wire.Options) {
 	var u wire.Update
+	defer r.conn.Close()
 	for {
 		kind, body, err := r.read()
 		r.mu.Lock()

@@ -152,6 +152,7 @@ type wireEnd struct {
 	local, remote netip.AddrPort
 	changed       func([]byte) []byte
 	wake          chan struct{}
+	lag           time.Duration // before what was written arrives
 
 	mu     sync.Mutex // guards the rest
 	queue  []byte
@@ -195,6 +196,7 @@ func (e *wireEnd) Close() error {
 func (e *wireEnd) pump() {
 	defer e.Conn.Close()
 	for range e.wake {
+		time.Sleep(e.lag)
 		e.mu.Lock()
 		b, closed := e.queue, e.closed
 		e.queue = nil

@@ -18,6 +18,7 @@ type member struct {
 	// waiting says that it gets nothing yet (RFC 4724 §4.1).
 	waiting bool
 	idle    bool
+	told    bool // the End-of-RIB was written
 	// wake is signalled when there is something to send again. The members of
 	// a connection share it.
 	wake chan struct{}
@@ -120,6 +121,7 @@ type batch struct {
 	messages  int
 	refreshes int // of these
 	octets    int
+	endOfRIB  bool
 	chunk     []byte // that messages of a walk are being written into
 }
 
@@ -231,6 +233,7 @@ func (m *member) walkOn(r *rib, b *batch) bool {
 	}
 	if w.endOfRIB {
 		b.add(wire.AppendEndOfRIB(nil, g.family), 1)
+		b.endOfRIB = true
 	}
 	if w.enhanced {
 		b.refresh(g.family, wire.RefreshEnd)

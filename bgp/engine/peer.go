@@ -28,6 +28,7 @@ type peer struct {
 	within     netip.Prefix  // the range that let it in; zero: it is wanted by its address
 	session    *session.Peer // nil: held
 	held       *hold
+	postponed  *postponed    // nil: no change of the session waits
 	channels   []*channel    // one for each family, IPv4 first
 	removed    bool          // no longer wanted
 	conn       *session.Conn // while established
@@ -125,7 +126,7 @@ func (p *peer) Established(c *session.Conn, n session.Negotiated) {
 	p.observeUpLocked(n)
 	e.releaseLocked()
 	e.touched()
-	e.running.Go(func() { e.send(c, members, wake) })
+	e.running.Go(func() { p.send(c, members, wake) })
 }
 
 // Update implements session.Handler.
@@ -171,6 +172,7 @@ func (p *peer) take(c *session.Conn, body []byte, v wire.Verdict) error {
 	p.observeUpdateLocked(body, v)
 	if from := p.channel(p.update.EndOfRIB); from != nil {
 		from.endOfRIBLocked()
+		e.makePostponedLocked(p)
 	}
 	e.touched()
 	return nil
@@ -205,6 +207,7 @@ func (p *peer) Closed(c *session.Conn, why session.Reason) {
 		}
 	}
 	e.reapLocked()
+	e.makePostponedLocked(p)
 	e.touched()
 }
 
@@ -221,7 +224,8 @@ func (p *peer) leave() {
 }
 
 // send writes to c what its members are to get, until it ends.
-func (e *Engine) send(c *session.Conn, members []*member, wake <-chan struct{}) {
+func (p *peer) send(c *session.Conn, members []*member, wake <-chan struct{}) {
+	e := p.engine
 	for {
 		idle := true
 		for _, m := range members {
@@ -239,6 +243,12 @@ func (e *Engine) send(c *session.Conn, members []*member, wake <-chan struct{}) 
 			idle = false
 			if c.Writev(b.bufs, b.messages-b.refreshes, b.refreshes) != nil {
 				return // the session knows
+			}
+			if b.endOfRIB {
+				e.mu.Lock()
+				m.told = true
+				e.makePostponedLocked(p)
+				e.mu.Unlock()
 			}
 		}
 		if !idle {

@@ -36,6 +36,7 @@ func (e *Engine) reopenLocked(p *peer, s bgp.Session) error {
 		return err
 	}
 	wasUp := p.conn != nil
+	p.forgetPostponed()
 	p.leave()
 	p.removed = true
 	for _, c := range p.channels {

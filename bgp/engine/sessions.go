@@ -28,11 +28,12 @@ func (e *Engine) SetSessions(list []bgp.Session) error {
 	for _, p := range e.sorted() {
 		s, ok := w.session(p)
 		if ok && s.SameAs(p.want) {
+			p.forgetPostponed()
 			e.adoptLocked(p, s)
 			continue
 		}
 		if changed = true; ok && p.reopens(s) {
-			errs = append(errs, e.reopenLocked(p, s))
+			errs = append(errs, e.changeLocked(p, s))
 			continue
 		}
 		e.removeLocked(p, farewell(s, ok))
@@ -43,6 +44,13 @@ func (e *Engine) SetSessions(list []bgp.Session) error {
 			changed = true
 		}
 	}
+	e.settleLocked(changed)
+	e.beginDeferralLocked()
+	return errors.Join(errs...)
+}
+
+// settleLocked draws what follows from sessions that were set, or changed.
+func (e *Engine) settleLocked(changed bool) {
 	if changed {
 		e.setPolicyLocked()
 	}
@@ -50,10 +58,8 @@ func (e *Engine) SetSessions(list []bgp.Session) error {
 		e.rib.retreat(e.retreat)
 		e.retreat = newRetreat()
 	}
-	e.beginDeferralLocked()
 	e.touched()
 	signal(e.peersChanged)
-	return errors.Join(errs...)
 }
 
 // farewell is what a session is told that has to go, because another one is
@@ -118,6 +124,7 @@ func (e *Engine) removeLocked(p *peer, why *wire.Notification) {
 		delete(e.byAddr, w.Peer)
 	}
 	p.removed = true
+	p.forgetPostponed()
 	p.stopHold()
 	p.leave()
 	p.forget()
