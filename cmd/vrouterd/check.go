@@ -22,8 +22,7 @@ func checkHost(ctx context.Context, out io.Writer, cfg config.Config) error {
 		return err
 	}
 	defer host.Close()
-	p := cfg.FIB.Protocols
-	opts := hostnet.CheckOptions{Protocols: []uint8{p.Workload, p.Overlay, p.BGP, p.Blackhole}}
+	opts := hostnet.CheckOptions{Protocols: protocols(cfg)}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	bad := 0
 	for _, f := range host.Check(ctx, opts) {

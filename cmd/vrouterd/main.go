@@ -94,6 +94,13 @@ func command() *cobra.Command {
 			}
 			return control(cmd.Context(), cfg)
 		}},
+		&cobra.Command{Use: "cleanup", Short: "Take out of the kernel what vrouterd has put there; not while it runs", Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := config.Load(path)
+			if err != nil {
+				return usageError{err}
+			}
+			return cleanup(cmd.Context(), cmd.OutOrStdout(), cfg)
+		}},
 	)
 	return root
 }

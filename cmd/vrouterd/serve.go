@@ -229,16 +229,26 @@ func dataplane(cfg config.Config, opts *agent.Options, log hclog.Logger) ([]task
 	}
 	watcher := hostnet.NewWatcher(log.Named("host"))
 	opts.Interfaces = interfaces{Watcher: watcher, host: host}
-	opts.Table = fib.New(kernel, fib.Options{
-		Protocols: [4]uint8{cfg.FIB.Protocols.Workload, cfg.FIB.Protocols.Overlay, cfg.FIB.Protocols.BGP, cfg.FIB.Protocols.Blackhole},
-		Metric:    cfg.FIB.Metric, Table: cfg.FIB.Table, PlainOnly: !cfg.FIB.NexthopObjects, ObjectBase: cfg.FIB.NexthopIDBase,
-		ReadBack: cfg.FIB.ReadBack, Report: []fib.Source{fib.Workload, fib.Blackhole}, Logger: log.Named("fib"),
-	})
+	opts.Table = fib.New(kernel, tableOptions(cfg, log.Named("fib")))
 	closeKernel := func() {
 		host.Close()
 		kernel.Close()
 	}
 	return []task{{"interfaces", watcher.Run}}, closeKernel, nil
+}
+
+func tableOptions(cfg config.Config, log hclog.Logger) fib.Options {
+	return fib.Options{
+		Protocols: [4]uint8(protocols(cfg)),
+		Metric:    cfg.FIB.Metric, Table: cfg.FIB.Table, PlainOnly: !cfg.FIB.NexthopObjects, ObjectBase: cfg.FIB.NexthopIDBase,
+		ReadBack: cfg.FIB.ReadBack, Report: []fib.Source{fib.Workload, fib.Blackhole}, Logger: log,
+	}
+}
+
+// protocols are the route protocol numbers of the sources, in their order.
+func protocols(cfg config.Config) []uint8 {
+	p := cfg.FIB.Protocols
+	return []uint8{p.Workload, p.Overlay, p.BGP, p.Blackhole}
 }
 
 // identity puts together what the configuration says of this host and what the
