@@ -18,7 +18,7 @@ func TestDifferential(t *testing.T) {
 		t.Fatal(err)
 	}
 	var d *differ
-	for seed := range clusters(2000) {
+	for seed := range clusters(1500) {
 		if seed%16 == 0 {
 			d = newDiffer(t)
 		}

@@ -44,6 +44,9 @@ func (r *random) objects(site []resource.Object) []resource.Object {
 	var list []resource.Object
 	for _, o := range site {
 		if w, ok := o.(*resource.WorkloadEndpoint); ok {
+			if r.in(40) { // another one on its interface
+				list = append(list, r.twin(w))
+			}
 			o = r.workload(w)
 		}
 		if o.Metadata().Kind != resource.KindNamespace && o.Metadata().Kind != resource.KindServiceAccount {
@@ -97,6 +100,12 @@ func (r *random) workload(site *resource.WorkloadEndpoint) *resource.WorkloadEnd
 		w.Spoofs = r.networks(2, 0)
 	}
 	return &w
+}
+
+func (r *random) twin(of *resource.WorkloadEndpoint) *resource.WorkloadEndpoint {
+	w := r.workload(of)
+	w.Name, w.Endpoint.Workload, w.Addresses = "twin-"+w.Name, "twin", nil
+	return w
 }
 
 func (r *random) labels() map[string]string {
@@ -162,7 +171,7 @@ func (r *random) service(namespace string) *resource.Service {
 func (r *random) hostEndpoint(name string) *resource.HostEndpoint {
 	h := &resource.HostEndpoint{
 		Meta: meta(resource.KindHostEndpoint, "", name, r.labels()), Node: pick(r, hostName, hostName, "h2"),
-		Interface: pick(r, "eth0", "eth1", resource.AnyInterface, ""), Ports: some(r, 2, r.endpointPort),
+		Interface: pick(r, "eth0", "eth1", resource.AnyInterface, resource.AnyInterface, ""), Ports: some(r, 2, r.endpointPort),
 		Profiles: some(r, 1, func() string { return pick(r, "p1", "p2", resource.DefaultAllow) }),
 	}
 	if h.Interface == "" || r.in(2) {

@@ -22,6 +22,12 @@ func (r *random) journeys(n int) []Journey {
 func (r *random) journey() (Journey, bool) {
 	version := pick(r, 4, 6)
 	src, dst := r.address(version), r.address(version)
+	switch own := uplinks()[pick(r, "eth0", "eth1")][version/6]; r.IntN(6) {
+	case 0:
+		src = own
+	case 1:
+		dst = own
+	}
 	if src.Is4() != dst.Is4() {
 		return Journey{}, false
 	}

@@ -52,6 +52,9 @@ func (s *suite) random(t *testing.T) {
 	}
 	for seed := range clusters(100) {
 		r := newRandom(seed)
+		if seed%8 == 7 {
+			s.synced = false // as after a failure
+		}
 		s.compareAll(t, fmt.Sprint("seed ", seed), r.objects(site), r.journeys(batch))
 		if t.Failed() {
 			return
