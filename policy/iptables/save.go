@@ -133,14 +133,31 @@ func commentOf(spec string) string {
 	return comment
 }
 
-// targetOf is the target of a rule, which for ours stands at the end.
+// targetOf is the target of a rule.
 func targetOf(spec string) string {
-	for _, option := range []string{"-j ", "-g "} {
-		i := strings.LastIndex(spec, option)
-		if i == 0 || i > 0 && spec[i-1] == ' ' {
-			target, _, _ := strings.Cut(spec[i+len(option):], " ")
-			return target
+	words := strings.Fields(withoutQuotes(spec))
+	for i := len(words) - 2; i >= 0; i-- {
+		if words[i] == "-j" || words[i] == "-g" {
+			return words[i+1]
 		}
 	}
 	return ""
+}
+
+// withoutQuotes leaves out what anybody may have written: comments, prefixes.
+func withoutQuotes(spec string) string {
+	var b strings.Builder
+	inside := false
+	for i := 0; i < len(spec); i++ {
+		switch c := spec[i]; {
+		case c == '\\' && inside:
+			i++
+		case c == '"':
+			inside = !inside
+			b.WriteByte('_')
+		case !inside:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
