@@ -181,6 +181,9 @@ func (d *Dataplane) write(ctx context.Context, p plan, exactly bool) error {
 	return d.eachFamily(func(f *family) error {
 		for _, t := range tables() {
 			at := place{f, t}
+			if !exactly && len(p[at]) == 0 {
+				continue
+			}
 			mu.Lock()
 			before := d.held[at]
 			mu.Unlock()

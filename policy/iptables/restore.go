@@ -3,6 +3,7 @@ package iptables
 import (
 	"crypto/sha256"
 	hashes "hash"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -127,13 +128,5 @@ func (w *transactionWriter) text(t table) string {
 }
 
 func (h *held) clone() *held {
-	c := newHeld()
-	for name, digest := range h.chains {
-		c.chains[name] = digest
-	}
-	for hook, j := range h.jumps {
-		c.jumps[hook] = j
-	}
-	c.others = h.others
-	return c
+	return &held{chains: maps.Clone(h.chains), jumps: maps.Clone(h.jumps), others: h.others}
 }
