@@ -10,6 +10,5 @@
 // same queue tells when all before it have met their fate.
 //
 // What it does not do: packets that are not the first of a connection have no
-// verdict of their own, but answers must get through; ICMP errors, fragments
-// and extension headers of IPv6 are not sent.
+// verdict of their own, but answers must get through; ICMP errors are not sent.
 package policytest

@@ -23,6 +23,7 @@ const magic = "vrouter!"
 // payload by which it is known again.
 func build(p policy.Packet, number uint32) []byte {
 	payload := binary.BigEndian.AppendUint32([]byte(magic), number)
+	payload = append(payload, make([]byte, 16)...) // enough for a second fragment
 	return header(p, transport(p, payload, number))
 }
 
@@ -157,6 +158,9 @@ func parse(b []byte) (arrived, bool) {
 		a.source, _ = netip.AddrFromSlice(b[8:24])
 		a.destination, _ = netip.AddrFromSlice(b[24:40])
 		protocol, b = b[6], b[40:]
+		for isExtension(protocol) && len(b) >= 8 && len(b) >= 8+int(b[1])*8 {
+			protocol, b = b[0], b[8+int(b[1])*8:]
+		}
 	default:
 		return a, false
 	}
@@ -164,3 +168,7 @@ func parse(b []byte) (arrived, bool) {
 	a.number, ok = number(protocol, b)
 	return a, ok
 }
+
+// isExtension tells whether a next header is one that we put there: options of
+// hops or of the destination, or a fragment's, whose second octet is zero.
+func isExtension(next uint8) bool { return next == 0 || next == 60 || next == 44 }

@@ -30,6 +30,7 @@ func Run(t *testing.T, open Open) {
 		}
 	})
 	t.Run("natOutgoing", s.natOutgoing)
+	t.Run("disguised", s.disguised)
 	t.Run("random", s.random)
 }
 

@@ -108,6 +108,7 @@ type outgoing struct {
 	in     string
 	packet policy.Packet
 	number uint32
+	form   func(packet []byte) [][]byte // nil: as it is
 }
 
 // sighting is a packet that came out.
@@ -129,7 +130,16 @@ func (w *wire) put(p outgoing) error {
 	if p.packet.Source.Is6() {
 		etherType = unix.ETH_P_IPV6
 	}
-	return w.frame(port, etherType, data)
+	pieces := [][]byte{data}
+	if p.form != nil {
+		pieces = p.form(data)
+	}
+	for _, piece := range pieces {
+		if err := w.frame(port, etherType, piece); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *wire) frame(port farPort, etherType uint16, data []byte) error {
