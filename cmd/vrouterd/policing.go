@@ -12,6 +12,7 @@ import (
 	"github.com/projectvrouter/vrouter/internal/config"
 	"github.com/projectvrouter/vrouter/internal/hostnet"
 	"github.com/projectvrouter/vrouter/policy"
+	nflog "github.com/projectvrouter/vrouter/policy/flows"
 )
 
 // policing plugs in what enforces policy.
@@ -31,13 +32,30 @@ func policing(ctx context.Context, cfg config.Config, opts *agent.Options, log h
 	resolver := policy.NewResolver(cfg.Node.Name)
 	settings := policy.DefaultSettings()
 	settings.WorkloadPrefixes = cfg.Workloads.InterfacePrefixes
+	watch := watchFlows(&settings, log)
 	resolver.SetDefaults(settings)
 	opts.Policing = &agent.Policing{
 		Resolver: resolver, Table: policy.NewTable(resolver, filter, policy.Options{Logger: log}), Dataplane: string(called),
-		Flows: flows{host},
+		Flows: flows{host}, Watch: watch,
 	}
 	addresses := func(ctx context.Context) error {
 		return host.FollowAddresses(ctx, func(all map[string][]netip.Addr) { resolver.SetHost(policy.Host{Interfaces: all}) })
 	}
 	return []task{{"host addresses", addresses}}, func() { host.Close(); filter.Close() }, nil
+}
+
+// flowGroup is the NFLOG group of denied and logged packets: that of BGP's port
+// and a zero, which nobody else is likely to use.
+const flowGroup = 1790
+
+// watchFlows has dataplanes send denied and logged packets to the flow group,
+// where the kernel has NFLOG: without it, it would refuse the rules.
+func watchFlows(settings *policy.Settings, log hclog.Logger) agent.FlowWatch {
+	listener := nflog.New(nflog.Options{Group: flowGroup})
+	if err := listener.Check(); err != nil {
+		log.Warn("denied and logged packets cannot be watched", "error", err)
+		return nil
+	}
+	settings.FlowGroup = flowGroup
+	return listener
 }

@@ -25,8 +25,9 @@ type Resolver interface {
 type Policing struct {
 	Resolver  Resolver
 	Table     *policy.Table
-	Dataplane string // its name in statuses
-	Flows     Flows  // nil: no connection is cut
+	Dataplane string    // its name in statuses
+	Flows     Flows     // nil: no connection is cut
+	Watch     FlowWatch // of denied and logged packets; nil: none are told
 }
 
 // name is what statuses say of what enforces policy.

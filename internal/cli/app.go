@@ -63,7 +63,7 @@ vrouterd answers for the whole cluster.`,
 		}
 	}
 	add(objects, a.getCommand(), a.applyCommand(), a.createCommand(), a.replaceCommand(), a.patchCommand(), a.deleteCommand())
-	add(network, a.endpointCommand(), a.policyCommand(), a.explainCommand(), a.nodeCommand(), a.routesCommand(), a.reflectorCommand(), a.ipamCommand(), a.clusterCommand(), a.datastoreCommand())
+	add(network, a.endpointCommand(), a.policyCommand(), a.explainCommand(), a.flowsCommand(), a.nodeCommand(), a.routesCommand(), a.reflectorCommand(), a.ipamCommand(), a.clusterCommand(), a.datastoreCommand())
 	add(other, a.selectorCommand(), a.logLevelCommand(), a.versionCommand())
 	root.AddCommand(exitCodesTopic())
 	root.SetHelpCommandGroupID(other)

@@ -3,8 +3,10 @@ package cli
 import (
 	"context"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/policy/explain"
@@ -73,4 +75,28 @@ func (f *fake) ListPolicyCounters(_ context.Context, r *vrouterv1.ListPolicyCoun
 		}
 	}
 	return m, nil
+}
+
+// WatchFlows tells two flows, of which the second comes after some were missed.
+func (f *fake) WatchFlows(r *vrouterv1.WatchFlowsRequest, stream grpc.ServerStreamingServer[vrouterv1.WatchFlowsResponse]) error {
+	if r.GetNode() == "host2" {
+		return status.Error(codes.FailedPrecondition, "node host2 is not alive")
+	}
+	for _, m := range []*vrouterv1.WatchFlowsResponse{
+		{},
+		{Event: &vrouterv1.FlowEvent{
+			Time: timestamppb.New(now()), Node: "host1", InInterface: "eth0", OutInterface: "tap1", Direction: "Ingress", Action: "Deny",
+			Tier: "default", Policy: "NetworkPolicy/shop/db", Rule: 2, Protocol: "TCP",
+			Source: "203.0.113.7", Destination: "10.65.0.2", SourcePort: 50123, DestinationPort: 80, Length: 60,
+		}},
+		{Dropped: 5, Event: &vrouterv1.FlowEvent{
+			Time: timestamppb.New(now()), Node: "host1", InInterface: "tap1", Direction: "Egress", Action: "Deny", Rule: -1,
+			Reason: "end of tier default", Tier: "default", Protocol: "ICMPv6", Source: "fd00:65::1", Destination: "2001:db8::1", IcmpType: 128, Length: 104,
+		}},
+	} {
+		if err := stream.Send(m); err != nil {
+			return err
+		}
+	}
+	return nil
 }

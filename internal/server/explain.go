@@ -166,26 +166,3 @@ func (s *nodes) compare(ctx context.Context, cluster *explain.Cluster, end *vrou
 	}
 	return nil
 }
-
-// GetPolicyState tells what is in force of an endpoint.
-func (s *nodes) GetPolicyState(ctx context.Context, req *vrouterv1.GetPolicyStateRequest) (*vrouterv1.GetPolicyStateResponse, error) {
-	if (req.GetEndpoint() == nil) == (req.GetHostEndpoint() == "") {
-		return nil, invalid("endpoint", "one of endpoint and hostEndpoint is needed")
-	}
-	if s.own(req.GetNode()) {
-		return s.local.PolicyState(ctx, req)
-	}
-	return proxied(ctx, s, req.GetNode(), func(ctx context.Context, c vrouterv1.NodeServiceClient) (*vrouterv1.GetPolicyStateResponse, error) {
-		return c.GetPolicyState(ctx, req)
-	})
-}
-
-// ListPolicyCounters returns what rules have counted.
-func (s *nodes) ListPolicyCounters(ctx context.Context, req *vrouterv1.ListPolicyCountersRequest) (*vrouterv1.ListPolicyCountersResponse, error) {
-	if s.own(req.GetNode()) {
-		return s.local.PolicyCounters(ctx, req.GetPolicy())
-	}
-	return proxied(ctx, s, req.GetNode(), func(ctx context.Context, c vrouterv1.NodeServiceClient) (*vrouterv1.ListPolicyCountersResponse, error) {
-		return c.ListPolicyCounters(ctx, req)
-	})
-}

@@ -108,3 +108,28 @@ func TestExplain(t *testing.T) {
 	_, err = r.nodes.GetPolicyState(t.Context(), &vrouterv1.GetPolicyStateRequest{})
 	wantPaths(t, err, "endpoint")
 }
+
+func TestPolicyOfNodes(t *testing.T) {
+	ca := newCA(t, "ca")
+	r := newRig(t, func(o *Options) { o.TCP = ca.tcp(t, "host1") })
+	other := start(t, Options{Store: r.store, Local: &fakeLocal{node: "host2"}, NodeName: "host2",
+		Logger: r.api.opts.Logger, TCP: ca.tcp(t, "host2")})
+	r.publish("host2", other.TCPAddr().String())
+	for _, node := range []string{"host1", "host2"} {
+		m, err := r.nodes.ListPolicyCounters(t.Context(), &vrouterv1.ListPolicyCountersRequest{Node: node})
+		if err != nil || m.Policies[0].Policy != node {
+			t.Errorf("counters of %s: %v, %v", node, m, err)
+		}
+		stream, err := r.nodes.WatchFlows(t.Context(), &vrouterv1.WatchFlowsRequest{Node: node})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err := stream.Recv(); err != nil || m.Event.Node != node {
+			t.Errorf("flows of %s: %v, %v", node, m, err)
+		}
+		s, err := r.nodes.GetPolicyState(t.Context(), &vrouterv1.GetPolicyStateRequest{Node: node, HostEndpoint: "h"})
+		if err != nil || s.Policy != "none" {
+			t.Errorf("policy of %s: %v, %v", node, s, err)
+		}
+	}
+}

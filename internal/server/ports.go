@@ -48,6 +48,10 @@ type Local interface {
 	// or of one, KIND/NAMESPACE/NAME.
 	PolicyCounters(ctx context.Context, policy string) (*vrouterv1.ListPolicyCountersResponse, error)
 
+	// WatchFlows sends packets that policy denied or logged until ctx ends or send
+	// fails, and returns why. The first message has none: it listens.
+	WatchFlows(ctx context.Context, send func(*vrouterv1.WatchFlowsResponse) error) error
+
 	// Adopt accepts a foreign store; none to adopt is no error.
 	Adopt(ctx context.Context) (*vrouterv1.AdoptClusterResponse, error)
 

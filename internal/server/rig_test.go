@@ -400,3 +400,11 @@ func (l *fakeLocal) PolicyState(_ context.Context, _ *vrouterv1.GetPolicyStateRe
 func (l *fakeLocal) PolicyCounters(context.Context, string) (*vrouterv1.ListPolicyCountersResponse, error) {
 	return &vrouterv1.ListPolicyCountersResponse{Policies: []*vrouterv1.PolicyCounters{{Policy: l.node}}}, nil
 }
+
+func (l *fakeLocal) WatchFlows(ctx context.Context, send func(*vrouterv1.WatchFlowsResponse) error) error {
+	if err := send(&vrouterv1.WatchFlowsResponse{Event: &vrouterv1.FlowEvent{Node: l.node}}); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return context.Cause(ctx)
+}

@@ -3358,7 +3358,7 @@ var File_vrouter_v1_node_service_proto protoreflect.FileDescriptor
 const file_vrouter_v1_node_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1dvrouter/v1/node_service.proto\x12\n" +
-	"vrouter.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18vrouter/v1/explain.proto\x1a\x1evrouter/v1/policycounter.proto\"&\n" +
+	"vrouter.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18vrouter/v1/explain.proto\x1a\x15vrouter/v1/flow.proto\x1a\x1evrouter/v1/policycounter.proto\"&\n" +
 	"\x10GetStatusRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\"\xb5\x04\n" +
 	"\x11GetStatusResponse\x12\x12\n" +
@@ -3660,7 +3660,7 @@ const file_vrouter_v1_node_service_proto_rawDesc = "" +
 	"\x0eUndrainRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\"+\n" +
 	"\x0fUndrainResponse\x12\x18\n" +
-	"\adrained\x18\x01 \x01(\bR\adrained2\x90\b\n" +
+	"\adrained\x18\x01 \x01(\bR\adrained2\xdf\b\n" +
 	"\vNodeService\x12H\n" +
 	"\tGetStatus\x12\x1c.vrouter.v1.GetStatusRequest\x1a\x1d.vrouter.v1.GetStatusResponse\x12M\n" +
 	"\n" +
@@ -3677,7 +3677,9 @@ const file_vrouter_v1_node_service_proto_rawDesc = "" +
 	"\aUndrain\x12\x1a.vrouter.v1.UndrainRequest\x1a\x1b.vrouter.v1.UndrainResponse\x12B\n" +
 	"\aExplain\x12\x1a.vrouter.v1.ExplainRequest\x1a\x1b.vrouter.v1.ExplainResponse\x12W\n" +
 	"\x0eGetPolicyState\x12!.vrouter.v1.GetPolicyStateRequest\x1a\".vrouter.v1.GetPolicyStateResponse\x12c\n" +
-	"\x12ListPolicyCounters\x12%.vrouter.v1.ListPolicyCountersRequest\x1a&.vrouter.v1.ListPolicyCountersResponseB>Z<github.com/projectvrouter/vrouter/proto/vrouter/v1;vrouterv1b\x06proto3"
+	"\x12ListPolicyCounters\x12%.vrouter.v1.ListPolicyCountersRequest\x1a&.vrouter.v1.ListPolicyCountersResponse\x12M\n" +
+	"\n" +
+	"WatchFlows\x12\x1d.vrouter.v1.WatchFlowsRequest\x1a\x1e.vrouter.v1.WatchFlowsResponse0\x01B>Z<github.com/projectvrouter/vrouter/proto/vrouter/v1;vrouterv1b\x06proto3"
 
 var (
 	file_vrouter_v1_node_service_proto_rawDescOnce sync.Once
@@ -3740,9 +3742,11 @@ var file_vrouter_v1_node_service_proto_goTypes = []any{
 	(*ExplainRequest)(nil),             // 44: vrouter.v1.ExplainRequest
 	(*GetPolicyStateRequest)(nil),      // 45: vrouter.v1.GetPolicyStateRequest
 	(*ListPolicyCountersRequest)(nil),  // 46: vrouter.v1.ListPolicyCountersRequest
-	(*ExplainResponse)(nil),            // 47: vrouter.v1.ExplainResponse
-	(*GetPolicyStateResponse)(nil),     // 48: vrouter.v1.GetPolicyStateResponse
-	(*ListPolicyCountersResponse)(nil), // 49: vrouter.v1.ListPolicyCountersResponse
+	(*WatchFlowsRequest)(nil),          // 47: vrouter.v1.WatchFlowsRequest
+	(*ExplainResponse)(nil),            // 48: vrouter.v1.ExplainResponse
+	(*GetPolicyStateResponse)(nil),     // 49: vrouter.v1.GetPolicyStateResponse
+	(*ListPolicyCountersResponse)(nil), // 50: vrouter.v1.ListPolicyCountersResponse
+	(*WatchFlowsResponse)(nil),         // 51: vrouter.v1.WatchFlowsResponse
 }
 var file_vrouter_v1_node_service_proto_depIdxs = []int32{
 	42, // 0: vrouter.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
@@ -3794,21 +3798,23 @@ var file_vrouter_v1_node_service_proto_depIdxs = []int32{
 	44, // 46: vrouter.v1.NodeService.Explain:input_type -> vrouter.v1.ExplainRequest
 	45, // 47: vrouter.v1.NodeService.GetPolicyState:input_type -> vrouter.v1.GetPolicyStateRequest
 	46, // 48: vrouter.v1.NodeService.ListPolicyCounters:input_type -> vrouter.v1.ListPolicyCountersRequest
-	1,  // 49: vrouter.v1.NodeService.GetStatus:output_type -> vrouter.v1.GetStatusResponse
-	26, // 50: vrouter.v1.NodeService.ListRoutes:output_type -> vrouter.v1.ListRoutesResponse
-	12, // 51: vrouter.v1.NodeService.WatchPeers:output_type -> vrouter.v1.WatchPeersResponse
-	14, // 52: vrouter.v1.NodeService.WatchRoutes:output_type -> vrouter.v1.WatchRoutesResponse
-	17, // 53: vrouter.v1.NodeService.GetReflector:output_type -> vrouter.v1.GetReflectorResponse
-	24, // 54: vrouter.v1.NodeService.DumpRoutes:output_type -> vrouter.v1.DumpRoutesResponse
-	31, // 55: vrouter.v1.NodeService.AdoptCluster:output_type -> vrouter.v1.AdoptClusterResponse
-	33, // 56: vrouter.v1.NodeService.SetLogLevel:output_type -> vrouter.v1.SetLogLevelResponse
-	35, // 57: vrouter.v1.NodeService.Drain:output_type -> vrouter.v1.DrainResponse
-	37, // 58: vrouter.v1.NodeService.Undrain:output_type -> vrouter.v1.UndrainResponse
-	47, // 59: vrouter.v1.NodeService.Explain:output_type -> vrouter.v1.ExplainResponse
-	48, // 60: vrouter.v1.NodeService.GetPolicyState:output_type -> vrouter.v1.GetPolicyStateResponse
-	49, // 61: vrouter.v1.NodeService.ListPolicyCounters:output_type -> vrouter.v1.ListPolicyCountersResponse
-	49, // [49:62] is the sub-list for method output_type
-	36, // [36:49] is the sub-list for method input_type
+	47, // 49: vrouter.v1.NodeService.WatchFlows:input_type -> vrouter.v1.WatchFlowsRequest
+	1,  // 50: vrouter.v1.NodeService.GetStatus:output_type -> vrouter.v1.GetStatusResponse
+	26, // 51: vrouter.v1.NodeService.ListRoutes:output_type -> vrouter.v1.ListRoutesResponse
+	12, // 52: vrouter.v1.NodeService.WatchPeers:output_type -> vrouter.v1.WatchPeersResponse
+	14, // 53: vrouter.v1.NodeService.WatchRoutes:output_type -> vrouter.v1.WatchRoutesResponse
+	17, // 54: vrouter.v1.NodeService.GetReflector:output_type -> vrouter.v1.GetReflectorResponse
+	24, // 55: vrouter.v1.NodeService.DumpRoutes:output_type -> vrouter.v1.DumpRoutesResponse
+	31, // 56: vrouter.v1.NodeService.AdoptCluster:output_type -> vrouter.v1.AdoptClusterResponse
+	33, // 57: vrouter.v1.NodeService.SetLogLevel:output_type -> vrouter.v1.SetLogLevelResponse
+	35, // 58: vrouter.v1.NodeService.Drain:output_type -> vrouter.v1.DrainResponse
+	37, // 59: vrouter.v1.NodeService.Undrain:output_type -> vrouter.v1.UndrainResponse
+	48, // 60: vrouter.v1.NodeService.Explain:output_type -> vrouter.v1.ExplainResponse
+	49, // 61: vrouter.v1.NodeService.GetPolicyState:output_type -> vrouter.v1.GetPolicyStateResponse
+	50, // 62: vrouter.v1.NodeService.ListPolicyCounters:output_type -> vrouter.v1.ListPolicyCountersResponse
+	51, // 63: vrouter.v1.NodeService.WatchFlows:output_type -> vrouter.v1.WatchFlowsResponse
+	50, // [50:64] is the sub-list for method output_type
+	36, // [36:50] is the sub-list for method input_type
 	36, // [36:36] is the sub-list for extension type_name
 	36, // [36:36] is the sub-list for extension extendee
 	0,  // [0:36] is the sub-list for field type_name
@@ -3820,6 +3826,7 @@ func file_vrouter_v1_node_service_proto_init() {
 		return
 	}
 	file_vrouter_v1_explain_proto_init()
+	file_vrouter_v1_flow_proto_init()
 	file_vrouter_v1_policycounter_proto_init()
 	file_vrouter_v1_node_service_proto_msgTypes[12].OneofWrappers = []any{
 		(*WatchPeersResponse_Put)(nil),

@@ -32,6 +32,7 @@ const (
 	NodeService_Explain_FullMethodName            = "/vrouter.v1.NodeService/Explain"
 	NodeService_GetPolicyState_FullMethodName     = "/vrouter.v1.NodeService/GetPolicyState"
 	NodeService_ListPolicyCounters_FullMethodName = "/vrouter.v1.NodeService/ListPolicyCounters"
+	NodeService_WatchFlows_FullMethodName         = "/vrouter.v1.NodeService/WatchFlows"
 )
 
 // NodeServiceClient is the client API for NodeService service.
@@ -75,6 +76,10 @@ type NodeServiceClient interface {
 	GetPolicyState(ctx context.Context, in *GetPolicyStateRequest, opts ...grpc.CallOption) (*GetPolicyStateResponse, error)
 	// ListPolicyCounters returns what the rules in force have counted.
 	ListPolicyCounters(ctx context.Context, in *ListPolicyCountersRequest, opts ...grpc.CallOption) (*ListPolicyCountersResponse, error)
+	// WatchFlows streams packets that policy denies, or that a rule logs, from
+	// now on; the first message has no event, and says that it listens. A slow
+	// reader misses some, and is told how many.
+	WatchFlows(ctx context.Context, in *WatchFlowsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchFlowsResponse], error)
 }
 
 type nodeServiceClient struct {
@@ -251,6 +256,25 @@ func (c *nodeServiceClient) ListPolicyCounters(ctx context.Context, in *ListPoli
 	return out, nil
 }
 
+func (c *nodeServiceClient) WatchFlows(ctx context.Context, in *WatchFlowsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchFlowsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &NodeService_ServiceDesc.Streams[4], NodeService_WatchFlows_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchFlowsRequest, WatchFlowsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type NodeService_WatchFlowsClient = grpc.ServerStreamingClient[WatchFlowsResponse]
+
 // NodeServiceServer is the server API for NodeService service.
 // All implementations must embed UnimplementedNodeServiceServer
 // for forward compatibility.
@@ -292,6 +316,10 @@ type NodeServiceServer interface {
 	GetPolicyState(context.Context, *GetPolicyStateRequest) (*GetPolicyStateResponse, error)
 	// ListPolicyCounters returns what the rules in force have counted.
 	ListPolicyCounters(context.Context, *ListPolicyCountersRequest) (*ListPolicyCountersResponse, error)
+	// WatchFlows streams packets that policy denies, or that a rule logs, from
+	// now on; the first message has no event, and says that it listens. A slow
+	// reader misses some, and is told how many.
+	WatchFlows(*WatchFlowsRequest, grpc.ServerStreamingServer[WatchFlowsResponse]) error
 	mustEmbedUnimplementedNodeServiceServer()
 }
 
@@ -340,6 +368,9 @@ func (UnimplementedNodeServiceServer) GetPolicyState(context.Context, *GetPolicy
 }
 func (UnimplementedNodeServiceServer) ListPolicyCounters(context.Context, *ListPolicyCountersRequest) (*ListPolicyCountersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPolicyCounters not implemented")
+}
+func (UnimplementedNodeServiceServer) WatchFlows(*WatchFlowsRequest, grpc.ServerStreamingServer[WatchFlowsResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchFlows not implemented")
 }
 func (UnimplementedNodeServiceServer) mustEmbedUnimplementedNodeServiceServer() {}
 func (UnimplementedNodeServiceServer) testEmbeddedByValue()                     {}
@@ -568,6 +599,17 @@ func _NodeService_ListPolicyCounters_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _NodeService_WatchFlows_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchFlowsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(NodeServiceServer).WatchFlows(m, &grpc.GenericServerStream[WatchFlowsRequest, WatchFlowsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type NodeService_WatchFlowsServer = grpc.ServerStreamingServer[WatchFlowsResponse]
+
 // NodeService_ServiceDesc is the grpc.ServiceDesc for NodeService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -631,6 +673,11 @@ var NodeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "DumpRoutes",
 			Handler:       _NodeService_DumpRoutes_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchFlows",
+			Handler:       _NodeService_WatchFlows_Handler,
 			ServerStreams: true,
 		},
 	},
