@@ -141,12 +141,12 @@ func newScript(t testing.TB, l *lab.Lab, c *cluster) *script {
 	return s
 }
 
-func (s *script) measure(row, name string, r *rounds) error {
+func (s *script) measure(name string, r *rounds) error {
 	begun := time.Now()
 	if err := fed(s.host, s.change[name], "nft", "-f", "-"); err != nil {
 		return err
 	}
-	r.add(row, "nft -f", ms(time.Since(begun)))
+	r.add("nft -f", name, ms(time.Since(begun)))
 	if undo, is := strings.CutPrefix(s.change[name], "add element"); is {
 		undo, _, _ = strings.Cut(undo, ":")
 		return fed(s.host, "delete element"+strings.TrimRight(undo, " }\n")+" }\n", "nft", "-f", "-")

@@ -113,7 +113,7 @@ func newDesk(t testing.TB, l *lab.Lab, p plane, c *cluster, starts *rounds) *des
 func ms(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 
 // direct does a change by hand: resolving and applying are measured apart.
-func (d *desk) direct(ctx context.Context, row string, ch change, r *rounds) error {
+func (d *desk) direct(ctx context.Context, ch change, r *rounds) error {
 	step := func(f func(*policy.Resolver) error) (resolve, apply time.Duration, err error) {
 		begun := time.Now()
 		if err := f(d.resolver); err != nil {
@@ -132,14 +132,14 @@ func (d *desk) direct(ctx context.Context, row string, ch change, r *rounds) err
 	if err != nil {
 		return err
 	}
-	r.add(row, "resolve", ms(resolve))
-	r.add(row, d.plane.name, ms(apply))
+	r.add("resolver", ch.name, ms(resolve))
+	r.add(d.plane.name, ch.name, ms(apply))
 	_, _, err = step(ch.undo)
 	return err
 }
 
 // byTable does changes over a running table, from the resource to the kernel.
-func (d *desk) byTable(t testing.TB, turns int, row func(change) string, changes []change, r *rounds) {
+func (d *desk) byTable(t testing.TB, turns int, changes []change, r *rounds) {
 	t.Helper()
 	w := &watched{Dataplane: d.dataplane, done: make(chan error)}
 	table := policy.NewTable(d.resolver, w, policy.Options{ReadBack: -1})
@@ -161,7 +161,7 @@ func (d *desk) byTable(t testing.TB, turns int, row func(change) string, changes
 					t.Fatalf("%s: %s: %v", d.plane.name, ch.name, err)
 				}
 				if n == 0 {
-					r.add(row(ch), d.plane.name+", whole", ms(time.Since(begun)))
+					r.add(d.plane.name+", resolver and table", ch.name, ms(time.Since(begun)))
 				}
 			}
 		}
@@ -188,29 +188,26 @@ func (s *changing) run(t testing.TB, starts, times *rounds, loop func() bool) {
 	for _, p := range s.planes {
 		desks = append(desks, newDesk(t, l, p, c, starts))
 	}
-	row := func(ch change) string {
-		return fmt.Sprintf("%s, %d policies, %d members", ch.name, c.policies, c.members)
-	}
 	script := newScript(t, l, c)
 	turns := 0
 	for ; loop(); turns++ {
 		for _, ch := range c.changes() {
 			for _, d := range desks {
-				err := d.direct(t.Context(), row(ch), ch, times)
+				err := d.direct(t.Context(), ch, times)
 				if err == nil && d.bare != nil && ch.name == "rule" {
-					err = d.bare.measure(row(ch), "bare "+d.plane.name+"-restore", times)
+					err = d.bare.measure("bare "+d.plane.name+"-restore", ch.name, times)
 				}
 				if err != nil {
 					t.Fatalf("%s: %v", d.plane.name, err)
 				}
 			}
-			if err := script.measure(row(ch), ch.name, times); err != nil {
+			if err := script.measure(ch.name, times); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	for _, d := range desks {
-		d.byTable(t, turns, row, c.changes(), times)
+		d.byTable(t, turns, c.changes(), times)
 	}
 }
 
