@@ -315,12 +315,12 @@ func markBits(bit uint32, zero expr.CmpOp) []expr.Any {
 	}
 }
 
-// matchSpoofed holds when a packet that came in by an interface could not be
+// matchSource holds when a packet that came in by an interface could be
 // answered by it: the source check of RFC 3704, for both families.
-func matchSpoofed() clause {
-	return clause{text: "fib saddr . iif oif missing", exprs: []expr.Any{
+func matchSource() clause {
+	return clause{text: "fib saddr . iif oif exists", exprs: []expr.Any{
 		&expr.Fib{Register: reg, ResultOIF: true, FlagSADDR: true, FlagIIF: true, FlagPRESENT: true},
-		equal(make([]byte, 4)),
+		compare(true, make([]byte, 4)),
 	}}
 }
 

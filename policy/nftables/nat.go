@@ -13,10 +13,14 @@ import (
 
 // postrouting translates what pools with natOutgoing send to elsewhere than to
 // a pool. Connection tracking does the rest, so that only the first packet of
-// a connection comes here.
+// a connection comes here. Without such pools there is no chain: it would have
+// the kernel look for translations of every packet.
 func (s *state) postrouting() *chain {
 	c := &chain{name: postroutingChain, base: filterHook("postrouting", natPriority)}
 	c.base.typ = "nat"
+	if s.sets[policy.MasqueradeSet].isEmpty() {
+		return c
+	}
 	for _, f := range []*family{ipv4, ipv6} {
 		for _, bits := range s.lengths(policy.MasqueradeSet, f) {
 			var clauses []clause

@@ -98,3 +98,25 @@ func TestNATOutgoing(t *testing.T) {
 		})
 	}
 }
+
+// TestNoTranslation looks for a chain that would have the kernel look for
+// translations of every packet: it is there with members only, also when they
+// are single addresses.
+func TestNoTranslation(t *testing.T) {
+	s := newState()
+	one := nets("10.65.0.1/32")
+	for _, step := range []struct {
+		name   string
+		change policy.SetChange
+		rules  int
+	}{
+		{"empty", policy.SetChange{Kind: policy.Networks, New: true}, 0},
+		{"one", policy.SetChange{Kind: policy.Networks, Add: one}, 1},
+		{"none", policy.SetChange{Kind: policy.Networks, Remove: one}, 0},
+	} {
+		d := s.merge(&policy.Update{Sets: map[policy.SetID]*policy.SetChange{policy.MasqueradeSet: &step.change}})
+		if got := len(s.postrouting().rules); got != step.rules || !d.base {
+			t.Errorf("%s: %d rules, want %d; written anew: %t", step.name, got, step.rules, d.base)
+		}
+	}
+}

@@ -104,6 +104,19 @@ func (m *members) add(member policy.Member, n int32) {
 	m.count6[bits] += n
 }
 
+// isEmpty tells that there are no members; a set that is not there has none.
+func (m *members) isEmpty() bool {
+	if m == nil {
+		return true
+	}
+	for _, n := range m.count4 {
+		if n > 0 {
+			return false
+		}
+	}
+	return m.v6() == 0
+}
+
 func (m *members) v6() int {
 	n := 0
 	for _, count := range m.count6 {

@@ -52,8 +52,11 @@ func (s *state) merge(u *policy.Update) *dirty {
 func (s *state) mergeSets(u *policy.Update, d *dirty) {
 	hadIPv6 := s.v6 > 0
 	for id, change := range u.Sets {
-		before4, before6 := s.lengths(id, ipv4), s.lengths(id, ipv6)
+		before4, before6, hadNone := s.lengths(id, ipv4), s.lengths(id, ipv6), s.sets[id].isEmpty()
 		d.shape = s.count(id, change) || d.shape
+		if hadNone != s.sets[id].isEmpty() && id == policy.MasqueradeSet {
+			d.base = true
+		}
 		if same(before4, s.lengths(id, ipv4)) && same(before6, s.lengths(id, ipv6)) {
 			continue
 		}

@@ -23,10 +23,11 @@ func (s *state) rawPrerouting() *chain {
 	return c
 }
 
-// sourceCheck drops what an interface may not send from. Addresses of the link
+// sourceCheck drops what an interface may not send from. What it may is decided
+// first, because every packet of a workload comes by here. Addresses of the link
 // are never routed, and neighbour discovery needs them.
 func (s *state) sourceCheck() *chain {
-	c := &chain{name: sourceCheckChain}
+	c := &chain{name: sourceCheckChain, rules: []rule{newRule(matchSource(), accept())}}
 	link := []netip.Prefix{netip.MustParsePrefix("::/128"), netip.MustParsePrefix("fe80::/10")}
 	c.rules = append(c.rules, newRule(matchFamily(ipv6), matchProtocol(unix.IPPROTO_ICMPV6, false),
 		matchNets(source, link, false), leave()))
@@ -34,7 +35,7 @@ func (s *state) sourceCheck() *chain {
 		c.rules = append(c.rules, newRule(dispatch(iif, spoofMap)))
 	}
 	flow := policy.FlowPrefix{Action: policy.Deny, Direction: policy.Egress, Rule: -1, Subject: policy.SpoofedSubject}
-	clauses := append([]clause{matchSpoofed(), counter()}, s.log(flow)...)
+	clauses := append([]clause{counter()}, s.log(flow)...)
 	c.rules = append(c.rules, newRule(append(clauses, drop())...))
 	return c
 }
