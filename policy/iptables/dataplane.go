@@ -3,6 +3,7 @@ package iptables
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -168,8 +169,14 @@ func (d *Dataplane) readBack(ctx context.Context) error {
 	}
 	d.known, d.gone = map[string]*kernelSet{}, map[string]struct{}{}
 	for name, h := range headers {
-		if isOurs(name) {
+		switch {
+		case !isOurs(name):
+		case h.isRight():
 			d.known[name] = h.set()
+		default:
+			if err := d.sets.destroy(name); err != nil {
+				return fmt.Errorf("others have made a set of ours: %w", err)
+			}
 		}
 	}
 	return nil

@@ -43,6 +43,13 @@ func TestRepair(t *testing.T) {
 				s.host.MustRun(s.plane.tools.program(ipv6, ""), "-F")
 				s.destroySets()
 			}},
+			{"makes sets of another type", func() {
+				s.host.MustRun(program, "-F")
+				s.host.MustRun(s.plane.tools.program(ipv6, ""), "-F")
+				s.destroySets()
+				s.host.MustRun("ipset", "create", "vr4na", "hash:ip")
+				s.host.MustRun("ipset", "create", "vr6Na", "hash:net", "family", "inet6")
+			}},
 			{"changes members", func() {
 				s.host.MustRun("ipset", "del", "vr4na", "10.65.0.1")
 				s.host.MustRun("ipset", "add", "vr4na", "10.65.0.77")

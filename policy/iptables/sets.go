@@ -279,6 +279,17 @@ func (h header) set() *kernelSet {
 	return k
 }
 
+// isRight tells whether a set of ours is of the type and family that its name
+// says. A temporary one, left by a process that was killed, never is.
+func (h header) isRight() bool {
+	f := ipv4
+	if h.name[2] == ipv6.digit {
+		f = ipv6
+	}
+	typ, ok := setTypes[h.name[3]]
+	return ok && h.typ == typ.name && h.family == f.nfproto
+}
+
 // strays has the sets go that nobody wants.
 func (w *setWriter) strays(s *state, all lists) {
 	wanted := map[string]bool{}

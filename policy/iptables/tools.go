@@ -78,12 +78,16 @@ func (t *tools) read(ctx context.Context, f *family) (map[table]*held, error) {
 	return parseSave(data), nil
 }
 
+// lockWait is how long others may hold the lock that writers of legacy take,
+// in seconds, before that is a failure that somebody hears of.
+const lockWait = "--wait=30"
+
 // restore changes a table, all or nothing.
 func (t *tools) restore(ctx context.Context, x transaction) error {
 	if x.text == "" {
 		return nil
 	}
-	_, err := t.run(ctx, x.text, t.program(x.place.family, "-restore"), "--noflush", "--wait")
+	_, err := t.run(ctx, x.text, t.program(x.place.family, "-restore"), "--noflush", lockWait)
 	if err != nil {
 		return fmt.Errorf("write %s table %s: %w", x.place.family, x.place.table, err)
 	}
