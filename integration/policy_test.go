@@ -189,10 +189,16 @@ spec:
 // while daemons are killed, stopped and started, and policy, sets and settings
 // change around it. Every packet is the first of its flow.
 func TestPolicyHoldsAtEveryInstant(t *testing.T) {
+	for _, dataplane := range []string{"nftables", "iptables-nft", "iptables-legacy"} {
+		t.Run(dataplane, func(t *testing.T) { policyHolds(t, enforced+"dataplane: "+dataplane+"\n") })
+	}
+}
+
+func policyHolds(t *testing.T, config string) {
 	needDaemons(t)
 	s := fabric.NewSegment(t, "instant", 1)
 	for _, name := range []string{"h1", "h2"} {
-		s.Daemon(name, fabric.Settings{Extra: enforced})
+		s.Daemon(name, fabric.Settings{Extra: config})
 	}
 	h1, h2 := s.Hosts[0], s.Hosts[1]
 	h1.WaitReady()
