@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
 // patience is how long a press of the tab key may take.
@@ -63,4 +64,36 @@ func (a *app) completeNodeArgument(cmd *cobra.Command, args []string, typed stri
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return a.completeNodes(cmd, args, typed)
+}
+
+// completeEnds completes the two ends of a packet: endpoints, and interfaces of
+// hosts that have host endpoints.
+func (a *app) completeEnds(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 1 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), patience)
+	defer cancel()
+	c, err := a.connect()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var ends []string
+	for _, kind := range []resource.Kind{resource.KindWorkloadEndpoint, resource.KindHostEndpoint} {
+		messages, err := a.list(ctx, c, kind, scope{})
+		if err != nil {
+			continue
+		}
+		for _, msg := range messages {
+			switch m := msg.(type) {
+			case *vrouterv1.WorkloadEndpoint:
+				ends = append(ends, refOf(m).namespace+"/"+refOf(m).name)
+			case *vrouterv1.HostEndpoint:
+				if iface := m.GetSpec().GetInterfaceName(); iface != "" && iface != resource.AnyInterface {
+					ends = append(ends, "host:"+m.GetSpec().GetNode()+"/"+iface)
+				}
+			}
+		}
+	}
+	return ends, cobra.ShellCompDirectiveNoFileComp
 }

@@ -47,7 +47,8 @@ they enforce that. With -f it works from manifests alone, as if they were all
 that is stored, and no vrouterd is asked.`,
 		Example: `  vrouterctl explain shop/web shop/db --port 5432
   vrouterctl explain -f policies/ 203.0.113.9 shop/web --port 443 -o json`,
-		Args: arguments(2, "FROM", "TO"),
+		Args:              arguments(2, "FROM", "TO"),
+		ValidArgsFunction: a.completeEnds,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f, err := parseFormat(o.output, "table", formatWide, formatYAML, formatJSON)
 			if err != nil {
