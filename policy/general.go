@@ -62,6 +62,7 @@ func (r *Resolver) flushGeneralLocked(u *Update) {
 	s := r.general.settings(said)
 	if r.told.settings == nil || !reflect.DeepEqual(r.told.settings, s) {
 		r.told.settings, u.Settings = s, s
+		r.dirty.hosts = true // which interfaces are workloads' may be new
 	}
 	if profile := value(said.DefaultProfile); profile != r.general.profile {
 		r.general.profile = profile

@@ -36,6 +36,9 @@ func (r *Resolver) Problems() []Problem {
 		if w := l.workload; w != nil && r.isSharedLocked(w) {
 			report(id, "passes nothing: interface %s has several endpoints", w.Interface)
 		}
+		if h := l.host; h != nil && r.isWorkloadsLocked(h.Interface) {
+			report(id, "not in force: interface %s is named as those of workloads are", h.Interface)
+		}
 		for _, p := range l.item.class.parents {
 			if e := r.policies[resource.ID{Kind: resource.KindProfile, Name: p.id.Name}]; p.id.Kind == resource.KindProfile && (e == nil || e.profile == nil) {
 				report(id, "there is no profile %s", p.id.Name)

@@ -104,7 +104,7 @@ func (r *Resolver) flushHostsLocked(u *Update) {
 func (r *Resolver) hostsLocked(conflict func(late, first *local, at string)) map[string]*local {
 	var list []*local
 	for _, l := range r.locals {
-		if l.host != nil {
+		if l.host != nil && !r.isWorkloadsLocked(l.host.Interface) {
 			list = append(list, l)
 		}
 	}
@@ -122,6 +122,16 @@ func (r *Resolver) hostsLocked(conflict func(late, first *local, at string)) map
 	return hosts
 }
 
+// isWorkloadsLocked tells whether an interface is named as those of workloads
+// are: no host endpoint holds for it but that of all interfaces (as in Calico).
+func (r *Resolver) isWorkloadsLocked(name string) bool {
+	s := r.told.settings
+	if s == nil {
+		s = &r.general.defaults
+	}
+	return slices.ContainsFunc(s.WorkloadPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+}
+
 // interfacesLocked returns where a host endpoint is, in order.
 func (r *Resolver) interfacesLocked(h *resource.HostEndpoint) []string {
 	var list []string
@@ -137,6 +147,9 @@ func (r *Resolver) interfacesLocked(h *resource.HostEndpoint) []string {
 		return list
 	}
 	for name, addrs := range r.host.Interfaces {
+		if r.isWorkloadsLocked(name) {
+			continue
+		}
 		for _, a := range addrs {
 			if slices.Contains(h.Expected, a) {
 				list = append(list, name)

@@ -104,7 +104,7 @@ func (r *random) workload(site *resource.WorkloadEndpoint) *resource.WorkloadEnd
 
 func (r *random) twin(of *resource.WorkloadEndpoint) *resource.WorkloadEndpoint {
 	w := r.workload(of)
-	w.Name, w.Endpoint.Workload, w.Addresses = "twin-"+w.Name, "twin", nil
+	w.Name, w.Endpoint.Workload, w.Addresses = "twin-"+w.Name, "twin-"+w.Endpoint.Workload, nil
 	return w
 }
 
