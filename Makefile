@@ -71,7 +71,7 @@ bench-ipam: deps ## measure how addresses are given out beside bare transactions
 bench-policy: ROUNDS ?= 5
 bench-policy: deps ## measure what policy costs: a change, a start, a packet, and the resolver alone
 	VROUTER_BENCH_ENDPOINTS=250000 VROUTER_BENCH_POLICIES=10000 $(TEST) -run '^$$' -bench Resolver -benchtime $(ROUNDS)x -timeout 60m ./policy
-	$(TEST) -run '^$$' -bench . -benchtime $(ROUNDS)x -timeout 120m -v ./integration/policybench ./policy/iptables
+	$(TEST) -run '^$$' -bench . -benchtime $(ROUNDS)x -timeout 120m -v ./integration/policybench
 
 # SCENARIOS and TARGETS are comma-separated; empty: all. TIMEOUT is a target's
 # for each scenario: one that does not finish is printed as such.
