@@ -29,6 +29,9 @@ type Settings struct {
 	// CutDenied: connections that policy no longer allows are cut. It means
 	// nothing to dataplanes.
 	CutDenied bool
+	// AcceptForeign: where firewalls of others drop what is forwarded, what
+	// policy let through is to be accepted. It means nothing to dataplanes.
+	AcceptForeign bool
 	// BGPPorts are open to the members of NodeSet and PeerSet, with BFD's UDP
 	// 3784 and 4784: at all points of host endpoints where failsafes are, as are
 	// the answers of BGP.

@@ -31,6 +31,7 @@ func (s Settings) under(said resource.AgentSettings) Settings {
 	override(&s.AllowDNS, said.AllowDNS)
 	override(&s.AllowMetadata, said.AllowMetadata)
 	override(&s.CutDenied, said.CutDenied)
+	override(&s.AcceptForeign, said.AcceptInForeignChains)
 	override(&s.MarkMask, said.MarkMask)
 	override(&s.WorkloadPrefixes, said.InterfacePrefixes)
 	override(&s.NAT.SpareNodes, said.NATSpareNodes)

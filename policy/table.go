@@ -60,6 +60,9 @@ type Table struct {
 	dirty   map[resource.EndpointID]struct{} // for Drain
 	outline State                            // what the kernel enforces, without members of sets
 	stats   Stats
+
+	settings *Settings     // in force; nil before any are
+	settled  chan struct{} // signalled when they change
 }
 
 // Stats is what a Table has done so far.
@@ -83,7 +86,7 @@ func NewTable(source Source, dataplane Dataplane, opts Options) *Table {
 	t := &Table{
 		source: source, dataplane: dataplane, log: opts.Logger, changed: make(chan struct{}, 1), tried: make(chan struct{}),
 		policed: make(map[resource.EndpointID]int64), dirty: make(map[resource.EndpointID]struct{}),
-		inForce: inForce{news: make(chan struct{}, 1)},
+		settled: make(chan struct{}, 1), inForce: inForce{news: make(chan struct{}, 1)},
 	}
 	t.loop = reconcile.NewLoop(reconcile.Config{
 		Sync: t.sync, ReadBack: max(opts.ReadBack, 0),
@@ -144,6 +147,14 @@ func (t *Table) Policed(id resource.EndpointID) int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.policed[id]
+}
+
+// Settings returns those in force, nil before any are; the channel signals
+// that there are others.
+func (t *Table) Settings() (*Settings, <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.settings, t.settled
 }
 
 // Stats returns what was done so far.
@@ -215,6 +226,13 @@ func (t *Table) enforced(u *Update, full bool, took time.Duration, err error) {
 		t.stats.Applied++
 	}
 	t.takeLocked(u, full)
+	if u.Settings != nil {
+		t.settings = u.Settings
+		select {
+		case t.settled <- struct{}{}:
+		default:
+		}
+	}
 	for id, e := range u.Endpoints {
 		if e == nil {
 			t.setLocked(id, 0)

@@ -83,6 +83,9 @@ func cleanRoutes(ctx context.Context, said *removals, cfg config.Config) error {
 }
 
 func cleanIPTables(ctx context.Context, said *removals) error {
+	if err := iptables.NewForeign(nil).Accept(ctx, nil); err != nil {
+		return fmt.Errorf("take accepts out of the chains of others: %w", err)
+	}
 	left := iptables.NewRemains(nil)
 	chains, sets, err := left.Left(ctx)
 	if err == nil {

@@ -59,7 +59,7 @@ func (c closeBoth) Close() error { return errors.Join(c.Dataplane.Close(), c.bef
 // noFilter takes out what an earlier process enforced: nothing would keep it
 // true.
 func noFilter(ctx context.Context, log hclog.Logger) error {
-	if err := iptables.NewRemains(nil).Clean(ctx); err != nil {
+	if err := errors.Join(iptables.NewForeign(nil).Accept(ctx, nil), iptables.NewRemains(nil).Clean(ctx)); err != nil {
 		log.Warn("policy is off, and rules of an earlier process may stay in force", "error", err)
 	}
 	nft, err := nftables.New(nftables.Options{Logger: log})

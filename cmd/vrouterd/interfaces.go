@@ -8,6 +8,7 @@ import (
 	"github.com/projectvrouter/vrouter/internal/hostnet"
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/policy"
+	"github.com/projectvrouter/vrouter/policy/iptables"
 )
 
 // interfaces is the agent's port to workload interfaces, over hostnet.
@@ -65,3 +66,9 @@ func (f flows) Cut(ctx context.Context, denied func(policy.Connection) bool) (in
 		})
 	})
 }
+
+// firewalls is the agent's port to the rules of others.
+type firewalls struct{ iptables.Foreign }
+
+// Drops implements agent.Firewalls.
+func (f firewalls) Drops(ctx context.Context) ([]string, error) { return hostnet.ForwardDrops(ctx) }

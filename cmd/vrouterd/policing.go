@@ -13,6 +13,7 @@ import (
 	"github.com/projectvrouter/vrouter/internal/hostnet"
 	"github.com/projectvrouter/vrouter/policy"
 	nflog "github.com/projectvrouter/vrouter/policy/flows"
+	"github.com/projectvrouter/vrouter/policy/iptables"
 )
 
 // policing plugs in what enforces policy.
@@ -36,7 +37,7 @@ func policing(ctx context.Context, cfg config.Config, opts *agent.Options, log h
 	resolver.SetDefaults(settings)
 	opts.Policing = &agent.Policing{
 		Resolver: resolver, Table: policy.NewTable(resolver, filter, policy.Options{Logger: log}), Dataplane: string(called),
-		Flows: flows{host}, Watch: watch,
+		Flows: flows{host}, Watch: watch, Firewalls: firewalls{iptables.NewForeign(nil)},
 	}
 	addresses := func(ctx context.Context) error {
 		return host.FollowAddresses(ctx, func(all map[string][]netip.Addr) { resolver.SetHost(policy.Host{Interfaces: all}) })

@@ -92,7 +92,8 @@ type Agent struct {
 	learned   *learned   // nil on a reflector
 	sessions  *sessions
 	reflects  *reflection
-	cutting   *cutting // nil where no connection is ever cut
+	cutting   *cutting   // nil where no connection is ever cut
+	firewalls *firewalls // nil where nobody looks at those of others
 
 	known   chan struct{} // closed when it is known which endpoints the node has
 	serving chan struct{} // closed when the speaker runs and holds the first originations
@@ -121,6 +122,9 @@ func New(opts Options) *Agent {
 	a.reflects = a.newReflection()
 	if p := opts.Policing; p != nil && p.Flows != nil {
 		a.cutting = &cutting{table: p.Table, flows: p.Flows, log: log.Named("cutting")}
+	}
+	if p := opts.Policing; p != nil && p.Firewalls != nil {
+		a.firewalls = &firewalls{table: p.Table, port: p.Firewalls, log: log.Named("firewalls")}
 	}
 	if opts.Table != nil {
 		a.learned = newLearned(opts.Speaker, opts.Table, log.Named("learned"))
@@ -210,6 +214,9 @@ func (a *Agent) runDataplane(run func(string, func(context.Context) error)) {
 		run("policy", func(ctx context.Context) error { return edge.Run(ctx, a.known) })
 		if a.cutting != nil {
 			run("cutting", a.cutting.Run)
+		}
+		if a.firewalls != nil {
+			run("firewalls", a.firewalls.Run)
 		}
 	}
 	run("workloads", func(ctx context.Context) error { return a.workloads.Run(ctx, a.known) })

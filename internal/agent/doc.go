@@ -14,6 +14,7 @@
 //	reports    a reflector's sessions → what the controller reads
 //	learned    best paths → routes
 //	policing   all objects → what the kernel enforces; workloads wait for it
+//	firewalls  settings in force → accepts among the rules of others; their drops → status
 //	cutting    what the kernel enforces → connections that it no longer allows
 //	sweep      End-of-RIB and clocks → permission to remove
 //	status     stages → the store

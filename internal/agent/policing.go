@@ -28,6 +28,7 @@ type Policing struct {
 	Dataplane string    // its name in statuses
 	Flows     Flows     // nil: no connection is cut
 	Watch     FlowWatch // of denied and logged packets; nil: none are told
+	Firewalls Firewalls // nil: those of others are not looked at
 }
 
 // name is what statuses say of what enforces policy.

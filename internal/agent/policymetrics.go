@@ -99,6 +99,9 @@ func (a *Agent) policyProblems() []string {
 	if err := p.Table.Stats().Problem; err != nil {
 		all = append(all, fmt.Sprintf("policy: the kernel refuses the latest state, an older one is in force: %v", err))
 	}
+	if a.firewalls != nil {
+		all = append(all, a.firewalls.Problems()...)
+	}
 	for i, problem := range p.Resolver.Problems() {
 		if i == shownProblems {
 			return append(all, "and more objects of policy that are not in force as they were meant")

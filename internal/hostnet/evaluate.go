@@ -165,7 +165,7 @@ func filters(f facts) []Finding {
 	case len(f.drops) > 0:
 		findings = append(findings, Finding{Name: "forward_filter", Severity: Warn,
 			Detail: "packets of workloads may be dropped by " + strings.Join(f.drops, "; by "),
-			Hint:   "accept packets from and to workload interfaces there"})
+			Hint:   filterHint(f.drops)})
 	case f.filterErr != nil:
 		findings = append(findings, Finding{Name: "forward_filter", Severity: Info, Detail: "unknown: " + f.filterErr.Error()})
 	default:
@@ -180,6 +180,16 @@ func filters(f facts) []Finding {
 		conntrack = Finding{Name: "conntrack", Severity: Info, Detail: "connection tracking is not loaded; policy needs it"}
 	}
 	return append(findings, iptables, conntrack)
+}
+
+// filterHint says what can be done about drops of others.
+func filterHint(drops []string) string {
+	for _, d := range drops {
+		if !strings.Contains(d, "filter chain FORWARD") && !strings.Contains(d, "tables-") {
+			return "accept packets from and to workload interfaces in that chain itself: a drop of another chain of nftables is final, whatever rules of ours say"
+		}
+	}
+	return "accept packets from and to workload interfaces there, or set acceptInForeignChains in the AgentConfiguration, with which vrouterd does"
 }
 
 // strangers reports routes with our protocol numbers. Whether a former run of

@@ -16,6 +16,14 @@ import (
 // few seconds.
 const firewallTime = 15 * time.Second
 
+// ForwardDrops names the places where a firewall of others drops what is
+// forwarded, and no rule before accepts what workloads send and receive.
+func ForwardDrops(ctx context.Context) ([]string, error) { return forwardDrops(ctx) }
+
+// accepted begins the comment of the rules that accept what is from and to
+// workloads, which then no drop behind them concerns.
+const accepted = `"vrouter: `
+
 // forwardDrops names the places where the host's firewall drops what is
 // forwarded and not accepted before. It sees policies of chains and rules at
 // their ends that match everything; a drop behind a condition is not seen.
@@ -42,6 +50,22 @@ func forwardDrops(ctx context.Context) ([]string, error) {
 	return drops, errors.Join(problems...)
 }
 
+// withoutAccepted leaves out the chains of iptables-nft in which our rules
+// accept what is forwarded: nft does not show what they are.
+func withoutAccepted(ctx context.Context, drops []string) []string {
+	for family, program := range map[string]string{"ip": "iptables-nft", "ip6": "ip6tables-nft"} {
+		at := fmt.Sprintf("nftables table %s filter chain FORWARD ", family)
+		if !slices.ContainsFunc(drops, func(d string) bool { return strings.HasPrefix(d, at) }) {
+			continue
+		}
+		rules, err := list(ctx, program, "-S", "FORWARD")
+		if err == nil && strings.Contains(string(rules), accepted) {
+			drops = slices.DeleteFunc(drops, func(d string) bool { return strings.HasPrefix(d, at) })
+		}
+	}
+	return drops
+}
+
 // nftablesDrops lists the rules of nftables, those of iptables-nft among them.
 // A kernel that has not loaded nftables has none.
 func nftablesDrops(ctx context.Context) ([]string, error) {
@@ -54,7 +78,8 @@ func nftablesDrops(ctx context.Context) ([]string, error) {
 	if out, err := list(ctx, "nft", "--json", "--terse", "list", "ruleset"); err != nil {
 		return nil, err
 	} else if out != nil {
-		return nftDrops(out)
+		drops, err := nftDrops(out)
+		return withoutAccepted(ctx, drops), err
 	}
 	var drops []string
 	for _, program := range []string{"iptables-nft", "ip6tables-nft"} {
@@ -90,6 +115,9 @@ func list(ctx context.Context, argv ...string) ([]byte, error) {
 
 // iptablesDrops reads `iptables -S FORWARD`.
 func iptablesDrops(rules string) []string {
+	if strings.Contains(rules, accepted) {
+		return nil
+	}
 	var drops []string
 	for line := range strings.Lines(rules) {
 		fields := strings.Fields(line)
@@ -130,6 +158,19 @@ type nftRule struct {
 	Expr   []map[string]json.RawMessage `json:"expr"`
 }
 
+// ownerOf tells by names whose a table is, for people to read.
+func ownerOf(table, chain string) string {
+	switch {
+	case table == "firewalld":
+		return " of firewalld"
+	case strings.HasPrefix(chain, "ufw-") || strings.HasPrefix(chain, "ufw6-"):
+		return " of ufw"
+	case strings.HasPrefix(chain, "DOCKER"):
+		return " of Docker"
+	}
+	return ""
+}
+
 // nftDrops reads `nft --json list ruleset`.
 func nftDrops(ruleset []byte) ([]string, error) {
 	var doc struct {
@@ -141,6 +182,14 @@ func nftDrops(ruleset []byte) ([]string, error) {
 	place := func(family, table, chain string) string {
 		return fmt.Sprintf("nftables table %s %s chain %s", family, table, chain)
 	}
+	owners := map[string]string{} // by family and table
+	for _, o := range doc.Nftables {
+		if c := o.Chain; c != nil {
+			if owner := ownerOf(c.Table, c.Name); owner != "" {
+				owners[c.Family+" "+c.Table] = owner
+			}
+		}
+	}
 	var drops []string
 	base := map[string]bool{} // chains that see what is forwarded
 	for _, o := range doc.Nftables {
@@ -148,7 +197,7 @@ func nftDrops(ruleset []byte) ([]string, error) {
 			at := place(c.Family, c.Table, c.Name)
 			base[at] = true
 			if c.Policy == "drop" {
-				drops = append(drops, at+" (policy drop)")
+				drops = append(drops, at+" (policy drop)"+owners[c.Family+" "+c.Table])
 			}
 		}
 	}
@@ -156,7 +205,7 @@ func nftDrops(ruleset []byte) ([]string, error) {
 		if r := o.Rule; r != nil {
 			at := place(r.Family, r.Table, r.Chain)
 			if verdict := dropsAll(r.Expr); base[at] && verdict != "" {
-				drops = append(drops, at+" (rule "+verdict+" all)")
+				drops = append(drops, at+" (rule "+verdict+" all)"+owners[r.Family+" "+r.Table])
 			}
 		}
 	}

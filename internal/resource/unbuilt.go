@@ -29,7 +29,6 @@ func unbuiltAgentFields() map[string]string {
 		"nftablesFilterAllowAction": "",
 		"nftablesMangleAllowAction": "",
 		"removeExternalRoutes":      "", // false: routes of others stay
-		"acceptInForeignChains":     "",
 	}
 }
 
