@@ -33,9 +33,6 @@ func TestConformanceProbes(t *testing.T) {
 		parts := archiveParts(string(data))
 		for i := 0; i+1 < len(parts); i += 2 {
 			name := strings.TrimSuffix(filepath.Base(archive), ".txtar") + "/" + strings.TrimSuffix(parts[i][0], ".yaml")
-			if needsHost(name) {
-				continue
-			}
 			for _, r := range testProbes(t, string(site), parts[i][1], parts[i+1][1]) {
 				all++
 				verdict := verdictOf(t, r)
@@ -57,14 +54,6 @@ func TestConformanceProbes(t *testing.T) {
 	if cases, err := policytest.Cases(); err != nil || len(cases) == 0 {
 		t.Errorf("cases: %d, %v", len(cases), err)
 	}
-}
-
-// needsHost tells whether a case is about what only the host itself knows: its
-// addresses, by interface, beside those of its node, and which peers are its
-// own.
-func needsHost(name string) bool {
-	return strings.HasPrefix(name, "metadata/") || name == "fabric/a peer of another node" ||
-		name == "hosts/first by name, whether by name or address"
 }
 
 // archiveParts returns the names and contents of a txtar archive.

@@ -19,6 +19,7 @@ type Cluster struct {
 	policies map[resource.ID]ruler
 	nodes    map[string]*resource.Node
 	hosts    map[string][]*resource.HostEndpoint // by node
+	peers    []*resource.BGPPeer
 
 	named       map[nameKey][]*resource.WorkloadEndpoint
 	workloadsAt map[netip.Addr][]*resource.WorkloadEndpoint
@@ -79,6 +80,8 @@ func (c *Cluster) add(object resource.Object) {
 				c.hostsAt[p.Addr()] = hostPlace{node: o.Name}
 			}
 		}
+	case *resource.BGPPeer:
+		c.peers = append(c.peers, o)
 	case *resource.AgentConfiguration:
 		if node, ok := strings.CutPrefix(o.Name, "node."); ok {
 			c.own[node] = nil
@@ -117,6 +120,24 @@ func (c *Cluster) addHost(h *resource.HostEndpoint) {
 			c.hostsAt[a] = hostPlace{h.Node, iface}
 		}
 	}
+}
+
+// isPeer tells whether an address is of a BGP peer of a node. The view that
+// several nodes share has the peers of all.
+func (c *Cluster) isPeer(node string, a netip.Addr) bool {
+	for _, p := range c.peers {
+		if p.PeerIP != a && !p.PeerRange.Contains(a) {
+			continue
+		}
+		n := c.nodes[node]
+		switch {
+		case p.Node != "" && p.Node != node:
+		case p.Node == "" && p.NodeSelector != nil && (n == nil || !p.NodeSelector.Matches(n.Labels)):
+		default:
+			return true
+		}
+	}
+	return false
 }
 
 func (c *Cluster) isPooled(a netip.Addr) bool { return c.shared.state.Sets[policy.PoolSet].Contains(a) }

@@ -18,7 +18,7 @@ func (w *walk) isOpen(d policy.Direction, p policy.Packet) string {
 	isFailsafe := func(f policy.Failsafe) bool {
 		return f.Protocol == p.Protocol && f.Port == p.DestinationPort && (!f.Net.IsValid() || f.Net.Contains(other))
 	}
-	isPeer := w.contains(policy.NodeSet, other) || w.contains(policy.PeerSet, other)
+	isPeer := w.contains(policy.NodeSet, other) || w.isPeer(w.node, other)
 	switch {
 	case isNeighbour(p):
 		return "neighbour discovery is always open"
@@ -47,7 +47,7 @@ func (w *walk) isAnswer(d policy.Direction, p policy.Packet) bool {
 	if d == policy.Egress {
 		list, other = s.FailsafeInbound, p.Destination
 	}
-	isPeer := w.contains(policy.NodeSet, other) || w.contains(policy.PeerSet, other)
+	isPeer := w.contains(policy.NodeSet, other) || w.isPeer(w.node, other)
 	return isPeer && p.Protocol == policy.ProtocolTCP && slices.Contains(s.BGPPorts, asked.DestinationPort) ||
 		slices.ContainsFunc(list, func(f policy.Failsafe) bool {
 			return f.Protocol == p.Protocol && f.Port == asked.DestinationPort && (!f.Net.IsValid() || f.Net.Contains(other))

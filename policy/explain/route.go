@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/policy"
 )
 
@@ -116,35 +117,46 @@ func (c *Cluster) uplinks(at, other end, given string) []string {
 			given = ""
 		}
 	}
-	var named []string
-	isKnown := false
+	if given == "" && other.kind != kindOutside {
+		given = c.fabricInterface(at.node)
+	}
+	var named, byAddress []string
+	holder := c.holder(at.node, given)
 	for _, h := range c.hosts[at.node] {
 		switch {
 		case h.Interface == policy.AnyInterface:
 		case h.Interface != "":
 			named = append(named, h.Interface)
-			isKnown = isKnown || h.Interface == given
-		default:
+		case holder == nil || h.Name < holder.Name:
+			// Its address may be of the given interface, where the first by
+			// name counts.
 			for _, a := range h.Expected {
-				named = append(named, a.String())
-				isKnown = isKnown || a.String() == given
+				byAddress = append(byAddress, a.String())
 			}
 		}
 	}
-	if given == "" && other.kind != kindOutside {
-		given = c.fabricInterface(at.node)
-		isKnown = given != ""
-	}
-	switch {
-	case isKnown, len(named) == 0:
-		return []string{given}
-	case given != "":
-		// It has no host endpoint by that name, and may have one by an address.
-		byAddress := slices.DeleteFunc(slices.Clone(named), func(s string) bool { _, err := netip.ParseAddr(s); return err != nil })
+	if given != "" {
+		if holder != nil && holder.Interface == "" {
+			return []string{given}
+		}
 		return append([]string{given}, byAddress...)
 	}
-	slices.Sort(named)
-	return append(slices.Compact(named), "")
+	all := slices.Concat(named, byAddress)
+	slices.Sort(all)
+	return append(slices.Compact(all), "")
+}
+
+// holder returns the host endpoint that has an interface by its name, or an
+// address; nil: none does.
+func (c *Cluster) holder(node, at string) *resource.HostEndpoint {
+	var first *resource.HostEndpoint
+	for _, h := range c.hosts[node] {
+		isAt := h.Interface == at || h.Interface == "" && slices.ContainsFunc(h.Expected, func(a netip.Addr) bool { return a.String() == at })
+		if at != "" && isAt && (first == nil || h.Name < first.Name) {
+			first = h
+		}
+	}
+	return first
 }
 
 // fabricInterface returns the interface with the node's own address; empty: no
