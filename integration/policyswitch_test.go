@@ -44,7 +44,7 @@ func TestDataplaneSwitch(t *testing.T) {
 		h1.WaitReady()
 		for name, argv := range rules {
 			lab.Eventually(t, fabric.Limit, fmt.Sprintf("%s after %s", name, to), func() error {
-				out, _ := h1.Host.Run(t.Context(), argv...)
+				out, _ := h1.Run(t.Context(), argv...)
 				if there := strings.Contains(string(out), "vr-from") || strings.Contains(string(out), "table inet vrouter"); there != (name == to) {
 					return errors.New(string(out))
 				}
