@@ -90,7 +90,9 @@ func TestRepair(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	s.sync(t, u)
-	go func() { ended <- follow(ctx, s.plane, u) }()
+	// A table tries again what fails because the next act came in between.
+	table := policy.NewTable(fixed{u}, s.plane, policy.Options{ReadBack: -1})
+	go func() { ended <- table.Run(ctx) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {
@@ -164,16 +166,9 @@ func (s *site) shape() string {
 	return strings.TrimSpace(string(out))
 }
 
-// follow syncs whenever somebody else changed something.
-func follow(ctx context.Context, d *Dataplane, u *policy.Update) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-d.Changed():
-			if err := d.Sync(ctx, u); err != nil {
-				return err
-			}
-		}
-	}
-}
+// fixed is a source that never has news.
+type fixed struct{ all *policy.Update }
+
+func (f fixed) Changed() <-chan struct{} { return nil }
+func (f fixed) Drain() *policy.Update    { return new(policy.Update) }
+func (f fixed) All() *policy.Update      { return f.all }
