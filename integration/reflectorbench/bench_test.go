@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,7 +70,18 @@ func TestFloorAndBIRD(t *testing.T) {
 func TestFRR(t *testing.T) {
 	testenv.Need(t, "root", "program:ip", "program:bgpd")
 	t.Parallel()
-	requireAll(t, small(t, "frr"))
+	// FRR may keep a connection of who flaps as half of a collision until its
+	// hold time has passed, and refuses that client until then.
+	const collision = "sent notification 6/7"
+	for range 2 {
+		results := measure(t, small(t, "frr"))
+		if !slices.ContainsFunc(results, func(r reflectorbench.Result) bool { return strings.Contains(r.Error, collision) }) {
+			requireMetrics(t, results)
+			return
+		}
+		t.Logf("FRR took who flaps for a collision; measured again")
+	}
+	requireMetrics(t, measure(t, small(t, "frr")))
 }
 
 func TestGoBGP(t *testing.T) {
@@ -87,6 +99,12 @@ func TestVrouter(t *testing.T) {
 // requireAll runs all scenarios; each must give its metrics.
 func requireAll(t *testing.T, o reflectorbench.Options) {
 	t.Helper()
+	requireMetrics(t, measure(t, o))
+}
+
+// measure runs all scenarios.
+func measure(t *testing.T, o reflectorbench.Options) []reflectorbench.Result {
+	t.Helper()
 	results, err := reflectorbench.Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -94,6 +112,11 @@ func requireAll(t *testing.T, o reflectorbench.Options) {
 	if want := len(o.Targets) * len(reflectorbench.Scenarios()); len(results) != want {
 		t.Errorf("%d results, want %d", len(results), want)
 	}
+	return results
+}
+
+func requireMetrics(t *testing.T, results []reflectorbench.Result) {
+	t.Helper()
 	for _, r := range results {
 		if r.Target == "floor" && strings.Contains(r.Error, "does not look at") {
 			continue
