@@ -110,12 +110,43 @@ func (w *writer) holding(ctx context.Context, key string) (store.KV, error) {
 	return kv, nil
 }
 
+// heldOne returns the key of one of many addresses that an endpoint holds, one
+// without a revision when none is held. It takes one read for each
+// store.MaxOps of them.
+func (w *writer) heldOne(ctx context.Context, addresses []netip.Addr) (store.KV, error) {
+	for some := range slices.Chunk(addresses, store.MaxOps) {
+		_, err := w.store.Store.Txn(ctx, noHolder(some), nil) // the lock forbids no look
+		var conflict *store.ConflictError
+		if errors.As(err, &conflict) {
+			return conflict.Have, nil
+		}
+		if err != nil {
+			return store.KV{}, fmt.Errorf("look who holds %d addresses: %w", len(some), err)
+		}
+	}
+	return store.KV{}, nil
+}
+
+// noHolder are the compares that hold while no endpoint has an address.
+func noHolder(addresses []netip.Addr) []store.Compare {
+	compares := make([]store.Compare, len(addresses))
+	for i, a := range addresses {
+		compares[i].Key = store.AddressKey(a)
+	}
+	return compares
+}
+
+// shownAddress is the address of an address key, for people.
+func shownAddress(key string) string {
+	if a, err := store.ParseAddressKey(key); err == nil {
+		return a.String()
+	}
+	return key
+}
+
 // held is the error for an address that another endpoint holds.
 func held(kv store.KV) error {
-	e := &heldError{address: kv.Key, holder: string(kv.Value)}
-	if a, err := store.ParseAddressKey(kv.Key); err == nil {
-		e.address = a.String()
-	}
+	e := &heldError{address: shownAddress(kv.Key), holder: string(kv.Value)}
 	id, err := parseID(e.holder)
 	if err != nil {
 		return e

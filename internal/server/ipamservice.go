@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/store"
 	"github.com/projectvrouter/vrouter/ipam"
@@ -79,30 +77,22 @@ func (s *addresses) Allocate(ctx context.Context, in *vrouterv1.AllocateRequest)
 	return out, nil
 }
 
-// lookups is how many keys are read at once where many are to be looked at.
-const lookups = 16
-
 // notOfEndpoints gives back what was given out, if an endpoint from before there
 // were blocks has some of it. Released addresses are given out last: the next
 // call finds others.
 func (s *addresses) notOfEndpoints(ctx context.Context, node string, given []ipam.Allocation) error {
-	var g errgroup.Group
-	g.SetLimit(lookups)
 	var back []ipam.Release
+	var addresses []netip.Addr
 	for _, a := range given {
-		if a.Existed {
-			continue
+		if !a.Existed {
+			back = append(back, ipam.Release{Address: a.Address, Handle: a.Handle, Sequence: a.Sequence})
+			addresses = append(addresses, a.Address)
 		}
-		back = append(back, ipam.Release{Address: a.Address, Handle: a.Handle, Sequence: a.Sequence})
-		g.Go(func() error {
-			kv, err := s.writer.holding(ctx, store.AddressKey(a.Address))
-			if err == nil && kv.ModRevision != 0 {
-				err = fmt.Errorf("%w: %s, from before there were blocks: try again", store.ErrConflict, held(kv).Error())
-			}
-			return err
-		})
 	}
-	err := g.Wait()
+	kv, err := s.writer.heldOne(ctx, addresses)
+	if err == nil && kv.ModRevision != 0 {
+		err = fmt.Errorf("%w: %s, from before there were blocks: try again", store.ErrConflict, held(kv).Error())
+	}
 	if err == nil {
 		return nil
 	}
@@ -160,12 +150,15 @@ func (s *addresses) Release(ctx context.Context, in *vrouterv1.ReleaseRequest) (
 	}
 	bad := &resource.Invalid{}
 	var releases []ipam.Release
+	var addresses []netip.Addr
 	for i, r := range in.GetAddresses() {
 		a, err := netip.ParseAddr(r.GetAddress())
 		if err != nil {
 			bad.Problems = append(bad.Problems, resource.Problem{Path: fmt.Sprintf("addresses[%d].address", i), Reason: err.Error()})
 		}
-		releases = append(releases, ipam.Release{Address: a.Unmap().WithZone(""), Handle: r.GetHandle(), Sequence: r.GetSequence()})
+		a = a.Unmap().WithZone("")
+		addresses = append(addresses, a)
+		releases = append(releases, ipam.Release{Address: a, Handle: r.GetHandle(), Sequence: r.GetSequence()})
 	}
 	if len(bad.Problems) > 0 {
 		return nil, bad
@@ -175,13 +168,8 @@ func (s *addresses) Release(ctx context.Context, in *vrouterv1.ReleaseRequest) (
 		if none, err = step.ReleaseAll(releases); err != nil {
 			return err
 		}
-		for _, r := range releases {
-			if err := s.freeOfEndpoints(ctx, r.Address); err != nil {
-				return err
-			}
-			step.Join([]store.Compare{{Key: store.AddressKey(r.Address)}}, nil)
-		}
-		return nil
+		step.Join(noHolder(addresses), nil)
+		return s.freeOfEndpoints(ctx, addresses)
 	})
 	if err != nil {
 		return nil, err
@@ -193,16 +181,13 @@ func (s *addresses) Release(ctx context.Context, in *vrouterv1.ReleaseRequest) (
 	return out, nil
 }
 
-// freeOfEndpoints refuses to release what an endpoint has.
-func (s *addresses) freeOfEndpoints(ctx context.Context, a netip.Addr) error {
-	kv, err := s.writer.holding(ctx, store.AddressKey(a))
-	if err != nil {
+// freeOfEndpoints refuses to release what endpoints have.
+func (s *addresses) freeOfEndpoints(ctx context.Context, addresses []netip.Addr) error {
+	kv, err := s.writer.heldOne(ctx, addresses)
+	if err != nil || kv.ModRevision == 0 {
 		return err
 	}
-	if kv.ModRevision != 0 {
-		return &stateError{"IN_USE", a.String(), held(kv).Error() + ": remove it from the endpoint"}
-	}
-	return nil
+	return &stateError{"IN_USE", shownAddress(kv.Key), held(kv).Error() + ": remove it from the endpoint"}
 }
 
 // ReleaseByHandle gives back all that a handle holds.
@@ -220,12 +205,7 @@ func (s *addresses) ReleaseByHandle(ctx context.Context, in *vrouterv1.ReleaseBy
 			if err := s.unowned(ctx, step, in.GetHandle()); err != nil {
 				return err
 			}
-			for _, a := range got.Addresses { // they may be many: looked at, not compared
-				if err := s.freeOfEndpoints(ctx, a); err != nil {
-					return err
-				}
-			}
-			return nil
+			return s.freeOfEndpoints(ctx, got.Addresses) // they may be many: not part of the transaction
 		})
 		if err != nil {
 			return nil, err

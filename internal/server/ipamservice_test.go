@@ -232,3 +232,41 @@ func TestAllocateMeetsAnOlderEndpoint(t *testing.T) {
 		t.Errorf("tried again: %v, %v", got, err)
 	}
 }
+
+// TestCostOfManyAddresses: a hundred addresses in one call are a transaction
+// and, that no endpoint has them, one read; to give them back takes no more.
+func TestCostOfManyAddresses(t *testing.T) {
+	count := &counted{}
+	r := newRig(t, func(o *Options) {
+		count.Store = o.Store
+		o.Store = count
+	})
+	ctx := t.Context()
+	req := &vrouterv1.AllocateRequest{Ipv4: 100, Handle: "h"}
+	if _, err := r.addresses.Allocate(ctx, req); err != nil { // has its blocks then
+		t.Fatal(err)
+	}
+	if _, err := r.addresses.ReleaseByHandle(ctx, &vrouterv1.ReleaseByHandleRequest{Handle: "h"}); err != nil {
+		t.Fatal(err)
+	}
+	count.reads.Store(0)
+	got, err := r.addresses.Allocate(ctx, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := count.reads.Load(); n > 20 { // settings, claims and blocks, which were changed past what was remembered
+		t.Errorf("%d reads", n)
+	}
+	many := &vrouterv1.ReleaseRequest{}
+	for _, a := range got.Allocations[:24] {
+		many.Addresses = append(many.Addresses, &vrouterv1.AddressRelease{Address: a.Address})
+	}
+	count.reads.Store(0)
+	if _, err := r.addresses.Release(ctx, many); err != nil {
+		t.Fatal(err)
+	}
+	if n := count.reads.Load(); n > 5 { // of two blocks, a handle and the endpoints
+		t.Errorf("%d reads to give back", n)
+	}
+	r.consistent()
+}

@@ -159,7 +159,9 @@ func (c *counting) Get(ctx context.Context, key string) (store.KV, int64, error)
 
 func (c *counting) Txn(ctx context.Context, compares []store.Compare, ops []store.Op) (int64, error) {
 	c.mu.Lock()
-	c.txns++
+	if len(ops) > 0 {
+		c.txns++
+	}
 	c.mu.Unlock()
 	return c.Store.Txn(ctx, compares, ops)
 }

@@ -31,7 +31,11 @@ func (c *counted) List(ctx context.Context, prefix string, opts store.ListOption
 }
 
 func (c *counted) Txn(ctx context.Context, compares []store.Compare, ops []store.Op) (int64, error) {
-	c.txns.Add(1)
+	if len(ops) > 0 {
+		c.txns.Add(1)
+	} else {
+		c.reads.Add(1)
+	}
 	return c.Store.Txn(ctx, compares, ops)
 }
 

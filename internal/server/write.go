@@ -275,16 +275,8 @@ func (w *writer) commit(ctx context.Context, s store.Store, t txn, dryRun bool) 
 			return 0, err
 		}
 	}
-	for _, c := range t.compares {
-		kv, _, err := w.store.Get(ctx, c.Key)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return 0, err
-		}
-		if kv.ModRevision != c.ModRevision {
-			return 0, &store.ConflictError{Key: c.Key, Want: c.ModRevision, Have: kv}
-		}
-	}
-	return 0, nil
+	_, err := w.store.Store.Txn(ctx, t.compares, nil)
+	return 0, err
 }
 
 // retried calls try until it ends otherwise than by a conflict.

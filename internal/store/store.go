@@ -71,7 +71,9 @@ type Store interface {
 
 	// Txn performs all of ops when all of compares hold, and none otherwise. It
 	// returns the revision at which they became visible. A compare that does
-	// not hold is a *ConflictError. At most MaxOps of either.
+	// not hold is a *ConflictError. At most MaxOps of either. Without ops it only
+	// looks, linearizably and at one revision, at what a transaction costs to be
+	// read: many keys in one round trip.
 	Txn(ctx context.Context, compares []Compare, ops []Op) (int64, error)
 
 	// Watch tells the state below some prefixes and what becomes of it. It

@@ -124,6 +124,26 @@ func testTxn(f *fixture) {
 	}
 }
 
+// testTxnLooks: without operations a transaction reads many keys at once.
+func testTxnLooks(f *fixture) {
+	a := f.put("a")
+	absent := make([]store.Compare, store.MaxOps)
+	for i := range absent {
+		absent[i].Key = fmt.Sprintf("k/%03d", i)
+	}
+	if now, err := f.client.Txn(f.ctx, absent, nil); err != nil || now != a {
+		f.Errorf("from %d to %d, %v", a, now, err)
+	}
+	at := f.put("k/100")
+	var conflict *store.ConflictError
+	if _, err := f.client.Txn(f.ctx, absent, nil); !errors.As(err, &conflict) || conflict.Have.Key != "k/100" || conflict.Have.ModRevision != at {
+		f.Errorf("%v", err)
+	}
+	if now, err := f.client.Revision(f.ctx); err != nil || now != at {
+		f.Errorf("from %d to %d, %v", at, now, err)
+	}
+}
+
 func testTxnLimits(f *fixture) {
 	var ops []store.Op
 	for i := range store.MaxOps {

@@ -52,6 +52,7 @@ func Run(t *testing.T, can Can, start func(*testing.T) *Server) {
 		{"list", testList, Can{}},
 		{"list compacted", testListCompacted, Can{}},
 		{"transaction", testTxn, Can{}},
+		{"transaction that looks", testTxnLooks, Can{}},
 		{"transaction limits", testTxnLimits, Can{}},
 		{"parallel writers", testParallelWriters, Can{}},
 		{"too large", testTooLarge, Can{}},
