@@ -38,22 +38,32 @@ func (r *Resolver) deleteLocalLocked(id resource.ID) {
 	r.holdLocked(l, nil)
 }
 
+// joinInterfaceLocked puts a workload endpoint on its interface.
+func (r *Resolver) joinInterfaceLocked(l *local) {
+	at := nodeInterface{l.workload.Node, l.workload.Interface}
+	r.interfaces[at] = append(r.interfaces[at], l)
+	r.touchInterfaceLocked(at, 2)
+	r.touchLocalLocked(l)
+}
+
 // leaveInterfaceLocked takes a workload endpoint from its interface.
 func (r *Resolver) leaveInterfaceLocked(l *local) {
 	at := nodeInterface{l.workload.Node, l.workload.Interface}
-	r.touchInterfaceLocked(at)
 	r.interfaces[at] = without(r.interfaces[at], l)
+	r.touchInterfaceLocked(at, 1)
 	if len(r.interfaces[at]) == 0 {
 		delete(r.interfaces, at)
 	}
-	r.dirty.endpoints[l.workload.Endpoint] = l.id
+	r.touchLocalLocked(l)
 }
 
-// touchInterfaceLocked has the endpoints on an interface told again, since it
-// matters to each how many they are.
-func (r *Resolver) touchInterfaceLocked(at nodeInterface) {
-	for _, l := range r.interfaces[at] {
-		r.dirty.endpoints[l.workload.Endpoint] = l.id
+// touchInterfaceLocked has the endpoints on an interface told again if they are
+// just n: it matters to each whether there are others.
+func (r *Resolver) touchInterfaceLocked(at nodeInterface, n int) {
+	if len(r.interfaces[at]) == n {
+		for _, l := range r.interfaces[at] {
+			r.touchLocalLocked(l)
+		}
 	}
 }
 

@@ -405,6 +405,14 @@ func TestResolverSharedInterface(t *testing.T) {
 	if got := r.problems(); strings.Count(got, "interface cali1 has several endpoints") != 2 {
 		t.Errorf("problems:\n%s", got)
 	}
+	r.Put(parseObject(t, "WorkloadEndpoint x/c {interfaceName: cali1, "+allow+"}"))
+	if len(r.dirty.endpoints) != 1 {
+		t.Errorf("a third one has %d endpoints looked at", len(r.dirty.endpoints))
+	}
+	r.drain()
+	r.want("c", "> Deny", "> Deny")
+	r.delete("WorkloadEndpoint x/c {}")
+	r.want("a", "> Deny", "> Deny")
 	r.delete("WorkloadEndpoint x/b {}")
 	r.want("a", "projectcalico-default-allow > Deny", "projectcalico-default-allow > Deny")
 	r.want("b", "absent", "absent")

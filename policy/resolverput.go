@@ -96,9 +96,7 @@ func (r *Resolver) putEndpointLocked(w *resource.WorkloadEndpoint) {
 		r.leaveInterfaceLocked(l)
 	}
 	l.workload = w
-	at := nodeInterface{w.Node, w.Interface}
-	r.interfaces[at] = append(r.interfaces[at], l)
-	r.touchInterfaceLocked(at)
+	r.joinInterfaceLocked(l)
 	r.endpoints.put(l.item, labels, parents)
 }
 
