@@ -16,7 +16,9 @@ import (
 // the task of workloads, because a block that is told stands for the addresses
 // in it: which of both peers are told is one decision.
 //
-// Every block has a blackhole, so that a packet to a free address loops nowhere;
+// Every block has a blackhole, so that a packet to a free address loops nowhere,
+// one that is drained until its last address is given back: others may still
+// have the route to it, and by the default route such a packet would come back;
 // what somebody has is more specific: a workload of this host, or an address
 // that another host has borrowed and tells. A block of one address has a
 // blackhole, too, which learned routes override; it has none while an endpoint of
@@ -42,6 +44,7 @@ type block struct {
 	status fib.Status
 	yields bool  // its one address is an endpoint's: there is no blackhole
 	gone   bool  // it is not ours any longer
+	drains bool  // it will soon be nobody's: its addresses are told by themselves
 	told   bool  // peers are told
 	covers bool  // and not of the addresses in it
 	err    error // why the speaker did not take it
@@ -56,9 +59,9 @@ func newBlocks(c *view.Blocks, t *fib.Table, o *origins, inUse func(netip.Prefix
 // follow carries which blocks are owned to the table, and reports whether others
 // are than before. The blackhole of one that is gone stays until withdraw.
 func (b *blocks) follow() (changed bool) {
-	now := make(map[netip.Prefix]struct{})
-	for _, prefix := range b.claims.Owned() {
-		now[prefix] = struct{}{}
+	now := make(map[netip.Prefix]view.OwnBlock)
+	for _, own := range b.claims.Owned() {
+		now[own.CIDR] = own
 	}
 	for prefix, was := range b.owned {
 		if _, is := now[prefix]; !is && !was.gone {
@@ -66,16 +69,16 @@ func (b *blocks) follow() (changed bool) {
 		}
 	}
 	b.lengths = b.lengths[:0]
-	for prefix := range now {
+	for prefix, is := range now {
 		own := b.owned[prefix]
-		if own == nil || own.gone {
+		if own == nil || own.gone || own.drains != is.Draining {
 			changed = true
 		}
 		if own == nil {
 			own = &block{}
 			b.owned[prefix] = own
 		}
-		own.gone = false
+		own.gone, own.drains = false, is.Draining
 		if own.yields = prefix.IsSingleIP() && b.inUse(prefix); own.yields {
 			b.table.Delete(fib.Blackhole, prefix)
 			continue
@@ -154,12 +157,12 @@ func (b *blocks) coverOf(a netip.Addr) netip.Prefix {
 	return netip.Prefix{}
 }
 
-// forwards tells whether the kernel drops what no route of the block is for. One
-// that is about to be written or repaired counts as it did before: others need
-// not hear of a moment.
+// forwards tells whether the block can be told: it stays the host's, and the
+// kernel drops what no route of it is for. One that is about to be written or
+// repaired counts as it did before: others need not hear of a moment.
 func (b *blocks) forwards(prefix netip.Prefix, own *block) bool {
 	switch s := own.status; {
-	case own.gone, prefix.IsSingleIP():
+	case own.gone, own.drains, prefix.IsSingleIP():
 		return false
 	case s.Programmed:
 		return s.Source == fib.Blackhole
@@ -207,7 +210,7 @@ func (b *blocks) covered(p netip.Prefix) bool {
 // awaited reports whether p is likely to be covered in a moment.
 func (b *blocks) awaited(p netip.Prefix) bool {
 	prefix, own := b.holding(p)
-	return own != nil && !own.gone && !own.told && !own.status.Programmed && own.status.Err == nil &&
+	return own != nil && !own.gone && !own.drains && !own.told && !own.status.Programmed && own.status.Err == nil &&
 		b.origins.exports.advertised(prefix) == resource.AdvertiseBlocks
 }
 

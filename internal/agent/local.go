@@ -13,6 +13,7 @@ import (
 	"github.com/projectvrouter/vrouter/fib"
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/version"
+	"github.com/projectvrouter/vrouter/internal/view"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
@@ -214,7 +215,7 @@ func explain(r *vrouterv1.Route) string {
 // blockReason adds what blocks have to do with a route.
 func (a *Agent) blockReason(p netip.Prefix, r *vrouterv1.Route) string {
 	switch {
-	case r.Source == fib.Blackhole.String() && !slices.Contains(a.blocks.Owned(), p):
+	case r.Source == fib.Blackhole.String() && !a.ownsBlock(p):
 		return ", left by an earlier run: not known to be owned yet"
 	case r.Endpoint != "" && !r.Advertised:
 		if b := a.workloads.blocks.coverOf(p.Addr()); b.IsValid() {
@@ -222,6 +223,10 @@ func (a *Agent) blockReason(p netip.Prefix, r *vrouterv1.Route) string {
 		}
 	}
 	return ""
+}
+
+func (a *Agent) ownsBlock(p netip.Prefix) bool {
+	return slices.ContainsFunc(a.blocks.Owned(), func(b view.OwnBlock) bool { return b.CIDR == p })
 }
 
 // blockProblems says which claims to blocks cannot be used, and which blocks of
@@ -232,8 +237,8 @@ func (a *Agent) blockProblems() []string {
 	}
 	all := a.blocks.Problems()
 	for _, b := range a.blocks.Owned() {
-		if s := a.opts.Table.Get(b); s.Err != nil {
-			all = append(all, fmt.Sprintf("block %s: %v", b, s.Err))
+		if s := a.opts.Table.Get(b.CIDR); s.Err != nil {
+			all = append(all, fmt.Sprintf("block %s: %v", b.CIDR, s.Err))
 		}
 	}
 	return all

@@ -112,7 +112,8 @@ func (w *world) routes() string {
 		lines[p] = "group(" + strings.Join(hops, " + ") + ") proto 120 metric 118"
 	}
 	for cidr, state := range w.blocks {
-		if p := pfx(cidr); state == "confirmed" && (!p.IsSingleIP() || lines[p] == "" && !w.homed(p)) {
+		owned := state == "confirmed" || state == "pendingDeletion"
+		if p := pfx(cidr); owned && (!p.IsSingleIP() || lines[p] == "" && !w.homed(p)) {
 			lines[p] = "blackhole proto 121 metric 118"
 		}
 	}

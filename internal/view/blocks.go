@@ -130,20 +130,27 @@ func decodeClaim(kv store.KV) (*ipam.BlockAffinity, error) {
 	return a, nil
 }
 
+// OwnBlock is a block that the node owns.
+type OwnBlock struct {
+	CIDR netip.Prefix
+	// Draining: it gives out no more, and is the node's until its last address
+	// is given back. Nobody else has it before, but it may go at any moment.
+	Draining bool
+}
+
 // Owned returns the blocks that the node owns, in order of prefix. A claim that
-// is pending, or to be deleted, is not ownership: such a block may be another's
-// at any moment.
-func (b *Blocks) Owned() []netip.Prefix {
+// is pending is not ownership: such a block may be another's at any moment.
+func (b *Blocks) Owned() []OwnBlock {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var all []netip.Prefix
+	var all []OwnBlock
 	for _, c := range b.claims {
-		if c.checked != nil && c.checked.State == ipam.Confirmed {
-			all = append(all, c.checked.CIDR)
+		if c.checked != nil && c.checked.State != ipam.Pending {
+			all = append(all, OwnBlock{c.checked.CIDR, c.checked.State == ipam.PendingDeletion})
 		}
 	}
-	slices.SortFunc(all, func(a, b netip.Prefix) int {
-		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+	slices.SortFunc(all, func(a, b OwnBlock) int {
+		return cmp.Or(a.CIDR.Addr().Compare(b.CIDR.Addr()), cmp.Compare(a.CIDR.Bits(), b.CIDR.Bits()))
 	})
 	return all
 }

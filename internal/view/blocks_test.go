@@ -1,8 +1,8 @@
 package view
 
 import (
-	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,8 +26,16 @@ func claim(t testing.TB, node, cidr, state string, revision int64) store.KV {
 
 func wantBlocks(t *testing.T, b *Blocks, want ...string) {
 	t.Helper()
-	if got := fmt.Sprint(b.Owned()); got != fmt.Sprint(want) {
-		t.Errorf("blocks %s, want %s", got, want)
+	var got []string
+	for _, own := range b.Owned() {
+		line := own.CIDR.String()
+		if own.Draining {
+			line += " draining"
+		}
+		got = append(got, line)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("blocks %q, want %q", got, want)
 	}
 }
 
@@ -40,7 +48,8 @@ func TestBlocks(t *testing.T) {
 		t.Error("nobody was told of blocks")
 	}
 	b.Apply(puts(5, claim(t, self, "10.0.1.0/26", "confirmed", 5), claim(t, self, "10.0.0.0/26", "pendingDeletion", 5)))
-	wantBlocks(t, b, "10.0.0.64/26", "10.0.1.0/26")
+	wantBlocks(t, b, "10.0.0.0/26 draining", "10.0.0.64/26", "10.0.1.0/26")
+	b.Apply(deletes(5, store.HostBlockKey(self, netip.MustParsePrefix("10.0.0.0/26"))))
 
 	// What does not convert keeps its last good form, and the copy has that.
 	newer := claim(t, self, "10.0.1.0/26", "resting", 6)
