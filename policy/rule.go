@@ -37,7 +37,7 @@ type Rule struct {
 	Index  int
 	Action Action
 
-	IPVersion   uint8 // 4 or 6; zero: both, as far as the networks allow
+	IPVersion   uint8 // 4 or 6; zero: both, as far as Families allows
 	Protocol    uint8 // IANA number
 	NotProtocol uint8
 	ICMP        *ICMP // of Protocol, which is 1 or 58
@@ -49,8 +49,7 @@ type Rule struct {
 // ICMP is a type, with or without a code.
 type ICMP = resource.ICMP
 
-// Side is what a rule says of one end of a packet. With NotNets a packet of a
-// family that has none of them holds.
+// Side is what a rule says of one end of a packet.
 type Side struct {
 	Nets, NotNets []netip.Prefix
 	Sets, NotSets []SetID // of kind [Addresses] or [Networks]
@@ -73,15 +72,16 @@ func (r PortRange) String() string {
 }
 
 // Families tells for which families the rule can hold: one that has networks of
-// the other family only does not exist for this one (as in Calico).
+// the other family only, in Nets or in NotNets, does not exist for this one (as
+// in Calico).
 func (r *Rule) Families() (v4, v6 bool) {
 	v4, v6 = r.IPVersion != 6, r.IPVersion != 4
-	for _, side := range []*Side{&r.Source, &r.Destination} {
-		if len(side.Nets) == 0 {
+	for _, nets := range [][]netip.Prefix{r.Source.Nets, r.Source.NotNets, r.Destination.Nets, r.Destination.NotNets} {
+		if len(nets) == 0 {
 			continue
 		}
 		var has4, has6 bool
-		for _, p := range side.Nets {
+		for _, p := range nets {
 			has4, has6 = has4 || p.Addr().Is4(), has6 || p.Addr().Is6()
 		}
 		v4, v6 = v4 && has4, v6 && has6

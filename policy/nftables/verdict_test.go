@@ -137,7 +137,7 @@ func TestRules(t *testing.T) {
 		{"not networks", rules(from(policy.Side{NotNets: prefixes("10.65.0.1/32", "10.65.1.0/24", "fd00:65::1/128")})),
 			[]probe{"w1 !> w2 ping", "w3 > w2 ping"}},
 		{"not networks of the other family", rules(from(policy.Side{NotNets: prefixes("10.65.0.1/32")})),
-			[]probe{"w1 !> w2 ping 4", "w1 > w2 ping 6"}},
+			[]probe{"w1 !> w2 ping 4", "w3 > w2 ping 4", "w1 !> w2 ping 6"}},
 		{"deny before allow", rules(deny, all), []probe{"w1 !> w2 ping", "w3 > w2 ping"}},
 		{"IPv6 only", rules(policy.Rule{Action: policy.Allow, IPVersion: 6}),
 			[]probe{"w1 !> w2 ping 4", "w1 > w2 ping 6"}},

@@ -38,9 +38,10 @@ func icmp(i *resource.ICMP, p policy.Packet) bool {
 // end tells whether what a rule says of one end holds for it.
 func (r *Reference) end(rule *resource.Rule, e *resource.Entity, p policy.Packet, a netip.Addr, port uint16, isDestination bool) bool {
 	contains := func(n netip.Prefix) bool { return n.Contains(a) }
-	// A network of the other family that takes in everything takes in nothing
-	// of this one; one of this family in notNets leaves nothing.
+	isOfFamily := func(n netip.Prefix) bool { return n.Addr().Is4() == a.Is4() }
 	switch {
+	case len(e.NotNets) > 0 && !slices.ContainsFunc(e.NotNets, isOfFamily):
+		return false // a rule about networks of a family is of that family
 	case len(e.Nets) > 0 && !slices.ContainsFunc(e.Nets, contains):
 		return false
 	case slices.ContainsFunc(e.NotNets, contains):
