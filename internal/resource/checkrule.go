@@ -139,13 +139,13 @@ func (p *problems) entity(path string, raw *vrouterv1.EntityRule, namespace stri
 	if raw == nil {
 		return Entity{}
 	}
+	not := p.selector(join(path, "notSelector"), raw.NotSelector)
 	e := Entity{
-		Nets:        p.ruleNets(join(path, "nets"), raw.Nets),
-		NotNets:     p.ruleNets(join(path, "notNets"), raw.NotNets),
-		NotSelector: p.selector(join(path, "notSelector"), raw.NotSelector),
-		Ports:       p.portList(join(path, "ports"), raw.Ports),
-		NotPorts:    p.portList(join(path, "notPorts"), raw.NotPorts),
-		Service:     p.serviceRef(path, raw, namespace),
+		Nets:     p.ruleNets(join(path, "nets"), raw.Nets),
+		NotNets:  p.ruleNets(join(path, "notNets"), raw.NotNets),
+		Ports:    p.portList(join(path, "ports"), raw.Ports),
+		NotPorts: p.portList(join(path, "notPorts"), raw.NotPorts),
+		Service:  p.serviceRef(path, raw, namespace),
 	}
 	accounts := raw.GetServiceAccounts()
 	for i, name := range accounts.GetNames() {
@@ -155,13 +155,13 @@ func (p *problems) entity(path string, raw *vrouterv1.EntityRule, namespace stri
 		namespace: namespace,
 		own:       p.selector(join(path, "selector"), raw.Selector),
 		accounts:  accounts.GetNames(),
-		hasNot:    raw.GetNotSelector() != "",
+		not:       not,
 	}
 	if accounts != nil {
 		parts.account = p.selector(join(path, "serviceAccounts.selector"), accounts.Selector)
 	}
 	parts.namespaceSelector = p.namespaceSelector(join(path, "namespaceSelector"), raw.NamespaceSelector)
-	e.Selector = parts.selector()
+	e.Selector, e.NotSelector = parts.selectors()
 	return e
 }
 

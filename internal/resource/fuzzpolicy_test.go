@@ -99,6 +99,7 @@ func FuzzPolicySelectors(f *testing.F) {
 			case scoped:
 				want = want && labels[LabelNamespace] == "ns"
 			}
+			want = want && (not == "" || !parse(not).Matches(labels))
 			if got := e.Selector.Matches(labels); got != want {
 				t.Fatalf("%v: %s on %v: %t", end, e.Selector, labels, got)
 			}

@@ -172,6 +172,7 @@ type Entity struct {
 	// and no set.
 	Selector *selector.Selector
 	// NotSelector holds for what it does not match, and for any other address.
+	// There is none beside a Selector, which has it in itself.
 	NotSelector     *selector.Selector
 	Ports, NotPorts []Port
 	Service         *ServiceRef

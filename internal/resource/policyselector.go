@@ -18,10 +18,13 @@ import (
 //     what is in the namespace, unless there is a namespaceSelector.
 //   - In a namespaceSelector all() is whatever has a namespace, and global()
 //     whatever has none: host endpoints and global network sets.
-//   - A rule without any of these means any address.
+//   - A rule without any of these means any address. Where it has one, its
+//     notSelector takes out objects that it selects, as in Calico; alone it
+//     takes out addresses.
 
 // Labels that objects show beside their own. They win over own ones: who may
-// label an endpoint does not say where it is.
+// label an endpoint does not say where it is. Own labels win, as in Calico, over
+// what is inherited, labels of the namespace included.
 const (
 	LabelNamespace      = "projectcalico.org/namespace"
 	LabelServiceAccount = "projectcalico.org/serviceaccount"
@@ -129,11 +132,12 @@ type peer struct {
 	namespace                       string // of the policy; empty: none
 	own, namespaceSelector, account *selector.Selector
 	accounts                        []string // names of service accounts
-	hasNot                          bool     // there is a notSelector
+	not                             *selector.Selector
 }
 
-// selector composes them; nil: any address.
-func (p peer) selector() *selector.Selector {
+// selectors composes them: what an address must be of, nil is anything, and what
+// it must not be of.
+func (p peer) selectors() (is, isNot *selector.Selector) {
 	var where *selector.Selector
 	switch {
 	case p.namespaceSelector != nil:
@@ -152,11 +156,14 @@ func (p peer) selector() *selector.Selector {
 	if p.own != nil {
 		terms = append(terms, p.own)
 	}
-	if where != nil && (len(terms) > 0 || p.hasNot || p.namespaceSelector != nil) {
+	if where != nil && (len(terms) > 0 || p.not != nil || p.namespaceSelector != nil) {
 		terms = append([]*selector.Selector{where}, terms...)
 	}
 	if len(terms) == 0 {
-		return nil
+		return nil, p.not
 	}
-	return selector.And(terms...)
+	if p.not != nil {
+		terms = append(terms, selector.Not(p.not))
+	}
+	return selector.And(terms...), nil
 }

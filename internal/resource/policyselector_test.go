@@ -63,12 +63,15 @@ func TestRuleSelectors(t *testing.T) {
 		{"nets: [10.0.0.0/8]", "", "", ""},
 		{"selector: has(a)", local + " && has(a)", "has(a)", ""},
 		{"selector: all()", local, "all()", ""},
-		{"notSelector: has(a)", local, "", "has(a)"},
+		{"notSelector: has(a)", local + " && !has(a)", "", "has(a)"},
+		{"notSelector: ''", "", "", ""},
+		{"selector: has(a), notSelector: has(b) || has(c)", local + " && has(a) && !(has(b) || has(c))",
+			"has(a) && !(has(b) || has(c))", ""},
 		{"namespaceSelector: all()", "has(projectcalico.org/namespace)", "has(projectcalico.org/namespace)", ""},
 		{"namespaceSelector: global()", "!has(projectcalico.org/namespace)", "!has(projectcalico.org/namespace)", ""},
 		{"namespaceSelector: 'global( )', selector: has(a)", "!has(projectcalico.org/namespace) && has(a)",
 			"!has(projectcalico.org/namespace) && has(a)", ""},
-		{"namespaceSelector: t == 'u', notSelector: has(b)", `pcns.t == "u"`, `pcns.t == "u"`, "has(b)"},
+		{"namespaceSelector: t == 'u', notSelector: has(b)", `pcns.t == "u" && !has(b)`, `pcns.t == "u" && !has(b)`, ""},
 		{"namespaceSelector: t == 'u', selector: has(b) || has(c)", `pcns.t == "u" && (has(b) || has(c))`, `pcns.t == "u" && (has(b) || has(c))`, ""},
 		{"serviceAccounts: {names: [b, a]}", local + ` && projectcalico.org/serviceaccount in {"a", "b"}`,
 			`projectcalico.org/serviceaccount in {"a", "b"}`, ""},
@@ -84,8 +87,12 @@ func TestRuleSelectors(t *testing.T) {
 				continue
 			}
 			end := got.(*Policy).Ingress[0].Source
-			if text(end.Selector) != want || text(end.NotSelector) != test.not {
-				t.Errorf("%s {%s}: %s, not %s, wanted %s, not %s", kind, test.source, end.Selector, end.NotSelector, want, test.not)
+			not := test.not
+			if want != "" {
+				not = "" // it is in the other
+			}
+			if text(end.Selector) != want || text(end.NotSelector) != not {
+				t.Errorf("%s {%s}: %s, not %s, wanted %s, not %s", kind, test.source, end.Selector, end.NotSelector, want, not)
 			}
 		}
 	}
@@ -119,7 +126,7 @@ func TestLabelView(t *testing.T) {
 	if got := ServiceAccountLabels("web", nil); !maps.Equal(got, map[string]string{"pcsa.projectcalico.org/name": "web"}) {
 		t.Errorf("a service account shows %v", got)
 	}
-	all := peer{namespaceSelector: selector.All()}.selector()
+	all, _ := peer{namespaceSelector: selector.All()}.selectors()
 	global := &NetworkSet{Meta: Meta{Labels: map[string]string{"a": "b"}}}
 	if all.Matches(NetworkSetLabels(global)) || !all.Matches(EndpointLabels(w)) {
 		t.Errorf("%s is not what has a namespace", all)
