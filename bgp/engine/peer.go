@@ -35,6 +35,7 @@ type peer struct {
 	local      netip.Addr    // of the present or last connection
 	up         int           // how often it was established
 	met        bool          // it was, in a session of its range before
+	since      time.Time     // when the present or last connection was
 	lastUpdate time.Time
 	enhanced   bool // RFC 7313 was agreed on
 }
@@ -109,6 +110,7 @@ func (p *peer) Established(c *session.Conn, n session.Negotiated) {
 		return
 	}
 	p.up++
+	p.since = time.Now()
 	p.conn, p.enhanced = c, n.EnhancedRefresh
 	if local := n.Local.Addr().WithZone(""); local != p.local {
 		p.local = local

@@ -245,6 +245,45 @@ func TestPostponed(t *testing.T) {
 			time.Sleep(time.Second)
 			p.up(false)
 		},
+		"a peer that has long told all, and not said so": func(p *postponing) {
+			time.Sleep(postponeTime)
+			p.sessions(p.to(2, holding(30*time.Second)))
+			p.up(false)
+			p.connect()
+			p.r.announce(wire.Attributes{}, "10.2.0.1/32")
+			time.Sleep(postponeTime)
+			p.sessions(p.to(2, holding(60*time.Second)))
+			p.up(false)
+		},
+		"silence": func(p *postponing) {
+			time.Sleep(postponeTime - 2*time.Second)
+			p.sessions(p.to(2, holding(30*time.Second)))
+			time.Sleep(time.Second)
+			p.r.announce(wire.Attributes{}, "10.2.0.1/32") // is not silent
+			time.Sleep(postponeTime - 2*time.Second)
+			p.up(true)
+			time.Sleep(time.Second) // the bound
+			p.up(false)
+			p.connect()
+			p.r.announce(wire.Attributes{}, "10.2.0.1/32")
+			time.Sleep(2 * time.Second)
+			p.sessions(p.to(2, holding(60*time.Second)))
+			time.Sleep(postponeTime - 3*time.Second)
+			p.up(true)
+			time.Sleep(time.Second) // silent since then
+			p.up(false)
+		},
+		"silence with a path to be told again": func(p *postponing) {
+			time.Sleep(postponeTime)
+			p.sessions(p.to(2, holding(30*time.Second)))
+			p.connect()
+			time.Sleep(2 * postponeTime) // it restarts itself, maybe, and waits for others
+			p.sessions(p.to(2, holding(60*time.Second)))
+			time.Sleep(postponeTime - time.Second)
+			p.r.announce(wire.Attributes{}, "10.2.0.1/32")
+			p.r.sendEndOfRIB(bgp.IPv4Unicast)
+			p.up(false)
+		},
 		"the end of the connection": func(p *postponing) {
 			p.sessions(p.to(2, holding(30*time.Second)))
 			p.r.cut()
