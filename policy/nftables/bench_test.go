@@ -148,15 +148,23 @@ func BenchmarkEndpoint(b *testing.B) {
 	}
 }
 
-// BenchmarkStart is the first sync of a fresh host, and one after a restart.
+// BenchmarkStart is the first sync of a fresh host, also with a list of ports in
+// every rule, and one after a restart.
 func BenchmarkStart(b *testing.B) {
 	for _, policies := range []int{100, 1000} {
-		for _, name := range []string{"fresh", "restart"} {
+		for _, name := range []string{"fresh", "lists", "restart"} {
 			b.Run(fmt.Sprintf("policies=%d/%s", policies, name), func(b *testing.B) {
 				u := large(policies, 200)
+				if name == "lists" {
+					for _, p := range u.Policies {
+						for i := range p.Ingress {
+							p.Ingress[i].Destination.Ports = oddPorts(3)
+						}
+					}
+				}
 				d := benchPlane(b, u)
 				for b.Loop() {
-					if name == "fresh" {
+					if name != "restart" {
 						b.StopTimer()
 						if err := d.Clean(b.Context()); err != nil {
 							b.Fatal(err)

@@ -27,7 +27,8 @@ func goldenUpdate() *policy.Update {
 		}},
 		{Action: policy.Pass, Protocol: 1, ICMP: &policy.ICMP{Type: 3, Code: &code}},
 		{Action: policy.Allow, Source: policy.Side{Nets: prefixes("10.0.0.0/8", "10.1.0.0/16", "192.0.2.1/32", "fd00::/8")}},
-		{Action: policy.Allow, IPVersion: 6, NotProtocol: 17, Destination: policy.Side{NotPorts: []policy.PortRange{{First: 1, Last: 9}}}},
+		{Action: policy.Allow, IPVersion: 6, NotProtocol: 17, Destination: policy.Side{NotPorts: []policy.PortRange{{First: 1, Last: 9}, port(80)}}},
+		{Action: policy.Allow, Protocol: 6, Destination: policy.Side{Ports: oddPorts(20)}},
 	}
 	tiers(policy.Deny, list)(u)
 	withSet("named", policy.Ports, portMembers(6, 8080, "10.65.0.1")...)(u)
@@ -44,6 +45,15 @@ func goldenUpdate() *policy.Update {
 	})(u)
 	hostEndpoint(policy.AnyInterface, nil)(u)
 	return u
+}
+
+// oddPorts is a list that cannot be joined.
+func oddPorts(n int) []policy.PortRange {
+	out := make([]policy.PortRange, n)
+	for i := range out {
+		out[i] = port(uint16(2*i + 1))
+	}
+	return out
 }
 
 // TestGolden shows the rules as people read them.
@@ -68,6 +78,34 @@ func TestGolden(t *testing.T) {
 	}
 	if diff := cmp.Diff(string(want), b.String()); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", file, diff)
+	}
+}
+
+// TestListsAreBounded has lists of all four kinds in one rule: they become no
+// more alternatives than mostOfList for each family.
+func TestListsAreBounded(t *testing.T) {
+	side := policy.Side{
+		Nets:  prefixes("10.0.0.0/24", "10.0.2.0/24", "10.0.4.0/24", "fd00::/16", "fd02::/16", "fd04::/16"),
+		Ports: oddPorts(5),
+	}
+	r := policy.Rule{Action: policy.Allow, Protocol: 6, Source: side, Destination: side}
+	perFamily := 3 * 3 // a third list would exceed it
+	if got := len(newState().alternatives(&r)); got != 2*perFamily {
+		t.Errorf("%d alternatives, want %d", got, 2*perFamily)
+	}
+}
+
+// TestNoAlternative asks sets of named ports without any address of IPv6: no
+// packet of that family can match.
+func TestNoAlternative(t *testing.T) {
+	s := newState()
+	u := &policy.Update{Sets: map[policy.SetID]*policy.SetChange{}}
+	withSet("named", policy.Ports, portMembers(6, 8080, "10.65.0.1")...)(u)
+	s.merge(u)
+	side := policy.Side{PortSets: []policy.SetID{"named"}}
+	r := policy.Rule{Action: policy.Allow, Protocol: 6, Source: side, Destination: side}
+	if got := len(s.alternatives(&r)); got != 1 {
+		t.Errorf("%d alternatives, want that of IPv4", got)
 	}
 }
 

@@ -86,7 +86,7 @@ func (s *state) alternatives(r *policy.Rule) [][]clause {
 		case !v4:
 			head = append(head, matchFamily(ipv6))
 		}
-		return [][]clause{append(head, plainMatches(r, true)...)}
+		return s.portAlternatives([][]clause{append(head, plainMatches(r)...)}, r, nil)
 	}
 	var out [][]clause
 	if v4 {
@@ -104,9 +104,9 @@ func hasAddresses(side *policy.Side) bool {
 		len(side.PortSets)+len(side.NotPortSets) > 0
 }
 
-// plainMatches renders what is the same for both families; ports only when no
-// set of ports is an alternative to them.
-func plainMatches(r *policy.Rule, ports bool) []clause {
+// plainMatches renders what is the same for both families and has no
+// alternatives.
+func plainMatches(r *policy.Rule) []clause {
 	var out []clause
 	if r.Protocol != 0 {
 		out = append(out, matchProtocol(r.Protocol, false))
@@ -121,13 +121,7 @@ func plainMatches(r *policy.Rule, ports bool) []clause {
 		out = append(out, matchICMP(r.NotICMP, true))
 	}
 	for _, e := range []end{source, destination} {
-		side := sideOf(r, e)
-		if ports && len(side.Ports) > 0 {
-			out = append(out, matchPorts(e, side.Ports, false))
-		}
-		if len(side.NotPorts) > 0 {
-			out = append(out, matchPorts(e, side.NotPorts, true))
-		}
+		out = append(out, portList(e, sideOf(r, e).NotPorts, true, mostOfList)...)
 	}
 	return out
 }
@@ -139,17 +133,18 @@ func sideOf(r *policy.Rule, e end) *policy.Side {
 	return &r.Source
 }
 
+// mostOfList is up to how many alternatives lists of networks and ports become,
+// or comparisons when they are negated; beyond it a list is an anonymous set. To
+// name one the kernel goes through all sets of a table, so that many take the
+// square of their number: 10,000 had a start last 11 s, where comparisons take 2 s.
+const mostOfList = 16
+
 // ofFamily renders the alternatives for one family.
 func (s *state) ofFamily(r *policy.Rule, f *family) [][]clause {
-	head := append([]clause{matchFamily(f)}, plainMatches(r, false)...)
+	head := append([]clause{matchFamily(f)}, plainMatches(r)...)
 	for _, e := range []end{source, destination} {
 		side := sideOf(r, e)
-		if nets := netsOf(side.Nets, f); len(nets) > 0 {
-			head = append(head, matchNets(e, nets, false))
-		}
-		if nets := netsOf(side.NotNets, f); len(nets) > 0 {
-			head = append(head, matchNets(e, nets, true))
-		}
+		head = append(head, netList(e, netsOf(side.NotNets, f), true, mostOfList)...)
 		for _, id := range side.NotSets {
 			for _, bits := range s.lengths(id, f) {
 				head = append(head, matchSet(e, f, bits, id, true))
@@ -163,13 +158,57 @@ func (s *state) ofFamily(r *policy.Rule, f *family) [][]clause {
 	}
 	out := [][]clause{head}
 	for _, e := range []end{source, destination} {
-		side := sideOf(r, e)
-		if len(side.Ports)+len(side.PortSets) > 0 {
-			out = product(out, s.portChoices(e, side, f))
+		if nets := netsOf(sideOf(r, e).Nets, f); len(nets) > 0 {
+			out = product(out, netList(e, nets, false, mostOfList/max(1, len(out))))
 		}
-		for _, id := range side.Sets {
+	}
+	out = s.portAlternatives(out, r, f)
+	for _, e := range []end{source, destination} {
+		for _, id := range sideOf(r, e).Sets {
 			out = product(out, s.setChoices(e, id, f))
 		}
+	}
+	return out
+}
+
+// portAlternatives continues lists by the ports of both ends, where sets of
+// ports and lists are alternatives to each other.
+func (s *state) portAlternatives(out [][]clause, r *policy.Rule, f *family) [][]clause {
+	for _, e := range []end{source, destination} {
+		side := sideOf(r, e)
+		if len(side.Ports)+len(side.PortSets) == 0 {
+			continue
+		}
+		choices := portList(e, side.Ports, false, mostOfList/max(1, len(out)))
+		for _, id := range side.PortSets {
+			if len(s.lengths(id, f)) > 0 {
+				choices = append(choices, matchPortSet(e, f, id, false))
+			}
+		}
+		out = product(out, choices)
+	}
+	return out
+}
+
+// netList compares an address with prefixes of one family: one by one, or as a
+// set when there are more than most. Of the clauses one must hold, or all when
+// they are negated.
+func netList(e end, nets []netip.Prefix, negated bool, most int) []clause {
+	return oneByOne(widest(nets), most, func(nets []netip.Prefix) clause { return matchNets(e, nets, negated) })
+}
+
+// portList is netList for ports.
+func portList(e end, ranges []policy.PortRange, negated bool, most int) []clause {
+	return oneByOne(joined(ranges), most, func(ranges []policy.PortRange) clause { return matchPorts(e, ranges, negated) })
+}
+
+func oneByOne[T any](list []T, most int, match func([]T) clause) []clause {
+	if len(list) > most && len(list) > 1 {
+		return []clause{match(list)}
+	}
+	out := make([]clause, len(list))
+	for i := range list {
+		out[i] = match(list[i : i+1])
 	}
 	return out
 }
@@ -179,19 +218,6 @@ func netsOf(nets []netip.Prefix, f *family) []netip.Prefix {
 	for _, p := range nets {
 		if familyOf(p.Addr()) == f {
 			out = append(out, p)
-		}
-	}
-	return out
-}
-
-func (s *state) portChoices(e end, side *policy.Side, f *family) []clause {
-	var out []clause
-	if len(side.Ports) > 0 {
-		out = append(out, matchPorts(e, side.Ports, false))
-	}
-	for _, id := range side.PortSets {
-		if len(s.lengths(id, f)) > 0 {
-			out = append(out, matchPortSet(e, f, id, false))
 		}
 	}
 	return out
