@@ -1,6 +1,7 @@
 package policytest
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"net/netip"
@@ -21,7 +22,8 @@ type place struct {
 	behind string
 }
 
-// places is the routing table of the host.
+// places is the routing table of the host, the longest prefixes first, and
+// always in the same order.
 func places() []place {
 	var list []place
 	for behind, prefixes := range map[string]string{
@@ -38,7 +40,9 @@ func places() []place {
 			list = append(list, place{netip.MustParsePrefix(text), behind})
 		}
 	}
-	slices.SortFunc(list, func(a, b place) int { return b.prefix.Bits() - a.prefix.Bits() })
+	slices.SortFunc(list, func(a, b place) int {
+		return cmp.Or(b.prefix.Bits()-a.prefix.Bits(), a.prefix.Compare(b.prefix))
+	})
 	return list
 }
 
