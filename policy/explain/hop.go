@@ -86,8 +86,8 @@ func (c *Cluster) judge(h hop) (*walk, error) {
 	return w, w.err
 }
 
-// source is what a workload may send from. Neighbour discovery needs addresses
-// of the link.
+// source is what a workload may send from. Addresses of the link, which go no
+// further than the host, are anybody's: neighbour discovery and DHCPv6 need them.
 func (w *walk) source() bool {
 	const point = "source check"
 	switch {
@@ -100,7 +100,8 @@ func (w *walk) source() bool {
 	switch {
 	case e == nil:
 		return w.stop(point, w.in, "interface "+w.in.workload.Interface+" has several endpoints")
-	case p.Protocol == policy.ProtocolICMPv6 && (p.Source.IsLinkLocalUnicast() || p.Source.IsUnspecified()):
+	case p.Protocol == policy.ProtocolICMPv6 && p.Source.IsUnspecified(),
+		p.Source.Is6() && p.Source.IsLinkLocalUnicast() && w.out.isHost:
 		return true
 	}
 	for _, a := range e.Addresses {

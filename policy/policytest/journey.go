@@ -51,8 +51,8 @@ func (r *Reference) Verdict(j Journey) (passes bool, stage string) {
 	return r.route(j, in, out, accepted)
 }
 
-// source is what a workload may send from. Neighbour discovery needs addresses
-// of the link.
+// source is what a workload may send from. Addresses of the link, which go no
+// further than the host, are anybody's: neighbour discovery and DHCPv6 need them.
 func (r *Reference) source(j Journey) (stage string) {
 	w, p := r.only(j.Node, j.In), j.Packet
 	if w == nil {
@@ -60,7 +60,8 @@ func (r *Reference) source(j Journey) (stage string) {
 	}
 	mayForge := value(r.agent(j.Node).Spoofing) &&
 		slices.ContainsFunc(w.Spoofs, func(n netip.Prefix) bool { return n.Contains(p.Source) })
-	ofLink := p.Protocol == policy.ProtocolICMPv6 && (p.Source.IsLinkLocalUnicast() || p.Source.IsUnspecified())
+	ofLink := p.Source.Is6() && p.Source.IsLinkLocalUnicast() && j.Out == "" ||
+		p.Protocol == policy.ProtocolICMPv6 && p.Source.IsUnspecified()
 	if !slices.Contains(w.Addresses, p.Source) && !mayForge && !ofLink {
 		return "spoofed source"
 	}

@@ -32,7 +32,7 @@ func (r *random) journey() (Journey, bool) {
 		return Journey{}, false
 	}
 	j := Journey{Node: hostName, In: behind(src), Out: behind(dst)}
-	if r.in(50) {
+	if r.in(16) {
 		j.In = pick(r, "cali1", "cali2", "cali3", "eth0") // with a forged source
 	}
 	ofHost := behind(src) == "" // the kernel takes that from nobody else
