@@ -3,6 +3,8 @@ package policytest
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
@@ -18,6 +20,7 @@ func TestDifferential(t *testing.T) {
 		t.Fatal(err)
 	}
 	var d *differ
+	var all tally
 	for seed := range clusters(1500) {
 		if seed%16 == 0 {
 			d = newDiffer(t)
@@ -26,13 +29,16 @@ func TestDifferential(t *testing.T) {
 		list := r.objects(site)
 		d.name = fmt.Sprint("seed ", seed)
 		d.store(list)
-		for _, j := range r.journeys(40) {
+		journeys := r.journeys(40)
+		for _, j := range journeys {
 			d.compare(j)
 		}
 		if t.Failed() {
 			return
 		}
+		all.add(list, len(journeys))
 	}
+	t.Log(all)
 }
 
 // differ compares what is resolved with the reference.
@@ -84,6 +90,9 @@ func (d *differ) compare(j Journey) {
 			e := d.state.Endpoints[w.Endpoint]
 			d.same(j, r.workload(w), normal, policy.Ingress, e.Ingress)
 			d.same(j, r.workload(w), normal, policy.Egress, e.Egress)
+			if name == j.In {
+				d.sameSource(j, e)
+			}
 		}
 		h := r.hostEndpoint(hostName, name, isWorkload)
 		told := d.state.HostEndpoints[name]
@@ -105,6 +114,20 @@ func (d *differ) compare(j Journey) {
 		d.same(j, s, untracked, policy.Ingress, told.Untracked.Ingress)
 		d.same(j, s, untracked, policy.Egress, told.Untracked.Egress)
 		d.same(j, s, preDNAT, policy.Ingress, told.PreDNAT)
+	}
+}
+
+// sameSource compares what an endpoint may send from. What holds for addresses
+// of the link is the dataplane's to know.
+func (d *differ) sameSource(j Journey, e *policy.Endpoint) {
+	d.Helper()
+	a := j.Packet.Source
+	if a.IsLinkLocalUnicast() || a.IsUnspecified() {
+		return
+	}
+	got := slices.Contains(e.Addresses, a) || slices.ContainsFunc(e.Spoofs, func(n netip.Prefix) bool { return n.Contains(a) })
+	if stage := d.reference.source(j); got != (stage == "") {
+		d.Errorf("%s: %s from %s: reference %q, resolved %+v", d.name, j.In, a, stage, e)
 	}
 }
 

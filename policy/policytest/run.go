@@ -35,7 +35,7 @@ func Run(t *testing.T, open Open) {
 }
 
 // clusters is how many random clusters there are to be: as many as usual, or as
-// VROUTER_POLICY_CLUSTERS says. A dozen policies are in each.
+// VROUTER_POLICY_CLUSTERS says. Each has two policies to thirteen.
 func clusters(usual uint64) uint64 {
 	n, err := strconv.ParseUint(os.Getenv("VROUTER_POLICY_CLUSTERS"), 10, 32)
 	if err != nil {
@@ -51,16 +51,39 @@ func (s *suite) random(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for seed := range clusters(100) {
+	var all tally
+	for seed := range clusters(400) {
 		r := newRandom(seed)
 		if seed%8 == 7 {
 			s.synced = false // as after a failure
 		}
-		s.compareAll(t, fmt.Sprint("seed ", seed), r.objects(site), r.journeys(batch))
+		list := r.objects(site)
+		journeys := r.journeys(batch)
+		s.compareAll(t, fmt.Sprint("seed ", seed), list, journeys)
 		if t.Failed() {
 			return
 		}
+		all.add(list, len(journeys))
 	}
+	t.Log(all)
+}
+
+// tally is how much was compared.
+type tally struct{ clusters, policies, rules, packets int }
+
+func (n *tally) add(cluster []resource.Object, packets int) {
+	n.clusters++
+	n.packets += packets
+	for _, o := range cluster {
+		if p, ok := o.(*resource.Policy); ok {
+			n.policies++
+			n.rules += len(p.Ingress) + len(p.Egress)
+		}
+	}
+}
+
+func (n tally) String() string {
+	return fmt.Sprintf("%d clusters with %d policies of %d rules, and %d packets", n.clusters, n.policies, n.rules, n.packets)
 }
 
 // suite is a bed with a dataplane that follows what is stored.
