@@ -21,8 +21,6 @@ type AgentSettings struct {
 	// ActionDeny, ActionAllow, or ActionPass to the host's own rules.
 	ToHost                            *Action
 	FailsafeInbound, FailsafeOutbound *[]Failsafe
-	AppendChains                      *bool // behind the rules of others, not before
-	FilterReturn, MangleReturn        *bool // what is allowed goes on to the rules of others
 	Reject                            *bool // what is denied is answered
 	KeepInvalid                       *bool // what connection tracking calls invalid meets policy
 	AllowVXLAN, AllowIPIP             *bool // from workloads
@@ -33,7 +31,6 @@ type AgentSettings struct {
 	NATInterface                      *string
 	InterfacePrefixes                 *[]string
 	MarkMask                          *uint32
-	RemoveExternalRoutes              *bool
 
 	DefaultProfile                     *string // of endpoints that name none
 	CutDenied                          *bool   // connections that a policy no longer allows
@@ -54,9 +51,6 @@ func (s AgentSettings) Over(under AgentSettings) AgentSettings {
 		ToHost:                cmp.Or(s.ToHost, under.ToHost),
 		FailsafeInbound:       cmp.Or(s.FailsafeInbound, under.FailsafeInbound),
 		FailsafeOutbound:      cmp.Or(s.FailsafeOutbound, under.FailsafeOutbound),
-		AppendChains:          cmp.Or(s.AppendChains, under.AppendChains),
-		FilterReturn:          cmp.Or(s.FilterReturn, under.FilterReturn),
-		MangleReturn:          cmp.Or(s.MangleReturn, under.MangleReturn),
 		Reject:                cmp.Or(s.Reject, under.Reject),
 		KeepInvalid:           cmp.Or(s.KeepInvalid, under.KeepInvalid),
 		AllowVXLAN:            cmp.Or(s.AllowVXLAN, under.AllowVXLAN),
@@ -69,7 +63,6 @@ func (s AgentSettings) Over(under AgentSettings) AgentSettings {
 		NATInterface:          cmp.Or(s.NATInterface, under.NATInterface),
 		InterfacePrefixes:     cmp.Or(s.InterfacePrefixes, under.InterfacePrefixes),
 		MarkMask:              cmp.Or(s.MarkMask, under.MarkMask),
-		RemoveExternalRoutes:  cmp.Or(s.RemoveExternalRoutes, under.RemoveExternalRoutes),
 		DefaultProfile:        cmp.Or(s.DefaultProfile, under.DefaultProfile),
 		CutDenied:             cmp.Or(s.CutDenied, under.CutDenied),
 		AcceptInForeignChains: cmp.Or(s.AcceptInForeignChains, under.AcceptInForeignChains),

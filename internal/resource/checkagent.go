@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"cmp"
 	"fmt"
 	"math/bits"
 	"net/netip"
@@ -24,10 +25,8 @@ func (p *problems) agent(meta Meta, spec *vrouterv1.AgentConfigurationSpec) *Age
 	s.ToHost = p.toHost(spec.DefaultEndpointToHostAction)
 	s.FailsafeInbound = p.failsafes("spec.failsafeInboundHostPorts", spec.FailsafeInboundHostPorts)
 	s.FailsafeOutbound = p.failsafes("spec.failsafeOutboundHostPorts", spec.FailsafeOutboundHostPorts)
-	s.AppendChains = p.choice("spec.chainInsertMode", spec.ChainInsertMode, "Insert", "Append")
-	s.FilterReturn = p.either("Accept", "Return", "FilterAllowAction", spec.IptablesFilterAllowAction, spec.NftablesFilterAllowAction)
-	s.MangleReturn = p.either("Accept", "Return", "MangleAllowAction", spec.IptablesMangleAllowAction, spec.NftablesMangleAllowAction)
-	s.Reject = p.either("Drop", "Reject", "FilterDenyAction", spec.IptablesFilterDenyAction, spec.NftablesFilterDenyAction)
+	p.agentValues(spec)
+	s.Reject = p.reject(spec.IptablesFilterDenyAction, spec.NftablesFilterDenyAction)
 	s.KeepInvalid = copied(spec.DisableConntrackInvalidCheck)
 	s.AllowVXLAN = copied(spec.AllowVxlanPacketsFromWorkloads)
 	s.AllowIPIP = copied(spec.AllowIpipPacketsFromWorkloads)
@@ -35,7 +34,6 @@ func (p *problems) agent(meta Meta, spec *vrouterv1.AgentConfigurationSpec) *Age
 	p.agentNAT(s, spec)
 	s.InterfacePrefixes = p.interfacePrefixes(spec.InterfacePrefix)
 	s.MarkMask = p.markMask(spec)
-	s.RemoveExternalRoutes = copied(spec.RemoveExternalRoutes)
 	if spec.DefaultProfile != nil {
 		p.err("spec.defaultProfile", checkCalicoName(*spec.DefaultProfile))
 		s.DefaultProfile = copied(spec.DefaultProfile)
@@ -47,6 +45,15 @@ func (p *problems) agent(meta Meta, spec *vrouterv1.AgentConfigurationSpec) *Age
 	s.AllowMetadata = copied(spec.AllowMetadataFromWorkloads)
 	p.unbuilt(spec)
 	return c
+}
+
+// agentValues checks what is no setting, since only one value of it is built.
+func (p *problems) agentValues(spec *vrouterv1.AgentConfigurationSpec) {
+	p.choice("spec.chainInsertMode", spec.ChainInsertMode, "Insert", "Append")
+	p.choice("spec.iptablesFilterAllowAction", spec.IptablesFilterAllowAction, "Accept", "Return")
+	p.choice("spec.iptablesMangleAllowAction", spec.IptablesMangleAllowAction, "Accept", "Return")
+	p.choice("spec.nftablesFilterAllowAction", spec.NftablesFilterAllowAction, "Accept", "Return")
+	p.choice("spec.nftablesMangleAllowAction", spec.NftablesMangleAllowAction, "Accept", "Return")
 }
 
 // configurationName checks the name of a configuration of all nodes or of one,
@@ -87,18 +94,15 @@ func (p *problems) choice(path string, text *string, first, second string) *bool
 	return &chosen
 }
 
-// either reads a choice that Calico has a field for in each dataplane. Both, if
-// given, have to say the same.
-func (p *problems) either(first, second, field string, iptables, nftables *string) *bool {
-	a := p.choice("spec.iptables"+field, iptables, first, second)
-	b := p.choice("spec.nftables"+field, nftables, first, second)
+// reject reads the choice that Calico has a field for in each dataplane. Both,
+// if given, have to say the same.
+func (p *problems) reject(iptables, nftables *string) *bool {
+	a := p.choice("spec.iptablesFilterDenyAction", iptables, "Drop", "Reject")
+	b := p.choice("spec.nftablesFilterDenyAction", nftables, "Drop", "Reject")
 	if a != nil && b != nil && *a != *b {
-		p.addf("spec.nftables"+field, "%q, but spec.iptables%s is %q", *nftables, field, *iptables)
+		p.addf("spec.nftablesFilterDenyAction", "%q, but spec.iptablesFilterDenyAction is %q", *nftables, *iptables)
 	}
-	if a == nil {
-		return b
-	}
-	return a
+	return cmp.Or(a, b)
 }
 
 func (p *problems) failsafes(path string, list *vrouterv1.ProtoPortList) *[]Failsafe {

@@ -36,18 +36,18 @@ func TestAgentSettings(t *testing.T) {
 	}{
 		{"", AgentSettings{}},
 		{"defaultEndpointToHostAction: RETURN", AgentSettings{ToHost: new(ActionPass)}},
-		{"defaultEndpointToHostAction: accept\nchainInsertMode: Append", AgentSettings{ToHost: new(ActionAllow), AppendChains: &yes}},
+		{"defaultEndpointToHostAction: accept\nchainInsertMode: Append", AgentSettings{ToHost: new(ActionAllow)}},
 		{"failsafeInboundHostPorts: []", AgentSettings{FailsafeInbound: &[]Failsafe{}}},
 		{"failsafeOutboundHostPorts: [{port: 1}, {protocol: udp, port: 65535, net: 10.1.2.3/8}]", AgentSettings{FailsafeOutbound: &[]Failsafe{
 			{Protocol: 6, Port: 1}, {Protocol: 17, Port: 65535, Net: netip.MustParsePrefix("10.0.0.0/8")}}}},
 		{"iptablesFilterAllowAction: return\nnftablesMangleAllowAction: Accept\niptablesFilterDenyAction: Reject\nnftablesFilterDenyAction: reject",
-			AgentSettings{FilterReturn: &yes, MangleReturn: &no, Reject: &yes}},
+			AgentSettings{Reject: &yes}},
 		{"workloadSourceSpoofing: Any\nnatOutgoingExclusions: IPPoolsAndHostIPs", AgentSettings{Spoofing: &yes, NATSpareNodes: &yes}},
 		{"natPortRange: '32768:65535'\nnatOutgoingAddress: 192.0.2.1\nnatOutgoingAddressIPv6: '2001:DB8::1'\niptablesNATOutgoingInterfaceFilter: eth+", AgentSettings{
 			NATPorts: &Port{First: 32768, Last: 65535}, NATAddress: new(netip.MustParseAddr("192.0.2.1")),
 			NATAddress6: new(netip.MustParseAddr("2001:db8::1")), NATInterface: new("eth+")}},
 		{"interfacePrefix: 'cali,tap'\niptablesMarkMask: 4294901760\nremoveExternalRoutes: false", AgentSettings{
-			InterfacePrefixes: &[]string{"cali", "tap"}, MarkMask: new(uint32(0xffff0000)), RemoveExternalRoutes: &no}},
+			InterfacePrefixes: &[]string{"cali", "tap"}, MarkMask: new(uint32(0xffff0000))}},
 		{"defaultProfile: projectcalico-default-allow\ncutDeniedConnections: true\nacceptInForeignChains: false\nallowDNSFromWorkloads: true", AgentSettings{
 			DefaultProfile: new(DefaultAllow), CutDenied: &yes, AcceptInForeignChains: &no, AllowDNS: &yes}},
 		{"disableConntrackInvalidCheck: true\nallowVXLANPacketsFromWorkloads: true\nallowIPIPPacketsFromWorkloads: true\nallowDHCPFromWorkloads: true\nallowMetadataFromWorkloads: true",
@@ -125,7 +125,7 @@ func TestBadAgentSettings(t *testing.T) {
 // more than is done, and every field that is listed is a field.
 func TestUnbuiltAgentFields(t *testing.T) {
 	fields := (&vrouterv1.AgentConfigurationSpec{}).ProtoReflect().Descriptor().Fields()
-	for _, list := range []map[string]string{unbuiltAgentFields(), foreignAgentFields()} {
+	for _, list := range []map[string][]string{unbuiltAgentFields(), foreignAgentFields()} {
 		for name := range list {
 			if fields.ByJSONName(name) == nil {
 				t.Errorf("there is no field %s", name)
@@ -139,5 +139,14 @@ func TestUnbuiltAgentFields(t *testing.T) {
 			spec.bpfLogLevel: not supported yet, only Off is (unsupported)
 			spec.externalNodesList: not supported yet (unsupported)
 			spec.kubeNodePortRanges: not supported yet (unsupported)`},
+		{"default", "ipv6Support: false\nuseInternalDataplaneDriver: false\nchainInsertMode: Append\niptablesFilterAllowAction: Accept\nremoveExternalRoutes: true", `
+			spec.chainInsertMode: not supported yet, only Insert is (unsupported)
+			spec.iptablesFilterAllowAction: not supported yet, only Return is (unsupported)
+			spec.removeExternalRoutes: not supported yet, only false is (unsupported)
+			spec.useInternalDataplaneDriver: not supported yet, only true is (unsupported)
+			spec.ipv6Support: not supported yet, only true is (unsupported)`},
+		{"default", "serviceLoopPrevention: Reject\nnftablesMangleAllowAction: drop", `
+			spec.nftablesMangleAllowAction: "drop" is neither Accept nor Return
+			spec.serviceLoopPrevention: not supported yet, only Drop or Disabled is (unsupported)`},
 	})
 }

@@ -37,7 +37,7 @@ func (p *problems) controllers(meta Meta, spec *vrouterv1.ControllerConfiguratio
 	if spec == nil {
 		return c
 	}
-	p.oneOf("spec.logSeverityScreen", spec.LogSeverityScreen, "Info", "Debug", "Warning", "Error", "Fatal", "None")
+	p.oneOf("spec.logSeverityScreen", spec.LogSeverityScreen, "Info", "Debug", "Warning", "Error", "Fatal", "Panic", "None")
 	p.oneOf("spec.healthChecks", spec.HealthChecks, "Enabled", "Disabled")
 	p.builtPort("spec.prometheusMetricsPort", spec.PrometheusMetricsPort, 9094)
 	p.builtPort("spec.debugProfilePort", spec.DebugProfilePort, 0)
@@ -53,7 +53,10 @@ func (p *problems) controllers(meta Meta, spec *vrouterv1.ControllerConfiguratio
 			p.period("spec.controllers."+sync.name+".reconcilerPeriod", sync.raw.ReconcilerPeriod, 5*time.Minute)
 		}
 	}
-	p.unsupported(spec.Controllers.GetLoadBalancer() != nil, "spec.controllers.loadBalancer", "")
+	// Calico's default, as every cluster says it.
+	if lb := spec.Controllers.GetLoadBalancer(); lb != nil {
+		p.oneOf("spec.controllers.loadBalancer.assignIPs", lb.AssignIps, "AllServices", "RequestedServicesOnly")
+	}
 	if node := spec.Controllers.GetNode(); node != nil {
 		c.LeakGrace = p.nodeController("spec.controllers.node", node)
 		c.HostEndpoints = p.autoHostEndpoints("spec.controllers.node.hostEndpoint", node.GetHostEndpoint())

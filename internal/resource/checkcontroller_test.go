@@ -28,9 +28,12 @@ func TestBadControllerConfiguration(t *testing.T) {
 			spec.controllers.node.hostEndpoint.templates[2].generateName: must not be empty
 			spec.controllers.node.hostEndpoint.templates[2].labels[x]:
 			spec.controllers.node.hostEndpoint.templates[2].interfacePattern:`},
-		{"default", "controllers: {policy: {reconcilerPeriod: 1m}, loadBalancer: {assignIPs: AllServices}}", `
+		{"default", "controllers: {policy: {reconcilerPeriod: 1m}, loadBalancer: {assignIPs: RequestedServicesOnly}}", `
 			spec.controllers.policy.reconcilerPeriod: not supported yet, only 5m0s is (unsupported)
-			spec.controllers.loadBalancer: not supported yet (unsupported)`},
+			spec.controllers.loadBalancer.assignIPs: not supported yet, only AllServices is (unsupported)`},
+		{"default", "logSeverityScreen: Panic, controllers: {loadBalancer: {assignIPs: none}}", `
+			spec.logSeverityScreen: not supported yet, only Info is (unsupported)
+			spec.controllers.loadBalancer.assignIPs: "none" is none of AllServices, RequestedServicesOnly`},
 		{"default", "logSeverityScreen: Debug, healthChecks: Disabled, prometheusMetricsPort: 0, debugProfilePort: 70000, etcdV3CompactionPeriod: 1m", `
 			spec.logSeverityScreen: not supported yet, only Info is (unsupported)
 			spec.healthChecks: not supported yet, only Enabled is (unsupported)

@@ -99,7 +99,7 @@ func ParseKind(s string) (Kind, bool) {
 	case "ipamhandle", "ipamhandles", "handle", "handles":
 		return KindIPAMHandle, true
 	case "controllerconfiguration", "controllerconfigurations", "controllerconfig", "kubecontrollersconfiguration",
-		"kubecontrollersconfigurations", "kubecontrollersconfig":
+		"kubecontrollersconfigurations", "kubecontrollersconfig", "kubecontrollersconfigs":
 		return KindControllerConfiguration, true
 	case "clusterinformation", "clusterinformations", "clusterinfo", "clusterinfos":
 		return KindClusterInformation, true

@@ -235,23 +235,26 @@ func serverFields() []string {
 		"selfLink", "clusterName", "finalizers", "deletionTimestamp", "deletionGracePeriodSeconds"}
 }
 
-// ignore takes status and server-set metadata out of the tree, and says so.
+// ignore takes status, server-set metadata and what names are made of out of the
+// tree, and says so.
 func ignore(t *tree) []string {
 	var warnings []string
-	drop := func(path string, from *tree, names ...string) {
+	drop := func(path string, from *tree, why string, names ...string) {
 		from.fields = slices.DeleteFunc(from.fields, func(f *field) bool {
 			if !slices.Contains(names, f.key) {
 				return false
 			}
 			if f.value.shape != shapeNull {
-				warnings = append(warnings, join(path, f.key)+": ignored, the server sets it")
+				warnings = append(warnings, join(path, f.key)+": ignored, "+why)
 			}
 			return true
 		})
 	}
-	drop("", t, "status")
+	const byServer = "the server sets it"
+	drop("", t, byServer, "status")
 	if meta := t.get("metadata"); meta != nil {
-		drop("metadata", meta, serverFields()...)
+		drop("metadata", meta, byServer, serverFields()...)
+		drop("metadata", meta, "names are not made here", "generateName")
 	}
 	return warnings
 }

@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -19,16 +20,17 @@ func (p *problems) unbuiltEndpoint(spec *vrouterv1.WorkloadEndpointSpec) {
 }
 
 // unbuiltAgentFields returns the fields of AgentConfiguration that are read and
-// checked, and that no engine looks at, each with the value that says no more
-// than what is done anyway; empty: there is none but false.
-func unbuiltAgentFields() map[string]string {
-	return map[string]string{
-		"chainInsertMode":           "",
-		"iptablesFilterAllowAction": "",
-		"iptablesMangleAllowAction": "",
-		"nftablesFilterAllowAction": "",
-		"nftablesMangleAllowAction": "",
-		"removeExternalRoutes":      "", // false: routes of others stay
+// checked, and that no engine looks at, each with the values that say no more
+// than what is done anyway.
+func unbuiltAgentFields() map[string][]string {
+	return map[string][]string{
+		"chainInsertMode":           {"Insert"},
+		"iptablesFilterAllowAction": {"Return"},
+		"iptablesMangleAllowAction": {"Return"},
+		// Where a chain of nftables accepts, those of others go on all the same.
+		"nftablesFilterAllowAction": {"Accept", "Return"},
+		"nftablesMangleAllowAction": {"Accept", "Return"},
+		"removeExternalRoutes":      {"false"}, // routes of others stay
 	}
 }
 
@@ -36,25 +38,41 @@ func unbuiltAgentFields() map[string]string {
 // here, since it is no more than what is done anyway, or Felix's default where
 // there is nothing to be done. Fields from firstForeign on that are not here
 // may be false, or absent.
-func foreignAgentFields() map[string]string {
-	return map[string]string{
-		"awsSrcDstCheck":                 "DoNothing",
-		"bpfConnectTimeLoadBalancing":    "TCP",
-		"bpfEnforceRPF":                  "Loose",
-		"bpfExternalServiceMode":         "Tunnel",
-		"bpfHostNetworkedNATWithoutCTLB": "Enabled",
-		"bpfLogLevel":                    "Off",
-		"floatingIPs":                    "Disabled",
-		"healthPort":                     "9099",
-		"iptablesBackend":                "Auto",
-		"logSeverityScreen":              "Info",
-		"nftablesMode":                   "Auto",
-		"reportingInterval":              "0s",
-		"routeSource":                    "CalicoIPAM",
-		"serviceLoopPrevention":          "Disabled",
-		"vxlanPort":                      "4789",
-		"vxlanVNI":                       "4096",
-		"windowsManageFirewallRules":     "Disabled",
+func foreignAgentFields() map[string][]string {
+	either := []string{"true", "false"} // how Felix does a thing, not whether
+	return map[string][]string{
+		"awsSrcDstCheck":                     {"DoNothing"},
+		"bpfConnectTimeLoadBalancing":        {"TCP"},
+		"bpfConnectTimeLoadBalancingEnabled": either,
+		"bpfDisableUnprivileged":             either,
+		"bpfEnforceRPF":                      {"Loose"},
+		"bpfExternalServiceMode":             {"Tunnel"},
+		"bpfHostConntrackBypass":             either,
+		"bpfHostNetworkedNATWithoutCTLB":     {"Enabled"},
+		"bpfKubeProxyEndpointSlicesEnabled":  either,
+		"bpfKubeProxyIptablesCleanupEnabled": either,
+		"bpfLogLevel":                        {"Off"},
+		"floatingIPs":                        {"Disabled"},
+		"healthPort":                         {"9099"},
+		"iptablesBackend":                    {"Auto"},
+		"ipv6Support":                        {"true"},
+		"logSeverityFile":                    {"Info"},
+		"logSeverityScreen":                  {"Info"},
+		"logSeveritySys":                     {"Info"},
+		"nftablesMode":                       {"Auto"},
+		"prometheusGoMetricsEnabled":         {"true"},
+		"prometheusMetricsEnabled":           either, // the daemon's file says where
+		"prometheusMetricsPort":              {"9091"},
+		"prometheusProcessMetricsEnabled":    {"true"},
+		"reportingInterval":                  {"0s"},
+		"routeSource":                        {"CalicoIPAM"},
+		"serviceLoopPrevention":              {"Drop", "Disabled"}, // no service is announced
+		"useInternalDataplaneDriver":         {"true"},
+		"vxlanPort":                          {"4789"},
+		"vxlanVNI":                           {"4096"},
+		"windowsManageFirewallRules":         {"Disabled"},
+		"wireguardListeningPort":             {"51820"},
+		"xdpEnabled":                         either,
 	}
 }
 
@@ -74,11 +92,12 @@ func (p *problems) unbuilt(spec *vrouterv1.AgentConfigurationSpec) {
 		if f.Number() >= firstForeign {
 			accepted, listed = foreign[f.JSONName()], true
 		}
-		if accepted == "" && f.Kind() == protoreflect.BoolKind {
-			accepted = "false"
+		if accepted == nil && f.Kind() == protoreflect.BoolKind {
+			accepted = []string{"false"}
 		}
-		if listed && (accepted == "" || !strings.EqualFold(fieldText(m, f), accepted)) {
-			p.unsupported(true, "spec."+f.JSONName(), accepted)
+		text := fieldText(m, f)
+		if listed && !slices.ContainsFunc(accepted, func(value string) bool { return strings.EqualFold(value, text) }) {
+			p.unsupported(true, "spec."+f.JSONName(), strings.Join(accepted, " or "))
 		}
 	}
 }

@@ -103,10 +103,11 @@ type AgentConfigurationSpec struct {
 	// defaults; an empty list: none.
 	FailsafeInboundHostPorts  *ProtoPortList `protobuf:"bytes,2,opt,name=failsafe_inbound_host_ports,json=failsafeInboundHostPorts,proto3,oneof" json:"failsafe_inbound_host_ports,omitempty"`
 	FailsafeOutboundHostPorts *ProtoPortList `protobuf:"bytes,3,opt,name=failsafe_outbound_host_ports,json=failsafeOutboundHostPorts,proto3,oneof" json:"failsafe_outbound_host_ports,omitempty"`
-	// Chain_insert_mode: Insert (default) or Append, in the chains of others.
+	// Chain_insert_mode: Insert, the default and what is built, or Append in the
+	// chains of others.
 	ChainInsertMode *string `protobuf:"bytes,4,opt,name=chain_insert_mode,json=chainInsertMode,proto3,oneof" json:"chain_insert_mode,omitempty"`
-	// Allow actions: Accept (default) or Return, which lets the host's own rules
-	// decide further.
+	// Allow actions: Accept, or Return, which lets the host's own rules decide
+	// further and is what is built. In nftables they do whatever is said here.
 	IptablesFilterAllowAction *string `protobuf:"bytes,5,opt,name=iptables_filter_allow_action,json=iptablesFilterAllowAction,proto3,oneof" json:"iptables_filter_allow_action,omitempty"`
 	IptablesMangleAllowAction *string `protobuf:"bytes,6,opt,name=iptables_mangle_allow_action,json=iptablesMangleAllowAction,proto3,oneof" json:"iptables_mangle_allow_action,omitempty"`
 	NftablesFilterAllowAction *string `protobuf:"bytes,7,opt,name=nftables_filter_allow_action,json=nftablesFilterAllowAction,proto3,oneof" json:"nftables_filter_allow_action,omitempty"`
@@ -136,7 +137,8 @@ type AgentConfigurationSpec struct {
 	// Mark masks: bits of the packet mark that may be used, eight at least.
 	IptablesMarkMask *uint32 `protobuf:"varint,21,opt,name=iptables_mark_mask,json=iptablesMarkMask,proto3,oneof" json:"iptables_mark_mask,omitempty"`
 	NftablesMarkMask *uint32 `protobuf:"varint,22,opt,name=nftables_mark_mask,json=nftablesMarkMask,proto3,oneof" json:"nftables_mark_mask,omitempty"`
-	// Remove_external_routes to workloads' interfaces, those of others.
+	// Remove_external_routes to workloads' interfaces, those of others; not built
+	// but for false.
 	RemoveExternalRoutes *bool `protobuf:"varint,23,opt,name=remove_external_routes,json=removeExternalRoutes,proto3,oneof" json:"remove_external_routes,omitempty"`
 	// Ours. Default_profile of endpoints that name none; absent: they drop.
 	DefaultProfile *string `protobuf:"bytes,40,opt,name=default_profile,json=defaultProfile,proto3,oneof" json:"default_profile,omitempty"`

@@ -525,7 +525,8 @@ func (x *HostEndpointTemplate) GetLabels() map[string]string {
 
 type LoadBalancerController struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Assign_ips: AllServices or RequestedServicesOnly.
+	// Assign_ips: AllServices, Calico's default. Services are given no addresses
+	// yet, whatever is said here.
 	AssignIps     *string `protobuf:"bytes,1,opt,name=assign_ips,json=assignIPs,proto3,oneof" json:"assign_ips,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
