@@ -121,10 +121,6 @@ func (p *problems) points(spec *policySpec) {
 
 func (p *problems) policyTypes(types []string, preDNAT bool) {
 	const path = "spec.types"
-	if len(types) > 2 {
-		p.addf(path, "%d types, there are but two", len(types))
-		return
-	}
 	for i, t := range types {
 		switch {
 		case t != typeIngress && t != typeEgress:

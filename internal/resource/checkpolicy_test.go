@@ -21,7 +21,8 @@ func TestBadPolicy(t *testing.T) {
 		{"", "preDNAT: true\napplyOnForward: true\ntypes: [Egress]", "spec.types[0]: must not be Egress when spec.preDNAT is true"},
 		{"", "preDNAT: true", "spec.applyOnForward: must be true when spec.doNotTrack or spec.preDNAT is"},
 		{"", "doNotTrack: true\napplyOnForward: false", "spec.applyOnForward: must be true"},
-		{"", "types: [ingress, Egress, Egress]", "spec.types: 3 types, there are but two"},
+		{"", "types: [ingress, Egress, Egress]", `spec.types[0]: "ingress" is none of Ingress, Egress
+			spec.types[2]: "Egress" is listed twice`},
 		{"", "types: [ingress]", `spec.types[0]: "ingress" is none of Ingress, Egress`},
 		{"", "types: [Egress, Egress]", `spec.types[1]: "Egress" is listed twice`},
 		{"", "selector: global()\nnamespaceSelector: global()\nserviceAccountSelector: has(", `
