@@ -17,6 +17,7 @@ import (
 // answer.
 type Resolver struct {
 	node    string
+	isLocal func(*resource.WorkloadEndpoint) bool
 	changed chan struct{}
 
 	mu sync.Mutex // guards the rest
@@ -58,8 +59,18 @@ type nodeInterface struct{ node, name string }
 // local, whatever their node is: for explaining without a host. Host endpoints
 // are then told as NODE/INTERFACE, those without an interface as NODE/ADDRESS.
 func NewResolver(node string) *Resolver {
+	return newResolver(node, func(w *resource.WorkloadEndpoint) bool { return node == "" || w.Node == node })
+}
+
+// NewResolverOf returns the resolver without a node of those workload endpoints
+// that isLocal tells; the others are but members of sets.
+func NewResolverOf(isLocal func(*resource.WorkloadEndpoint) bool) *Resolver {
+	return newResolver("", isLocal)
+}
+
+func newResolver(node string, isLocal func(*resource.WorkloadEndpoint) bool) *Resolver {
 	r := &Resolver{
-		node: node, changed: make(chan struct{}, 1),
+		node: node, isLocal: isLocal, changed: make(chan struct{}, 1),
 		items: make(map[resource.ID]*item), held: newHolders(),
 		locals: make(map[resource.ID]*local), interfaces: make(map[nodeInterface][]*local),
 		tiers: make(map[string]*resource.Tier), policies: make(map[resource.ID]*policyEntry),

@@ -87,7 +87,7 @@ func (r *Resolver) putEndpointLocked(w *resource.WorkloadEndpoint) {
 	}
 	parents = appendProfiles(parents, w.Profiles)
 	r.setItemLocked(w.ID, labels, parents, singles(w.Addresses), named(w.Ports))
-	if r.node != "" && w.Node != r.node {
+	if !r.isLocal(w) {
 		r.deleteLocalLocked(w.ID)
 		return
 	}

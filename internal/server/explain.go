@@ -34,7 +34,7 @@ func (s *nodes) Explain(ctx context.Context, req *vrouterv1.ExplainRequest) (*vr
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := explain.New(objects)
+	cluster, err := explain.NewFor(objects, probe)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
@@ -14,6 +15,7 @@ import (
 // Cluster is what is stored, resolved for all hosts. It is for one goroutine.
 type Cluster struct {
 	objects  []resource.Object
+	pools    []*resource.IPPool
 	shared   *view            // of the nodes without settings of their own
 	own      map[string]*view // of the others; nil: not asked for yet
 	policies map[resource.ID]ruler
@@ -40,6 +42,37 @@ type hostPlace struct{ node, iface string }
 // New returns the cluster of the objects, each the only one of its ID. Those
 // that are always there need not be among them.
 func New(objects []resource.Object) (*Cluster, error) {
+	c, err := index(objects)
+	if err != nil {
+		return nil, err
+	}
+	c.shared, err = newView(policy.NewResolver(""), "", objects)
+	return c, err
+}
+
+// NewFor is New for a single probe, and no other: of a large cluster it resolves
+// much less.
+func NewFor(objects []resource.Object, p Probe) (*Cluster, error) {
+	c, err := index(objects)
+	if err != nil {
+		return nil, err
+	}
+	asked := make(map[hostPlace]bool)
+	for _, text := range []string{p.From, p.To} {
+		e, err := c.end(text)
+		if err != nil {
+			continue // which Explain says
+		}
+		asked[hostPlace{e.node, e.iface}], asked[hostPlace{e.node, p.Interface}] = true, true
+	}
+	c.shared, err = newView(policy.NewResolverOf(func(w *resource.WorkloadEndpoint) bool {
+		return asked[hostPlace{w.Node, w.Interface}] // all of an interface, of which there should be one
+	}), "", objects)
+	return c, err
+}
+
+// index returns the cluster but for what is resolved.
+func index(objects []resource.Object) (*Cluster, error) {
 	c := &Cluster{
 		objects: objects, own: make(map[string]*view), policies: make(map[resource.ID]ruler),
 		nodes: make(map[string]*resource.Node), hosts: make(map[string][]*resource.HostEndpoint),
@@ -62,9 +95,7 @@ func New(objects []resource.Object) (*Cluster, error) {
 			c.addHost(h) // over what nodes say, which know no interface
 		}
 	}
-	var err error
-	c.shared, err = newView("", objects)
-	return c, err
+	return c, nil
 }
 
 func (c *Cluster) add(object resource.Object) {
@@ -80,6 +111,8 @@ func (c *Cluster) add(object resource.Object) {
 				c.hostsAt[p.Addr()] = hostPlace{node: o.Name}
 			}
 		}
+	case *resource.IPPool:
+		c.pools = append(c.pools, o)
 	case *resource.BGPPeer:
 		c.peers = append(c.peers, o)
 	case *resource.AgentConfiguration:
@@ -140,7 +173,9 @@ func (c *Cluster) isPeer(node string, a netip.Addr) bool {
 	return false
 }
 
-func (c *Cluster) isPooled(a netip.Addr) bool { return c.shared.state.Sets[policy.PoolSet].Contains(a) }
+func (c *Cluster) isPooled(a netip.Addr) bool {
+	return slices.ContainsFunc(c.pools, func(p *resource.IPPool) bool { return p.CIDR.Contains(a) })
+}
 
 // view returns what a node resolves.
 func (c *Cluster) view(node string) (*view, error) {
@@ -150,7 +185,7 @@ func (c *Cluster) view(node string) (*view, error) {
 	}
 	if v == nil {
 		var err error
-		if v, err = newView(node, c.objects); err != nil {
+		if v, err = newView(policy.NewResolver(node), node, c.objects); err != nil {
 			return nil, err
 		}
 		c.own[node] = v
@@ -164,8 +199,7 @@ type view struct {
 	state policy.State
 }
 
-func newView(node string, objects []resource.Object) (*view, error) {
-	r := policy.NewResolver(node)
+func newView(r *policy.Resolver, node string, objects []resource.Object) (*view, error) {
 	interfaces := make(map[string][]netip.Addr)
 	for _, object := range objects {
 		r.Put(object)

@@ -117,6 +117,18 @@ func TestForgedSource(t *testing.T) {
 	if err != nil || r.Reason != "source check on n1: interface tap9 is no endpoint's" {
 		t.Errorf("%v, %v", r, err)
 	}
+	const prefix = `
+---
+apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: {name: node.n1}
+spec: {interfacePrefix: wl}
+`
+	p.Interface = "wl9"
+	r, err = cluster(t, site+prefix).Explain(p)
+	if err != nil || r.Reason != "source check on n1: interface wl9 is no endpoint's" {
+		t.Errorf("with a prefix of its own: %v, %v", r, err)
+	}
 }
 
 // FuzzReadProbes holds that what is read can be rendered and read again.

@@ -30,9 +30,9 @@ func (c *Cluster) hops(p Probe, from, to end, packet policy.Packet) (hops [][]ho
 			return nil, "", nil // over lo, which has no policy
 		}
 		if p.Interface != "" {
-			h.in = c.enter(from.node, p.Interface)
+			h.in, err = c.enter(from.node, p.Interface)
 		}
-		return [][]hop{{h}}, "", nil
+		return [][]hop{{h}}, "", err
 	}
 	if from.node != "" {
 		sent := packet
@@ -41,9 +41,11 @@ func (c *Cluster) hops(p Probe, from, to end, packet policy.Packet) (hops [][]ho
 		}
 		in := c.inside(from)
 		if p.Interface != "" {
-			in = c.enter(from.node, p.Interface)
+			if in, err = c.enter(from.node, p.Interface); err != nil {
+				return nil, "", err
+			}
 		}
-		hops = append(hops, c.alternatives(from, to, "", func(at place) hop {
+		hops = append(hops, alternatives(c.uplinks(from, to, ""), func(at place) hop {
 			return hop{node: from.node, in: in, out: at, packet: sent}
 		}))
 		if to.node == "" {
@@ -61,27 +63,32 @@ func (c *Cluster) hops(p Probe, from, to end, packet policy.Packet) (hops [][]ho
 			return nil, fmt.Sprintf("natOutgoing translates the source to an address of host %s, and none is stored", from.node), nil
 		}
 	}
-	given := ""
-	if from.node == "" {
-		given = p.Interface
-	}
-	return append(hops, c.alternatives(to, from, given, func(at place) hop {
+	arriving := func(at place) hop {
 		return hop{node: to.node, in: at, out: c.inside(to), packet: packet, before: before}
-	})), "", nil
+	}
+	given := ""
+	if from.node == "" && p.Interface != "" {
+		given = p.Interface
+		at, err := c.enter(to.node, given)
+		if err != nil || at.workload != nil || at.isNobodys {
+			return append(hops, []hop{arriving(at)}), "", err
+		}
+	}
+	return append(hops, alternatives(c.uplinks(to, from, given), arriving)), "", nil
 }
 
 // enter is an interface of a host that a packet is said to come by. One that is
 // named as workloads' are and is no endpoint's is nobody's.
-func (c *Cluster) enter(node, iface string) place {
+func (c *Cluster) enter(node, iface string) (place, error) {
 	if w := c.interfaces[hostPlace{node, iface}]; w != nil {
-		return place{workload: w}
+		return place{workload: w}, nil
 	}
-	for _, prefix := range c.shared.state.Settings.WorkloadPrefixes {
-		if strings.HasPrefix(iface, prefix) {
-			return place{iface: iface, isNobodys: true}
-		}
+	v, err := c.view(node)
+	if err != nil {
+		return place{}, err
 	}
-	return place{iface: iface}
+	isWorkloads := slices.ContainsFunc(v.state.Settings.WorkloadPrefixes, func(prefix string) bool { return strings.HasPrefix(iface, prefix) })
+	return place{iface: iface, isNobodys: isWorkloads}, nil
 }
 
 // inside is an end as its host sees it.
@@ -92,15 +99,10 @@ func (c *Cluster) inside(e end) place {
 	return place{isHost: true, iface: e.iface}
 }
 
-// alternatives makes a hop for each interface of the host of an end that packets
-// to or from the other end may pass. Given is the one that is said to be it.
-func (c *Cluster) alternatives(at, other end, given string, make func(place) hop) []hop {
-	if p := c.enter(at.node, given); given != "" && (p.workload != nil || p.isNobodys) {
-		return []hop{make(p)}
-	}
-	names := c.uplinks(at, other, given)
-	list := []hop{}
-	for _, name := range names {
+// alternatives makes a hop for each interface of a host that a packet may pass.
+func alternatives(interfaces []string, make func(place) hop) []hop {
+	var list []hop
+	for _, name := range interfaces {
 		list = append(list, make(place{iface: name}))
 	}
 	return list
