@@ -3,7 +3,7 @@ package iptables
 import (
 	"crypto/sha256"
 	"encoding/base32"
-	"fmt"
+	"encoding/binary"
 	"strconv"
 	"strings"
 )
@@ -41,23 +41,35 @@ func newChain(name string, rules ...rule) *chain { return &chain{name: name, rul
 
 func (c *chain) add(match, target string) { c.rules = append(c.rules, newRule(match, target)) }
 
-// Every rule of ours has a comment: this, a hash, and what it counts for.
+// Every rule of ours has a comment: this, a hash of it, and what it counts for.
 const (
 	commentPrefix = "vr:"
 	hashLetters   = 16
 )
 
-// comments returns the comments of the chain's rules: the hash is of all rules
-// up to this one, so that equal comments are equal chains.
-func (c *chain) comments() []string {
-	out := make([]string, len(c.rules))
-	last := ""
+// comment says of a rule what it is, so that equal comments are equal rules.
+func (r rule) comment() string {
+	out := commentPrefix + hash(r.spec(), hashLetters)
+	if r.index >= 0 {
+		out += " " + strconv.Itoa(r.index) + " " + r.note
+	}
+	return out
+}
+
+// A print is short for a comment.
+type print uint64
+
+func printOf(comment string) print {
+	sum := sha256.Sum256([]byte(comment))
+	return print(binary.NativeEndian.Uint64(sum[:]))
+}
+
+// prints are those of the chain's rules, in order: equal prints are equal
+// chains.
+func (c *chain) prints() []print {
+	out := make([]print, len(c.rules))
 	for i, r := range c.rules {
-		last = hash(last+"\n"+r.spec(), hashLetters)
-		out[i] = commentPrefix + last
-		if r.index >= 0 {
-			out[i] += " " + strconv.Itoa(r.index) + " " + r.note
-		}
+		out[i] = printOf(r.comment())
 	}
 	return out
 }
@@ -74,10 +86,19 @@ func indexOf(comment string) int {
 
 // write appends what makes the chain anew in the language of iptables-restore.
 func (c *chain) write(b *strings.Builder) {
-	comments := c.comments()
-	for i, r := range c.rules {
-		fmt.Fprintf(b, "-A %s -m comment --comment %s %s\n", c.name, quote(comments[i]), r.spec())
+	for i := range c.rules {
+		c.writeRule(b, "-A", 0, i)
 	}
+}
+
+// writeRule appends a command with rule i, at a position if the command has one.
+func (c *chain) writeRule(b *strings.Builder, command string, position, i int) {
+	r := c.rules[i]
+	b.WriteString(command + " " + c.name + " ")
+	if position > 0 {
+		b.WriteString(strconv.Itoa(position) + " ")
+	}
+	b.WriteString("-m comment --comment " + quote(r.comment()) + " " + r.spec() + "\n")
 }
 
 // quote writes a word for iptables-restore.
@@ -85,7 +106,7 @@ func quote(s string) string {
 	if s != "" && !strings.ContainsAny(s, " \t\"'\\") {
 		return s
 	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+	return `"` + strings.ReplaceAll(strings.ReplaceAll(s, `\`, `\\`), `"`, `\"`) + `"`
 }
 
 // letters are those of names: no case, no sign that iptables would read

@@ -1,33 +1,10 @@
 package iptables
 
 import (
-	"crypto/sha256"
-	hashes "hash"
 	"maps"
 	"slices"
 	"strings"
 )
-
-// A digest is of the comments of a chain's rules.
-type digest struct{ h hashes.Hash }
-
-func newDigest() *digest { return &digest{sha256.New()} }
-
-func (d *digest) add(comment string) {
-	d.h.Write([]byte(comment))
-	d.h.Write([]byte{'\n'})
-}
-
-// String is the digest as letters.
-func (d *digest) String() string { return letters.EncodeToString(d.h.Sum(nil)) }
-
-func (c *chain) digest() string {
-	d := newDigest()
-	for _, comment := range c.comments() {
-		d.add(comment)
-	}
-	return d.String()
-}
 
 // transaction is what iptables-restore is told of one table.
 type transaction struct {
@@ -78,13 +55,16 @@ func (w *transactionWriter) chain(name string, c *chain) {
 		}
 		return
 	}
-	is := c.digest()
-	if exists && was == is {
+	is := c.prints()
+	if exists && slices.Equal(was, is) {
+		return
+	}
+	w.after.chains[name] = is
+	if exists && c.edit(&w.rules, was, is) {
 		return
 	}
 	w.heads.WriteString(":" + name + " - [0:0]\n")
 	c.write(&w.rules)
-	w.after.chains[name] = is
 }
 
 // jump makes that the first rule of a kernel's chain is our one jump, where we
@@ -95,13 +75,13 @@ func (w *transactionWriter) jump(hook string) {
 		w.noJump(hook)
 		return
 	}
-	j := newChain(hook, newRule("", "-j "+name))
+	comment := newRule("", "-j "+name).comment()
 	held := w.before.jumps[hook]
-	if len(held.specs) == 1 && held.first && commentOf(held.specs[0]) == j.comments()[0] && targetOf(held.specs[0]) == name {
+	if len(held.specs) == 1 && held.first && commentOf(held.specs[0]) == comment && targetOf(held.specs[0]) == name {
 		return
 	}
 	w.noJump(hook)
-	spec := "-m comment --comment " + quote(j.comments()[0]) + " -j " + name
+	spec := "-m comment --comment " + quote(comment) + " -j " + name
 	w.jumped.WriteString("-I " + hook + " 1 " + spec + "\n")
 	w.after.jumps[hook] = jumps{specs: []string{spec}, first: true}
 }
@@ -115,7 +95,7 @@ func (w *transactionWriter) noJump(hook string) {
 }
 
 func (w *transactionWriter) text(t table) string {
-	if w.heads.Len()+w.jumped.Len() == 0 {
+	if w.heads.Len()+w.rules.Len()+w.jumped.Len() == 0 {
 		return ""
 	}
 	var b strings.Builder

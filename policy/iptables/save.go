@@ -7,9 +7,9 @@ import (
 
 // held is what a table of the kernel holds, as far as it matters to us.
 type held struct {
-	chains map[string]string // ours, with a digest of their rules' comments
-	jumps  map[string]jumps  // from the kernel's chains to ours
-	others int               // rules that are not ours
+	chains map[string][]print // ours, with those of their rules
+	jumps  map[string]jumps   // from the kernel's chains to ours
+	others int                // rules that are not ours
 }
 
 // jumps are those of ours in one chain of the kernel's.
@@ -18,7 +18,7 @@ type jumps struct {
 	first bool     // one of them is at the top
 }
 
-func newHeld() *held { return &held{chains: map[string]string{}, jumps: map[string]jumps{}} }
+func newHeld() *held { return &held{chains: map[string][]print{}, jumps: map[string]jumps{}} }
 
 // saved is a line of iptables-save that is a rule.
 type saved struct {
@@ -33,22 +33,18 @@ func parseSave(data []byte) map[table]*held {
 	for _, t := range tables() {
 		all[t] = newHeld()
 	}
-	digests := map[table]map[string]*digest{}
 	position := map[string]int{}
 	eachLine(data, func(t table, name string) {
-		if digests[t] == nil {
-			digests[t] = map[string]*digest{}
-		}
-		if strings.HasPrefix(name, chainPrefix) {
-			digests[t][name] = newDigest()
+		if h := all[t]; h != nil && strings.HasPrefix(name, chainPrefix) {
+			h.chains[name] = nil
 		}
 	}, func(t table, r saved) {
 		h := all[t]
 		if h == nil {
 			return // a table that we do not use
 		}
-		if d := digests[t][r.chain]; d != nil {
-			d.add(r.comment)
+		if prints, ours := h.chains[r.chain]; ours {
+			h.chains[r.chain] = append(prints, printOf(r.comment))
 			return
 		}
 		position[string(t)+r.chain]++
@@ -61,11 +57,6 @@ func parseSave(data []byte) map[table]*held {
 		j.specs = append(j.specs, r.spec)
 		h.jumps[r.chain] = j
 	})
-	for t, h := range all {
-		for name, d := range digests[t] {
-			h.chains[name] = d.String()
-		}
-	}
 	return all
 }
 
