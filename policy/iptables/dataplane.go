@@ -87,14 +87,14 @@ func (d *Dataplane) Sync(ctx context.Context, all *policy.Update) error {
 	dirty.all = true
 	p := s.render(dirty, u)
 	w := d.writer()
-	if err := errors.Join(w.grow(all.Sets), w.growLists(u.lists, true)); err != nil {
+	if err := errors.Join(w.grow(s, all.Sets, false), w.growLists(&u.lists, true)); err != nil {
 		return err
 	}
 	if err := d.write(ctx, p, true); err != nil {
 		return err
 	}
 	d.cleanOther(ctx)
-	w.strays(s, u.lists)
+	w.strays(s, u.lists.all)
 	if err := w.shrink(); err != nil {
 		return err
 	}
@@ -109,9 +109,10 @@ func (d *Dataplane) Apply(ctx context.Context, update *policy.Update) error {
 		return errors.New("apply without a sync before")
 	}
 	d.state = nil
-	p := s.render(s.merge(update), d.units)
+	dirty := s.merge(update)
+	p := s.render(dirty, d.units)
 	w := d.writer()
-	if err := errors.Join(w.grow(update.Sets), w.growLists(d.units.lists, false)); err != nil {
+	if err := errors.Join(w.grow(s, update.Sets, dirty.allSets), w.growLists(&d.units.lists, false)); err != nil {
 		return err
 	}
 	if err := d.write(ctx, p, false); err != nil {

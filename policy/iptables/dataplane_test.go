@@ -104,9 +104,9 @@ func TestRefused(t *testing.T) {
 	inFlavours(t, func(t *testing.T, s *site) {
 		s.sync(t, update())
 		before := s.save()
-		bad := update().Policies[policyID("get")]
-		bad.Ingress = append(bad.Ingress, policy.Rule{Index: 2, Action: policy.Allow, Source: policy.Side{Sets: []policy.SetID{"missing"}}})
-		u := &policy.Update{Policies: map[resource.ID]*policy.Policy{bad.ID: bad}}
+		u := &policy.Update{Endpoints: map[resource.EndpointID]*policy.Endpoint{
+			endpointID(3): {ID: endpointID(3), Interface: "cali-longer-than-any", Ingress: "ingress", Egress: "egress"},
+		}}
 		if err := s.plane.Apply(t.Context(), u); err == nil || !strings.Contains(err.Error(), "write IPv4 table filter") {
 			t.Errorf("apply: %v", err)
 		}

@@ -9,6 +9,7 @@ import (
 // A family is IPv4 or IPv6, each with tables of its own.
 type family struct {
 	digit      byte
+	index      int // among families()
 	bits       int
 	nfproto    uint8
 	icmp       uint8  // number of its ICMP
@@ -17,8 +18,8 @@ type family struct {
 }
 
 var (
-	ipv4 = &family{'4', 32, unix.NFPROTO_IPV4, unix.IPPROTO_ICMP, "-m icmp %s--icmp-type %s", "icmp-admin-prohibited"}
-	ipv6 = &family{'6', 128, unix.NFPROTO_IPV6, unix.IPPROTO_ICMPV6, "-m icmp6 %s--icmpv6-type %s", "icmp6-adm-prohibited"}
+	ipv4 = &family{'4', 0, 32, unix.NFPROTO_IPV4, unix.IPPROTO_ICMP, "-m icmp %s--icmp-type %s", "icmp-admin-prohibited"}
+	ipv6 = &family{'6', 1, 128, unix.NFPROTO_IPV6, unix.IPPROTO_ICMPV6, "-m icmp6 %s--icmpv6-type %s", "icmp6-adm-prohibited"}
 )
 
 func families() []*family { return []*family{ipv4, ipv6} }

@@ -109,8 +109,11 @@ func (s *state) openTo(c *chain, f *family, id policy.SetID, other, port end, pr
 // setOf is the name of a set of addresses or networks, and whether there is
 // one.
 func (s *state) setOf(f *family, id policy.SetID) (string, bool) {
-	kind, ok := s.sets[id]
-	return setName(f, kindLetter(kind), id), ok
+	m, ok := s.sets[id]
+	if !ok {
+		return "", false
+	}
+	return setName(f, kindLetter(m.kind), id), true
 }
 
 // vxlan ends tunnels of nodes, which never are behind a workload's interface,

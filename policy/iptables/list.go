@@ -12,7 +12,10 @@ import (
 // them. Rules that say the same ones share it.
 
 // lists is those that somebody uses, by the name of their set.
-type lists map[string]*list
+type lists struct {
+	all   map[string]*list
+	moved map[string]struct{} // whose users are others since the last render
+}
 
 type list struct {
 	family *family
@@ -38,17 +41,19 @@ func (l listing) set(f *family, nets []netip.Prefix) string {
 }
 
 // use takes note of what a unit uses now, in place of what it used before.
-func (l lists) use(unit string, before, now listing) {
+func (l *lists) use(unit string, before, now listing) {
 	for name := range before {
 		if now[name] == nil {
-			delete(l[name].users, unit)
+			delete(l.all[name].users, unit)
+			l.moved[name] = struct{}{}
 		}
 	}
 	for name, list := range now {
-		if l[name] == nil {
+		if l.all[name] == nil {
 			list.users = map[string]struct{}{}
-			l[name] = list
+			l.all[name] = list
 		}
-		l[name].users[unit] = struct{}{}
+		l.all[name].users[unit] = struct{}{}
+		l.moved[name] = struct{}{}
 	}
 }

@@ -11,10 +11,10 @@ import (
 // pool. Connection tracking does the rest, so that only the first packet of a
 // connection comes here.
 func (s *state) natChains(f *family) []*chain {
-	from, ok := s.setOf(f, policy.MasqueradeSet)
-	if !ok {
+	if !s.has(f, policy.MasqueradeSet) {
 		return nil
 	}
+	from, _ := s.setOf(f, policy.MasqueradeSet)
 	nat := &s.settings.NAT
 	match := ""
 	if nat.Interface != "" {

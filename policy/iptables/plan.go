@@ -25,12 +25,16 @@ type units struct {
 }
 
 func newUnits() *units {
-	return &units{chains: map[string]map[place][]string{}, listings: map[string]listing{}, lists: lists{}}
+	return &units{
+		chains: map[string]map[place][]string{}, listings: map[string]listing{},
+		lists: lists{all: map[string]*list{}, moved: map[string]struct{}{}},
+	}
 }
 
 // render makes the plan for what is dirty.
 func (s *state) render(d *dirty, u *units) plan {
 	p := plan{}
+	clear(u.lists.moved)
 	if d.all {
 		d.base, d.trees = true, true
 		for key := range s.refs {

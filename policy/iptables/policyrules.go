@@ -124,14 +124,15 @@ func (s *state) deny(at place) string {
 }
 
 // matches renders what all must hold, and the criteria of which each is a list
-// of alternatives; not ok is a rule that never holds in this family.
+// of alternatives; not ok is a rule that does not hold in this family, at least
+// with the members that sets have.
 func (w *ruleWriter) matches(r *policy.Rule) (match string, choices [][]string, ok bool) {
 	v4, v6 := r.Families()
 	if w.at.family == ipv4 && !v4 || w.at.family == ipv6 && !v6 {
 		return "", nil, false
 	}
 	all, ok := w.protocol(r)
-	if !ok {
+	if !ok || !w.hasMembers(r) {
 		return "", nil, false
 	}
 	for _, e := range ends() {
@@ -147,7 +148,7 @@ func (w *ruleWriter) matches(r *policy.Rule) (match string, choices [][]string, 
 			continue
 		}
 		some := matchPorts(e, side.Ports, false)
-		for _, id := range side.PortSets {
+		for _, id := range w.asked(side.PortSets) {
 			some = append(some, matchPortSet(e, setName(w.at.family, portsLetter, id), false))
 		}
 		if len(some) == 1 {
@@ -221,15 +222,37 @@ func (w *ruleWriter) nets(e end, side *policy.Side) (all []string, ok bool) {
 
 func (w *ruleWriter) sets(e end, side *policy.Side) []string {
 	var all []string
-	name := func(id policy.SetID) string { return setName(w.at.family, kindLetter(w.state.sets[id]), id) }
+	name := func(id policy.SetID) string { return setName(w.at.family, kindLetter(w.state.sets[id].kind), id) }
 	for _, id := range side.Sets {
 		all = append(all, matchSet(e, name(id), false))
 	}
-	for _, id := range side.NotSets {
+	for _, id := range w.asked(side.NotSets) {
 		all = append(all, matchSet(e, name(id), true))
 	}
-	for _, id := range side.NotPortSets {
+	for _, id := range w.asked(side.NotPortSets) {
 		all = append(all, matchPortSet(e, setName(w.at.family, portsLetter, id), true))
 	}
 	return all
+}
+
+// asked leaves the sets that are asked for in this family, see state.asks.
+func (w *ruleWriter) asked(ids []policy.SetID) (out []policy.SetID) {
+	for _, id := range ids {
+		if w.asks(w.at.family, id) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// hasMembers tells whether the sets of a rule can hold anything in this family.
+func (w *ruleWriter) hasMembers(r *policy.Rule) bool {
+	for _, e := range ends() {
+		side := e.side(r)
+		if len(w.asked(side.Sets)) < len(side.Sets) ||
+			len(side.Ports) == 0 && len(side.PortSets) > 0 && len(w.asked(side.PortSets)) == 0 {
+			return false
+		}
+	}
+	return true
 }

@@ -25,7 +25,12 @@ func full() *policy.Update {
 	for _, id := range []policy.SetID{policy.PoolSet, policy.MasqueradeSet, policy.NodeSet, policy.PeerSet} {
 		u.Sets[id] = &policy.SetChange{Kind: policy.Networks, New: true}
 	}
-	u.Sets["p"] = &policy.SetChange{Kind: policy.Ports, New: true}
+	u.Sets[policy.PoolSet].Add = members("10.65.0.0/16")
+	u.Sets[policy.MasqueradeSet].Add = members("10.65.0.0/16", "fd00:65::/64")
+	u.Sets["p"] = &policy.SetChange{Kind: policy.Ports, New: true, Add: []policy.Member{
+		{Prefix: netip.MustParsePrefix("fd00:65::1/128"), Protocol: policy.ProtocolTCP, Port: 80}}}
+	u.Sets["four"] = &policy.SetChange{Kind: policy.Addresses, New: true, Add: members("192.0.2.1/32")}
+	u.Sets["none"] = &policy.SetChange{Kind: policy.Ports, New: true}
 	var ports []policy.PortRange
 	for n := range 20 {
 		ports = append(ports, policy.PortRange{First: uint16(100 * n), Last: uint16(100*n + n%2)})
@@ -37,6 +42,11 @@ func full() *policy.Update {
 			Source: policy.Side{Ports: ports}},
 		{Action: policy.Log, Index: 2, Protocol: policy.ProtocolICMP, ICMP: &policy.ICMP{Type: 3, Code: &code}},
 		{Action: policy.Deny, Index: 3, NotProtocol: policy.ProtocolUDP, Source: policy.Side{NotSets: []policy.SetID{"a"}}},
+		// Of IPv6, of which there is no pool, only what their sets do not forbid.
+		{Action: policy.Allow, Index: 4, Source: policy.Side{Sets: []policy.SetID{"a", "four"}}},
+		{Action: policy.Allow, Index: 5, Destination: policy.Side{Sets: []policy.SetID{"a"}, NotSets: []policy.SetID{"four"}}},
+		{Action: policy.Allow, Index: 6, Destination: policy.Side{PortSets: []policy.SetID{"none"}}},
+		{Action: policy.Allow, Index: 7, Destination: policy.Side{PortSets: []policy.SetID{"none", "p"}, NotPortSets: []policy.SetID{"none"}}},
 	}}
 	u.Policies[staged] = &policy.Policy{ID: staged, Staged: true, Ingress: []policy.Rule{{Action: policy.Deny}}}
 	tier := policy.Tier{Name: "first", End: policy.Pass, Policies: []policy.Ref{{ID: id}, {ID: staged, Staged: true}}}

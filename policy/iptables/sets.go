@@ -98,11 +98,18 @@ type setWriter struct {
 	gone map[string]struct{}
 }
 
-// grow makes what an update tells of sets, as far as that adds anything. What
-// there was under another kind goes later.
-func (w *setWriter) grow(sets map[policy.SetID]*policy.SetChange) error {
-	for _, id := range slices.Sorted(maps.Keys(sets)) {
-		change := sets[id]
+// grow makes what an update tells of sets, as far as that adds anything; with
+// all, those of which it says nothing have other families than before. What
+// there was under another kind goes later, as what no rule asks for.
+func (w *setWriter) grow(s *state, sets map[policy.SetID]*policy.SetChange, all bool) error {
+	ids := maps.Clone(sets)
+	for id, m := range s.sets {
+		if all && sets[id] == nil {
+			ids[id] = &policy.SetChange{Kind: m.kind}
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(ids)) {
+		change := ids[id]
 		kind := kindLetter(change.Kind)
 		for _, f := range families() {
 			name := setName(f, kind, id)
@@ -110,6 +117,10 @@ func (w *setWriter) grow(sets map[policy.SetID]*policy.SetChange) error {
 				w.dropOthers(f, id, name, change.Gone)
 			}
 			if change.Gone {
+				continue
+			}
+			if !s.asks(f, id) {
+				w.drop(name)
 				continue
 			}
 			if err := w.change(f, kind, name, change); err != nil {
@@ -120,23 +131,26 @@ func (w *setWriter) grow(sets map[policy.SetID]*policy.SetChange) error {
 	return nil
 }
 
+func (w *setWriter) drop(name string) {
+	if w.known[name] != nil {
+		w.gone[name] = struct{}{}
+	}
+}
+
 // dropOthers has the sets of an ID go, of whatever kind, but the named one.
 func (w *setWriter) dropOthers(f *family, id policy.SetID, name string, all bool) {
 	for _, kind := range []byte{addressesLetter, networksLetter, portsLetter} {
 		other := setName(f, kind, id)
-		if _, known := w.known[other]; known && (all || other != name) {
-			w.gone[other] = struct{}{}
+		if all || other != name {
+			w.drop(other)
 		}
 	}
 }
 
 func (w *setWriter) change(f *family, kind byte, name string, change *policy.SetChange) error {
 	k := w.known[name]
-	if change.New {
-		return w.exactly(f, kind, name, change.Add)
-	}
-	if k == nil {
-		return fmt.Errorf("change set %s: there is none", name)
+	if _, gone := w.gone[name]; gone || k == nil || change.New {
+		return w.exactly(f, kind, name, change.Add) // it had no members, or is told anew
 	}
 	coming, going := k.take(change.Add, change.Remove)
 	if len(going) > 0 {
@@ -226,12 +240,12 @@ func (w *setWriter) enlarge(k *kernelSet, name string, need uint32, coming []ent
 
 // growLists makes the sets of networks that rules say themselves. Their names
 // are of what they hold.
-func (w *setWriter) growLists(all lists, again bool) error {
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		l := all[name]
+func (w *setWriter) growLists(lists *lists, again bool) error {
+	for _, name := range slices.Sorted(maps.Keys(lists.moved)) {
+		l := lists.all[name]
 		if len(l.users) == 0 {
-			w.gone[name] = struct{}{}
-			delete(all, name)
+			w.drop(name)
+			delete(lists.all, name)
 			continue
 		}
 		if w.known[name] != nil && !again {
@@ -291,11 +305,11 @@ func (h header) isRight() bool {
 }
 
 // strays has the sets go that nobody wants.
-func (w *setWriter) strays(s *state, all lists) {
+func (w *setWriter) strays(s *state, all map[string]*list) {
 	wanted := map[string]bool{}
-	for id, kind := range s.sets {
+	for id, m := range s.sets {
 		for _, f := range families() {
-			wanted[setName(f, kindLetter(kind), id)] = true
+			wanted[setName(f, kindLetter(m.kind), id)] = s.asks(f, id)
 		}
 	}
 	for name := range w.known {

@@ -2,10 +2,13 @@ package iptables
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -41,6 +44,15 @@ func inFlavours(t *testing.T, f func(t *testing.T, s *site)) {
 				s.host.MustRun("ip", "-6", "route", "replace", v6.String()+"/128", "dev", iface)
 			}
 			s.host.AddAddr("lo", lab.GatewayIPv4+"/32")
+			for _, w := range s.workloads { // else neighbours get no answer yet
+				lab.Eventually(t, time.Minute, "addresses of "+w.IfName+" are usable", func() error {
+					out := s.host.MustRun("ip", "addr", "show", "dev", w.IfName)
+					if all := out + w.MustRun("ip", "addr"); !strings.Contains(out, lab.GatewayIPv6) || strings.Contains(all, "tentative") {
+						return errors.New(all)
+					}
+					return nil
+				})
+			}
 			s.start(t, flavour)
 			f(t, s)
 		})
@@ -150,6 +162,8 @@ func update() *policy.Update {
 			WorkloadPrefixes: []string{"cali"}, ToHost: policy.Deny, MarkMask: 0xffff0000, FlowGroup: 7, BGPPorts: []uint16{179},
 		},
 		Sets: map[policy.SetID]*policy.SetChange{
+			policy.PoolSet: {Kind: policy.Networks, New: true, Add: members("10.65.0.0/16", "fd00:65::/64")},
+
 			"a": {Kind: policy.Networks, New: true, Add: members("10.65.0.1/32", "fd00:65::1/128")},
 		},
 		Policies: map[resource.ID]*policy.Policy{

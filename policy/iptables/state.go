@@ -9,11 +9,11 @@ import (
 )
 
 // state is what should be, as far as rules depend on it: of sets only their
-// kinds, not their members.
+// kinds, and how many members they have.
 type state struct {
 	randomly  bool // iptables can choose ports at random
 	settings  *policy.Settings
-	sets      map[policy.SetID]policy.SetKind
+	sets      map[policy.SetID]*membership
 	policies  map[resource.ID]*policy.Policy
 	pipelines map[string]*policy.Pipeline
 	endpoints map[resource.EndpointID]*policy.Endpoint
@@ -21,10 +21,11 @@ type state struct {
 
 	// What follows from it.
 	byInterface map[string]map[resource.EndpointID]struct{}
-	usersOf     map[string]int                    // endpoints by pipeline
-	refs        map[policyKey]map[string]struct{} // pipelines
-	spoofing    map[resource.EndpointID]struct{}  // what may send from more than its own
-	odd         map[string]struct{}               // interfaces of endpoints that no prefix covers
+	usersOf     map[string]int                            // endpoints by pipeline
+	usersOfSet  map[policy.SetID]map[resource.ID]struct{} // policies
+	refs        map[policyKey]map[string]struct{}         // pipelines
+	spoofing    map[resource.EndpointID]struct{}          // what may send from more than its own
+	odd         map[string]struct{}                       // interfaces of endpoints that no prefix covers
 }
 
 // policyKey is a policy in one direction.
@@ -37,13 +38,14 @@ func newState(randomly bool) *state {
 	return &state{
 		randomly:    randomly,
 		settings:    &policy.Settings{},
-		sets:        map[policy.SetID]policy.SetKind{},
+		sets:        map[policy.SetID]*membership{},
 		policies:    map[resource.ID]*policy.Policy{},
 		pipelines:   map[string]*policy.Pipeline{},
 		endpoints:   map[resource.EndpointID]*policy.Endpoint{},
 		hosts:       map[string]*policy.HostEndpoint{},
 		byInterface: map[string]map[resource.EndpointID]struct{}{},
 		usersOf:     map[string]int{},
+		usersOfSet:  map[policy.SetID]map[resource.ID]struct{}{},
 		refs:        map[policyKey]map[string]struct{}{},
 		spoofing:    map[resource.EndpointID]struct{}{},
 		odd:         map[string]struct{}{},

@@ -11,6 +11,7 @@ import (
 // dirty is what has to be rendered anew.
 type dirty struct {
 	all       bool // every rule
+	allSets   bool // also those of which nothing was said
 	base      bool // baseChains
 	trees     bool // which interface leads where
 	policies  map[policyKey]struct{}
@@ -45,21 +46,49 @@ func (s *state) merge(u *policy.Update) *dirty {
 	return d
 }
 
-// mergeSet takes note of a set. Rules depend on the four that no policy names.
+// mergeSet takes note of a set, and finds the rules that ask for it by another
+// name or in other families than before.
 func (s *state) mergeSet(id policy.SetID, change *policy.SetChange, d *dirty) {
-	before, had := s.sets[id]
-	if change.Gone {
-		delete(s.sets, id)
-	} else {
-		s.sets[id] = change.Kind
+	type facts struct {
+		kind   policy.SetKind
+		asked  [2]bool
+		inUse  [2]bool
+		masked [2]bool
 	}
-	if after, has := s.sets[id]; had == has && before == after {
+	look := func() (now facts) {
+		if m := s.sets[id]; m != nil {
+			now.kind = m.kind
+		}
+		for i, f := range families() {
+			now.asked[i], now.inUse[i] = s.asks(f, id), s.inUse(f)
+			now.masked[i] = id == policy.MasqueradeSet && s.has(f, id)
+		}
+		return now
+	}
+	before := look()
+	if change.New || change.Gone {
+		delete(s.sets, id)
+	}
+	if !change.Gone {
+		m := s.sets[id]
+		if m == nil {
+			m = &membership{kind: change.Kind}
+			s.sets[id] = m
+		}
+		m.add(change.Add, 1)
+		m.add(change.Remove, -1)
+	}
+	after := look()
+	if before == after {
 		return
 	}
-	d.all = d.all || had && !change.Gone // and has another name
-	switch id {
-	case policy.PoolSet, policy.MasqueradeSet, policy.NodeSet, policy.PeerSet:
-		d.base = true
+	d.base = d.base || isFixed(id)
+	if before.inUse != after.inUse {
+		d.all, d.allSets = true, true
+	}
+	for user := range s.usersOfSet[id] {
+		d.policies[policyKey{user, policy.Ingress}] = struct{}{}
+		d.policies[policyKey{user, policy.Egress}] = struct{}{}
 	}
 }
 
@@ -69,10 +98,14 @@ func (s *state) mergePolicy(id resource.ID, p *policy.Policy, d *dirty) {
 		return abilities{s.can(policy.Allow, id, direction), s.can(policy.Pass, id, direction)}
 	}
 	before := [2]abilities{of(policy.Ingress), of(policy.Egress)}
+	if old := s.policies[id]; old != nil {
+		setsOf(old, func(set policy.SetID) { remove(s.usersOfSet, set, id) })
+	}
 	if p == nil {
 		delete(s.policies, id)
 	} else {
 		s.policies[id] = p
+		setsOf(p, func(set policy.SetID) { put(s.usersOfSet, set, id) })
 	}
 	for i, direction := range []policy.Direction{policy.Ingress, policy.Egress} {
 		key := policyKey{id, direction}
