@@ -180,6 +180,7 @@ func (a *app) cluster(files []string) (*explain.Cluster, error) {
 			continue
 		}
 		msg := proto.Clone(m.Message)
+		resource.SetVersion(msg, 0) // as apply does where nothing is stored
 		resource.Canonicalize(msg)
 		object, err := resource.Check(msg)
 		if err != nil {

@@ -189,6 +189,10 @@ func (f *fake) Put(_ context.Context, r *vrouterv1.PutRequest) (*vrouterv1.PutRe
 		return nil, status.Errorf(codes.AlreadyExists, "%s exists already", key)
 	case !exists && r.GetMode() == vrouterv1.PutMode_PUT_MODE_REPLACE:
 		return nil, status.Errorf(codes.NotFound, "%s does not exist", key)
+	case wanted != "" && r.GetMode() == vrouterv1.PutMode_PUT_MODE_CREATE:
+		return nil, status.Error(codes.InvalidArgument, "metadata.resourceVersion: CREATE takes none")
+	case !exists && wanted != "":
+		return nil, status.Errorf(codes.Aborted, "%s has no resource version %s: it does not exist", key, wanted)
 	case exists && wanted != "" && wanted != revisionOf(old):
 		return nil, status.Errorf(codes.Aborted, "%s is at resource version %s, not %s", key, revisionOf(old), wanted)
 	case wanted == "" && r.GetMode() == vrouterv1.PutMode_PUT_MODE_REPLACE:

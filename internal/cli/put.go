@@ -18,7 +18,7 @@ func (a *app) applyCommand() *cobra.Command {
 	c.Short = "Create objects, or replace those that exist, from manifests"
 	c.Long = `Make the objects of the manifests what they say: those that do not exist are
 created, others have their whole spec replaced. A resourceVersion in a manifest
-must be that of the stored object.
+must be that of the stored object; where none is stored it is ignored.
 
 Manifests of vrouter (apiVersion vrouter/v1) and of Calico
 (projectcalico.org/v3) are read, many documents to a file, and List documents.
@@ -31,6 +31,9 @@ All are read before the first is sent; if one cannot be read, none is.`
 func (a *app) createCommand() *cobra.Command {
 	c := a.putCommand("create", vrouterv1.PutMode_PUT_MODE_CREATE)
 	c.Short = "Create objects from manifests; one that exists is an error"
+	c.Long = c.Short + `.
+
+A resourceVersion in a manifest is ignored.`
 	return c
 }
 
@@ -174,12 +177,26 @@ func dryRunMark(dryRun bool) string {
 }
 
 // putObject writes one object. A replacement without resource version takes
-// that of the stored object, again if others are faster.
+// that of the stored object, again if others are faster. What is created has no
+// use for one, as with calicoctl: the manifest is of another store.
 func putObject(ctx context.Context, c *client, msg proto.Message, mode vrouterv1.PutMode, dryRun bool) (*vrouterv1.PutResponse, error) {
 	put := func(msg proto.Message) (*vrouterv1.PutResponse, error) {
 		return c.resources.Put(ctx, &vrouterv1.PutRequest{Resource: resource.Wrap(msg), Mode: mode, DryRun: dryRun})
 	}
-	if mode != vrouterv1.PutMode_PUT_MODE_REPLACE || revisionOf(msg) != "" {
+	versioned := revisionOf(msg) != ""
+	switch {
+	case versioned && mode == vrouterv1.PutMode_PUT_MODE_CREATE:
+		return createObject(ctx, c, msg, dryRun)
+	case versioned && mode == vrouterv1.PutMode_PUT_MODE_APPLY:
+		response, err := put(msg)
+		if code := status.Code(err); code != codes.Aborted && code != codes.InvalidArgument {
+			return response, err
+		}
+		if _, missing := getObject(ctx, c, refOf(msg)); status.Code(missing) != codes.NotFound {
+			return nil, err
+		}
+		return createObject(ctx, c, msg, dryRun)
+	case versioned || mode != vrouterv1.PutMode_PUT_MODE_REPLACE:
 		return put(msg)
 	}
 	return retryConflict(ctx, func() (*vrouterv1.PutResponse, error) {
@@ -191,6 +208,19 @@ func putObject(ctx context.Context, c *client, msg proto.Message, mode vrouterv1
 		resource.MetadataOf(msg).ResourceVersion = proto.String(revisionOf(old))
 		return put(msg)
 	})
+}
+
+// createObject writes a new object without the resource version that it has.
+func createObject(ctx context.Context, c *client, msg proto.Message, dryRun bool) (*vrouterv1.PutResponse, error) {
+	msg = proto.Clone(msg)
+	resource.SetVersion(msg, 0)
+	response, err := c.resources.Put(ctx, &vrouterv1.PutRequest{
+		Resource: resource.Wrap(msg), Mode: vrouterv1.PutMode_PUT_MODE_CREATE, DryRun: dryRun,
+	})
+	if err == nil {
+		response.Warnings = append(response.Warnings, "metadata.resourceVersion: ignored, the object is new")
+	}
+	return response, err
 }
 
 // retryConflict repeats a read and write while others change the object
