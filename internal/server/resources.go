@@ -58,6 +58,12 @@ func (s *resources) Put(ctx context.Context, req *vrouterv1.PutRequest) (*vroute
 		s.reader.log.Debug("tier not looked for", "resource", resource.IDOf(out.msg).String(), "error", err) // it is written
 	}
 	warnings = append(warnings, problems...)
+	if info, ok := msg.(*vrouterv1.ClusterInformation); ok {
+		guid := info.GetSpec().GetClusterGuid()
+		if has := out.msg.(*vrouterv1.ClusterInformation).GetSpec().GetClusterGuid(); guid != "" && guid != has {
+			warnings = append(warnings, fmt.Sprintf("spec.clusterGUID: ignored, this cluster is %s", has))
+		}
+	}
 	return &vrouterv1.PutResponse{
 		Resource:  show(out.msg),
 		Warnings:  append(warnings, ignored(given, resource.MetadataOf(out.msg))...),

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -229,6 +230,31 @@ func TestLockedCluster(t *testing.T) {
 	info.Spec.DatastoreReady = proto.Bool(true)
 	r.put(info)
 	r.register(registration("a", "10.0.0.1"))
+}
+
+// TestClusterKeepsItsIdentity: the ClusterInformation of another cluster changes
+// what it says, and not which cluster this is.
+func TestClusterKeepsItsIdentity(t *testing.T) {
+	r := newRig(t)
+	info := func(guid, kind string) *vrouterv1.ClusterInformation {
+		m := &vrouterv1.ClusterInformation{Metadata: &vrouterv1.Metadata{Name: proto.String("default")},
+			Spec: &vrouterv1.ClusterInformationSpec{ClusterType: proto.String(kind)}}
+		if guid != "" {
+			m.Spec.ClusterGuid = proto.String(guid)
+		}
+		return m
+	}
+	r.put(info("ours", "a"))
+	for _, tt := range []struct {
+		guid, kind string
+		warnings   []string
+	}{{"theirs", "b", []string{"spec.clusterGUID: ignored, this cluster is ours"}}, {"", "c", nil}, {"ours", "d", nil}} {
+		resp := r.must(apply, info(tt.guid, tt.kind))
+		spec := resp.Resource.GetClusterInformation().GetSpec()
+		if spec.GetClusterGuid() != "ours" || spec.GetClusterType() != tt.kind || !slices.Equal(resp.Warnings, tt.warnings) {
+			t.Errorf("%q: %v, warnings %q", tt.guid, spec, resp.Warnings)
+		}
+	}
 }
 
 func TestDeleteComparesTheVersion(t *testing.T) {

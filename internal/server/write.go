@@ -120,6 +120,7 @@ func (w *writer) tryPut(ctx context.Context, c change) (outcome, error) {
 		return outcome{}, err
 	}
 	next := resource.Successor(c.msg, old.msg)
+	keepIdentity(next, old.msg)
 	out := outcome{msg: next, revision: old.revision, created: old.revision == 0}
 	if old.msg != nil && resource.SameStored(old.msg, next) {
 		out.unchanged = true
@@ -153,6 +154,15 @@ func (w *writer) tryPut(ctx context.Context, c change) (outcome, error) {
 	}
 	resource.SetVersion(next, out.revision)
 	return out, nil
+}
+
+// keepIdentity leaves the GUID that the cluster has, and with which every node
+// remembers it: that of a manifest is of another cluster.
+func keepIdentity(next, old proto.Message) {
+	was, _ := old.(*vrouterv1.ClusterInformation)
+	if guid := was.GetSpec().GetClusterGuid(); guid != "" {
+		resource.SpecOf(next).(*vrouterv1.ClusterInformationSpec).ClusterGuid = &guid
+	}
 }
 
 // remove deletes an object with its status, and the addresses of an endpoint.
