@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
@@ -72,28 +73,34 @@ func (a *app) completeEnds(cmd *cobra.Command, args []string, _ string) ([]strin
 	if len(args) > 1 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), patience)
-	defer cancel()
-	c, err := a.connect()
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
 	var ends []string
-	for _, kind := range []resource.Kind{resource.KindWorkloadEndpoint, resource.KindHostEndpoint} {
-		messages, err := a.list(ctx, c, kind, scope{})
-		if err != nil {
-			continue
-		}
-		for _, msg := range messages {
-			switch m := msg.(type) {
-			case *vrouterv1.WorkloadEndpoint:
-				ends = append(ends, refOf(m).namespace+"/"+refOf(m).name)
-			case *vrouterv1.HostEndpoint:
-				if iface := m.GetSpec().GetInterfaceName(); iface != "" && iface != resource.AnyInterface {
-					ends = append(ends, "host:"+m.GetSpec().GetNode()+"/"+iface)
-				}
+	for _, msg := range a.stored(cmd.Context(), resource.KindWorkloadEndpoint, resource.KindHostEndpoint) {
+		switch m := msg.(type) {
+		case *vrouterv1.WorkloadEndpoint:
+			ends = append(ends, refOf(m).namespace+"/"+refOf(m).name)
+		case *vrouterv1.HostEndpoint:
+			if iface := m.GetSpec().GetInterfaceName(); iface != "" && iface != resource.AnyInterface {
+				ends = append(ends, "host:"+m.GetSpec().GetNode()+"/"+iface)
 			}
 		}
 	}
 	return ends, cobra.ShellCompDirectiveNoFileComp
+}
+
+// stored lists all objects of some kinds; none when vrouterd does not answer at
+// once.
+func (a *app) stored(ctx context.Context, kinds ...resource.Kind) []proto.Message {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	c, err := a.connect()
+	if err != nil {
+		return nil
+	}
+	var all []proto.Message
+	for _, kind := range kinds {
+		if messages, err := a.list(ctx, c, kind, scope{}); err == nil {
+			all = append(all, messages...)
+		}
+	}
+	return all
 }

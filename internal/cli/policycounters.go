@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/projectvrouter/vrouter/internal/resource"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
@@ -17,7 +18,9 @@ func (a *app) policyCountersCommand() *cobra.Command {
 endpoints, since the rule is as it is. Established connections meet no rules.
 Rules of staged policies have counted what they would do. With a policy or
 profile only its rules.`,
-		Args: arguments(0, "KIND/NAMESPACE/NAME"),
+		Example:           `  vrouterctl policy counters networkpolicy/shop/db --node host1`,
+		Args:              arguments(0, "KIND/NAMESPACE/NAME"),
+		ValidArgsFunction: a.completePolicies,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f, err := parseFormat(output, "table", formatYAML, formatJSON)
 			if err != nil {
@@ -35,7 +38,7 @@ profile only its rules.`,
 			if err != nil {
 				return err
 			}
-			return a.showCounters(f, answer)
+			return a.showCounters(f, answer, request.Policy)
 		},
 	}
 	a.bindNode(c, &node, "node to ask")
@@ -43,12 +46,16 @@ profile only its rules.`,
 	return c
 }
 
-func (a *app) showCounters(f format, answer *vrouterv1.ListPolicyCountersResponse) error {
+func (a *app) showCounters(f format, answer *vrouterv1.ListPolicyCountersResponse, asked string) error {
 	if f == formatYAML || f == formatJSON {
 		return a.writeMessage(f, answer)
 	}
 	if len(answer.GetPolicies()) == 0 {
-		fmt.Fprintln(a.Err, "No policy is in force")
+		if asked != "" {
+			fmt.Fprintln(a.Err, printable(asked), "is not in force")
+		} else {
+			fmt.Fprintln(a.Err, "No policy is in force")
+		}
 		return nil
 	}
 	t := a.newTable(false, "TIER", flexible+"POLICY", "DIRECTION", "RULE", "ACTION", "PACKETS", "OCTETS")
@@ -63,4 +70,16 @@ func (a *app) showCounters(f format, answer *vrouterv1.ListPolicyCountersRespons
 		}
 	}
 	return t.flush(a.Out)
+}
+
+// completePolicies completes the only argument, a policy or a profile.
+func (a *app) completePolicies(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var policies []string
+	for _, r := range a.stored(cmd.Context(), append(resource.PolicyKinds(), resource.KindProfile)...) {
+		policies = append(policies, refOf(r).String())
+	}
+	return policies, cobra.ShellCompDirectiveNoFileComp
 }

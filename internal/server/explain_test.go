@@ -133,3 +133,26 @@ func TestPolicyOfNodes(t *testing.T) {
 		}
 	}
 }
+
+// TestFindPolicy: counters are asked for by any word for a kind, and by any name
+// of a policy.
+func TestFindPolicy(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                "",
+		"NetworkPolicy/shop/db":           "NetworkPolicy/shop/db",
+		"networkpolicies/shop/default.db": "NetworkPolicy/shop/db",
+		"np/db":                           "NetworkPolicy/default/db",
+		"gnp/security.deny":               "GlobalNetworkPolicy/security.deny",
+		"sgnp/x":                          "StagedGlobalNetworkPolicy/x",
+		"profile/open":                    "Profile/open",
+	} {
+		if got, err := findPolicy(text); got != want || err != nil {
+			t.Errorf("%q: %q, %v", text, got, err)
+		}
+	}
+	r := newRig(t)
+	for text, path := range map[string]string{"db": "policy", "tier/default": "policy", "np": "name", "np/shop/": "name", "gnp/shop/db": "namespace"} {
+		_, err := r.nodes.ListPolicyCounters(t.Context(), &vrouterv1.ListPolicyCountersRequest{Policy: text})
+		wantPaths(t, err, path)
+	}
+}

@@ -2,9 +2,12 @@ package server
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"google.golang.org/grpc"
 
+	"github.com/projectvrouter/vrouter/internal/resource"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
@@ -23,12 +26,38 @@ func (s *nodes) GetPolicyState(ctx context.Context, req *vrouterv1.GetPolicyStat
 
 // ListPolicyCounters returns what rules have counted.
 func (s *nodes) ListPolicyCounters(ctx context.Context, req *vrouterv1.ListPolicyCountersRequest) (*vrouterv1.ListPolicyCountersResponse, error) {
+	policy, err := findPolicy(req.GetPolicy())
+	if err != nil {
+		return nil, err
+	}
 	if s.own(req.GetNode()) {
-		return s.local.PolicyCounters(ctx, req.GetPolicy())
+		return s.local.PolicyCounters(ctx, policy)
 	}
 	return proxied(ctx, s, req.GetNode(), func(ctx context.Context, c vrouterv1.NodeServiceClient) (*vrouterv1.ListPolicyCountersResponse, error) {
 		return c.ListPolicyCounters(ctx, req)
 	})
+}
+
+// findPolicy returns the name that counters have of a policy or profile, which a
+// request may name by any word for its kind; empty: all.
+func findPolicy(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	word, name, _ := strings.Cut(text, "/")
+	kind, _ := resource.ParseKind(word)
+	if kind != resource.KindProfile && !slices.Contains(resource.PolicyKinds(), kind) {
+		return "", invalid("policy", "%q names no policy and no profile: KIND/NAME, or KIND/NAMESPACE/NAME, is needed", text)
+	}
+	namespace := ""
+	if before, after, ok := strings.Cut(name, "/"); ok {
+		namespace, name = before, after
+	}
+	id, err := findID(string(kind), namespace, name)
+	if err != nil {
+		return "", err
+	}
+	return id.String(), nil
 }
 
 // WatchFlows streams packets that policy denied or logged.
