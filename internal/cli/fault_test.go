@@ -107,6 +107,8 @@ func TestServerErrors(t *testing.T) {
 			ExitFailed, "error: the store is locked\n"},
 		{"node away", with(codes.FailedPrecondition, "node a is not alive", &errdetails.PreconditionFailure{Violations: []*errdetails.PreconditionFailure_Violation{{Type: "NOT_ALIVE", Subject: "node a", Description: "node a is not alive"}}}),
 			ExitFailed, "error: node a is not alive\n"},
+		{"said twice", with(codes.FailedPrecondition, "block in use", &errdetails.PreconditionFailure{Violations: []*errdetails.PreconditionFailure_Violation{{Type: "BLOCK", Subject: "IPAMBlock/x", Description: "block in use"}}}),
+			ExitFailed, "error: block in use\n"},
 		{"not permitted", with(codes.PermissionDenied, "unauthorized RPC request rejected"), ExitFailed, "error: not permitted: unauthorized RPC request rejected\n"},
 		{"older server", with(codes.Unimplemented, "unknown method"), ExitFailed, "error: vrouterd does not know this call; is it older than vrouterctl? (unknown method)\n"},
 		{"bug", with(codes.Internal, "oops\x1b[2J\nmore"), ExitFailed, "error: vrouterd met an error of its own: oops�[2J more\n"},

@@ -26,7 +26,7 @@ func (a *app) getCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "get KIND[,KIND...]|all [NAME...] | KIND/NAME... | -f FILE|DIR|-",
 		Short: "Show objects",
-		Long:  "Show objects. The kinds are " + kindList() + ",\nalso by Calico's short names.",
+		Long:  "Show objects. The kinds, also by Calico's short names, are:\n" + folded(kindList()),
 		Example: `  vrouterctl get bgppeers
   vrouterctl get node host1 -o yaml
   vrouterctl get workloadendpoints -A -l 'app == "web"' --watch`,

@@ -75,6 +75,22 @@ func kindList() string {
 	return strings.Join(names, ", ")
 }
 
+// folded breaks a text into indented lines that fit a terminal.
+func folded(text string) string {
+	const width = 80
+	var b strings.Builder
+	column := width
+	for word := range strings.FieldsSeq(text) {
+		if column+1+len(word) > width {
+			b.WriteString("\n ")
+			column = 1
+		}
+		b.WriteString(" " + word)
+		column += 1 + len(word)
+	}
+	return b.String()
+}
+
 // parseRef reads a name of a kind, with the namespace of -n.
 func parseRef(kind resource.Kind, namespace, name string) (ref, error) {
 	r := ref{kind: kind, name: name}

@@ -28,7 +28,7 @@ func sentences(err error) []string {
 	}
 	lines := []string{sentence(s)}
 	for _, detail := range s.Details() {
-		lines = append(lines, detailLines(detail)...)
+		lines = append(lines, detailLines(detail, s.Message())...)
 	}
 	return tidy(lines)
 }
@@ -124,8 +124,9 @@ func sentence(s *status.Status) string {
 	return fmt.Sprintf("%s: %s", s.Code(), message)
 }
 
-// detailLines renders one of the rich error details that the API uses.
-func detailLines(detail any) []string {
+// detailLines renders one of the rich error details that the API uses, beside
+// the message.
+func detailLines(detail any, message string) []string {
 	var lines []string
 	switch d := detail.(type) {
 	case *errdetails.BadRequest:
@@ -135,8 +136,8 @@ func detailLines(detail any) []string {
 	case *errdetails.PreconditionFailure:
 		for _, v := range d.GetViolations() {
 			subject := v.GetSubject()
-			if strings.HasPrefix(v.GetDescription(), subject) {
-				subject = "" // "node a is not alive" names it
+			if strings.HasPrefix(v.GetDescription(), subject) || v.GetDescription() == message {
+				subject = "" // "node a is not alive" names it, and nothing is said twice
 			}
 			lines = append(lines, violation(subject, v.GetDescription()))
 		}
