@@ -51,10 +51,10 @@ type follower struct {
 	// after each event then.
 	flush func() error
 
-	shown  map[ref]proto.Message
-	synced bool         // there was a whole snapshot
-	fresh  map[ref]bool // seen in the snapshot that is being read; nil: none is
-	after  int64        // revision that all is shown up to; zero: none
+	shown map[ref]proto.Message
+	heard bool         // some update has come
+	fresh map[ref]bool // seen in the snapshot that is being read; nil: none is
+	after int64        // revision that all is shown up to; zero: none
 }
 
 // Pauses before a stream that broke is opened again.
@@ -63,9 +63,9 @@ const (
 	lastPause  = 5 * time.Second
 )
 
-// run follows until ctx ends, which is the usual end. A stream that cannot be
-// opened the first time is an error; one that breaks is opened again where it
-// ended.
+// run follows until ctx ends, which is the usual end. A stream that tells
+// nothing the first time is an error; one that breaks later is opened again
+// where it ended, or from the beginning where it broke within the snapshot.
 func (f *follower) run(ctx context.Context) error {
 	f.shown = make(map[ref]proto.Message)
 	pause := firstPause
@@ -78,7 +78,7 @@ func (f *follower) run(ctx context.Context) error {
 		if f.after != before { // it went well for a while
 			pause = firstPause
 		}
-		if !f.synced || !passing(err) {
+		if !f.heard || !passing(err) {
 			return err
 		}
 		f.app.warn("", fmt.Sprintf("%s; trying again", sentences(err)[0]))
@@ -131,6 +131,7 @@ func (f *follower) stream(ctx context.Context) error {
 
 // take folds one update in.
 func (f *follower) take(u update) error {
+	f.heard = true
 	if u.reset {
 		f.fresh = make(map[ref]bool)
 	}
@@ -141,7 +142,7 @@ func (f *follower) take(u update) error {
 		if err := f.sweep(); err != nil {
 			return err
 		}
-		f.fresh, f.synced = nil, true
+		f.fresh = nil
 	}
 	f.after = max(f.after, u.revision)
 	if f.fresh != nil {

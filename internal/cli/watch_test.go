@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -9,6 +11,9 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
 // screen collects what a command that goes on prints.
@@ -170,4 +175,54 @@ func TestWatchRefused(t *testing.T) {
 	f := newFake(t)
 	f.fail = func(string, any) error { return status.Error(codes.Unavailable, "etcd is away") }
 	f.run("get", "nodes", "-w").expect(t, ExitFailed, "error: etcd is away\n")
+}
+
+// TestWatchBreaksInSnapshot ends the first stream before its snapshot is
+// complete: what it has shown is not shown again, and what is gone by the next
+// snapshot is told.
+func TestWatchBreaksInSnapshot(t *testing.T) {
+	peer := func(name string) update {
+		msg := &vrouterv1.BGPPeer{Metadata: &vrouterv1.Metadata{Name: &name}}
+		return update{object: msg, key: refOf(msg)}
+	}
+	broken := status.Error(codes.Unavailable, "error reading from server: EOF")
+	streams := [][]update{{peer("tor1"), peer("tor2")}, {peer("tor2"), peer("tor3"), {synced: true, revision: 7}}}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var got []string
+	f := follower{
+		app: &app{IO: IO{Err: newScreen()}},
+		open: func(_ context.Context, after int64) (func() (update, error), error) {
+			if len(streams) == 0 {
+				cancel()
+				return nil, broken
+			}
+			if after != 0 {
+				t.Errorf("stream opened after revision %d", after)
+			}
+			next := streams[0]
+			streams = streams[1:]
+			return func() (update, error) {
+				if len(next) == 0 {
+					return update{}, broken
+				}
+				u := next[0]
+				next = next[1:]
+				return u, nil
+			}, nil
+		},
+		match: func(proto.Message) bool { return true },
+		emit: func(event string, msg proto.Message) error {
+			got = append(got, refOf(msg).name+" "+event)
+			return nil
+		},
+		flush: func() error { return nil },
+	}
+	if err := f.run(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("ended with %v", err)
+	}
+	want := []string{"tor1 ADDED", "tor2 ADDED", "tor3 ADDED", "tor1 DELETED"}
+	if !slices.Equal(got, want) {
+		t.Errorf("told %v, want %v", got, want)
+	}
 }
