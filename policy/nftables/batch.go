@@ -52,6 +52,12 @@ func (b *batch) deleteTable() {
 	b.finish()
 }
 
+// deleteRules deletes the rules of all chains.
+func (b *batch) deleteRules() {
+	b.message(unix.NFT_MSG_DELRULE, 0, "delete rules of table", tableName)
+	b.finish()
+}
+
 func (b *batch) addChain(c *chain) {
 	b.message(unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE, "add chain", c.name)
 	b.text(unix.NFTA_CHAIN_NAME, c.name)

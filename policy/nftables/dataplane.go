@@ -131,7 +131,8 @@ func (d *Dataplane) Apply(_ context.Context, u *policy.Update) error {
 	return nil
 }
 
-// Clean implements policy.Dataplane.
+// Clean implements policy.Dataplane. The rules go first, by themselves: while a
+// table goes, packets at work find its maps empty already.
 func (d *Dataplane) Clean(context.Context) error {
 	d.state = nil
 	h, err := d.sock.readTable()
@@ -139,6 +140,11 @@ func (d *Dataplane) Clean(context.Context) error {
 		return err
 	}
 	b := d.sock.newBatch()
+	b.deleteRules()
+	if err := d.sock.commit(b); err != nil {
+		return err
+	}
+	b = d.sock.newBatch()
 	b.deleteTable()
 	if err := d.sock.commit(b); err != nil && !errors.Is(err, unix.ENOENT) {
 		return err

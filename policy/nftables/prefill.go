@@ -40,6 +40,40 @@ func (d *Dataplane) prefill(p *plan) error {
 	return nil
 }
 
+// prepare makes chains that interfaces are to lead to, before they do. A packet
+// that is at work while a transaction is committed goes on by the rules from
+// before it, but finds in sets what is there after it: it would come into a chain
+// that has no rules for it yet, and pass.
+func (d *Dataplane) prepare(p *plan) error {
+	if len(d.held.chains) == 0 || !p.leadsToNew(d.held) {
+		return nil
+	}
+	first := newPlan()
+	for name, c := range p.chains {
+		if c != nil && c.base == nil && d.held.chains[name] == nil {
+			first.chains[name] = c
+		}
+	}
+	for name, t := range p.sets {
+		if t != nil && d.held.sets[name] == nil {
+			first.sets[name] = t
+		}
+	}
+	return d.commit(first, d.sock.newBatch())
+}
+
+// leadsToNew tells whether an interface is to lead to a chain that is not there.
+func (p *plan) leadsToNew(h *held) bool {
+	for _, elements := range p.elements {
+		for _, v := range elements {
+			if v != nil && v.chain != "" && h.chains[v.chain] == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // unique leaves out what is there twice.
 func unique(elements []element) []element {
 	seen := make(map[string]struct{}, len(elements))

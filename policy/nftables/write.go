@@ -10,13 +10,17 @@ import (
 // errForeign says that the kernel's rules are not those that we wrote last.
 var errForeign = errors.New("somebody else changed our rules")
 
-// write makes the kernel hold what p says, in one transaction. With all, what
-// p does not mention goes.
+// write makes the kernel hold what p says. What is in force changes in one
+// transaction; what nothing leads to yet may come before it. With all, what p
+// does not mention goes.
 func (d *Dataplane) write(p *plan, all bool) error {
 	if all {
 		p.sweep(d.held)
 	}
 	if err := d.prefill(p); err != nil {
+		return err
+	}
+	if err := d.prepare(p); err != nil {
 		return err
 	}
 	return d.commit(p, d.sock.newBatch())
