@@ -62,11 +62,11 @@ func (d *Dataplane) prepare(p *plan) error {
 	return d.commit(first, d.sock.newBatch())
 }
 
-// leadsToNew tells whether an interface is to lead to a chain that is not there.
+// leadsToNew tells whether an interface is to lead to a chain that comes with p.
 func (p *plan) leadsToNew(h *held) bool {
 	for _, elements := range p.elements {
 		for _, v := range elements {
-			if v != nil && v.chain != "" && h.chains[v.chain] == nil {
+			if v != nil && p.chains[v.chain] != nil && h.chains[v.chain] == nil {
 				return true
 			}
 		}
