@@ -20,6 +20,7 @@ type site struct {
 	workloads []*lab.Workload
 	outside   *lab.Host
 	plane     *Dataplane
+	pings     map[*lab.Host]uint64 // that were to get through, by who sent them
 }
 
 const (
@@ -36,7 +37,7 @@ func newSite(t *testing.T, n int) *site {
 	t.Helper()
 	testenv.Need(t, "root")
 	l := lab.New(t, "nft")
-	s := &site{lab: l, host: l.Host("host"), outside: l.Host("outside")}
+	s := &site{lab: l, host: l.Host("host"), outside: l.Host("outside"), pings: map[*lab.Host]uint64{}}
 	s.host.Forward()
 	l.Link(s.host.Port("uplink", hostAddr+"/24", hostAddr6+"/64"), s.outside.Port("eth0", outsideAddr+"/24", outsideAddr6+"/64"))
 	s.outside.AddRoute("10.65.0.0/16", hostAddr)

@@ -43,7 +43,8 @@ func (d *Dataplane) prefill(p *plan) error {
 // prepare makes chains that interfaces are to lead to, before they do. A packet
 // that is at work while a transaction is committed goes on by the rules from
 // before it, but finds in sets what is there after it: it would come into a chain
-// that has no rules for it yet, and pass.
+// that has no rules for it yet, and pass. Where the rest is refused then, the next
+// Sync takes away what is left of this.
 func (d *Dataplane) prepare(p *plan) error {
 	if len(d.held.chains) == 0 || !p.leadsToNew(d.held) {
 		return nil

@@ -71,7 +71,10 @@ func (s *site) send(t *testing.T, from *lab.Host, to netip.Addr, what []string, 
 			go p.Stop() // which waits for answers
 			return p.Report().Received > 0
 		}
-		return lab.Wait(ctx, patience, func() error { return from.Ping(to) }) == nil
+		return lab.Wait(ctx, patience, func() error {
+			s.pings[from]++
+			return from.Ping(to)
+		}) == nil
 	case "tcp":
 		conn, err := from.DialContext(ctx, "tcp", net.JoinHostPort(to.String(), what[1]))
 		if err != nil {
