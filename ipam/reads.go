@@ -2,7 +2,6 @@ package ipam
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,6 +14,7 @@ import (
 // Store is what address management needs of a store.Store.
 type Store interface {
 	Get(ctx context.Context, key string) (store.KV, int64, error)
+	GetAll(ctx context.Context, keys []string) ([]store.KV, int64, error)
 	List(ctx context.Context, prefix string, opts store.ListOptions) (store.Page, error)
 	Txn(ctx context.Context, compares []store.Compare, ops []store.Op) (int64, error)
 }
@@ -58,42 +58,38 @@ func NewReads(guess bool) *Reads {
 	return &Reads{keys: make(map[string]*read), ranges: make(map[string]bool), guess: guess}
 }
 
-// Fill reads what a step needs, side by side; each range is of one revision.
+// Fill reads what a step needs: the keys at one revision, and side by side with
+// them the ranges, each of one revision.
 func (r *Reads) Fill(ctx context.Context, s Store, need *NeedError) error {
-	found := make([]*read, len(need.Keys))
-	failed := make([]error, len(need.Keys))
+	var found []*read
+	var failed error
 	var wg sync.WaitGroup
-	turns := make(chan struct{}, 8) // no more at once: a server serves others, too
-	for i, key := range need.Keys {
-		turns <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-turns }()
-			found[i], failed[i] = get(ctx, s, key)
-		})
-	}
+	wg.Go(func() { found, failed = getAll(ctx, s, need.Keys) })
 	listed := r.lists(ctx, s, need.Prefixes)
 	wg.Wait()
 	if listed != nil {
 		return listed
 	}
-	for i, key := range need.Keys {
-		if failed[i] != nil {
-			return fmt.Errorf("read %s: %w", key, failed[i])
-		}
-		r.keys[key] = found[i]
+	if failed != nil {
+		return failed
+	}
+	for _, f := range found {
+		r.keys[f.kv.Key] = f
 	}
 	return nil
 }
 
-func get(ctx context.Context, s Store, key string) (*read, error) {
-	kv, revision, err := s.Get(ctx, key)
-	if errors.Is(err, store.ErrNotFound) {
-		return &read{kv: store.KV{Key: key}, at: revision}, nil
+func getAll(ctx context.Context, s Store, keys []string) (found []*read, err error) {
+	for some := range slices.Chunk(keys, store.MaxOps) {
+		kvs, revision, err := s.GetAll(ctx, some)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", strings.Join(some, " "), err)
+		}
+		for _, kv := range kvs {
+			found = append(found, &read{kv: kv, at: revision})
+		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	return &read{kv: kv, at: revision}, nil
+	return found, nil
 }
 
 func (r *Reads) lists(ctx context.Context, s Store, prefixes []string) error {

@@ -37,6 +37,11 @@ func (c *counting) Get(ctx context.Context, key string) (store.KV, int64, error)
 	return c.Store.Get(ctx, key)
 }
 
+func (c *counting) GetAll(ctx context.Context, keys []string) ([]store.KV, int64, error) {
+	c.reads.Add(1)
+	return c.Store.GetAll(ctx, keys)
+}
+
 func (c *counting) List(ctx context.Context, prefix string, opts store.ListOptions) (store.Page, error) {
 	c.reads.Add(1)
 	return c.Store.List(ctx, prefix, opts)

@@ -6,6 +6,15 @@ import (
 	"strings"
 )
 
+// CheckKeys refuses to read more keys at once than a transaction holds; it is for
+// drivers.
+func CheckKeys(keys []string) error {
+	if len(keys) > MaxOps {
+		return fmt.Errorf("%w: %d keys, at most %d", ErrTooLarge, len(keys), MaxOps)
+	}
+	return nil
+}
+
 // CheckTxn refuses a transaction that is too large or names a key twice; it is
 // for drivers.
 func CheckTxn(compares []Compare, ops []Op) error {

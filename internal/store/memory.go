@@ -82,6 +82,27 @@ func (m *Memory) Get(ctx context.Context, key string) (KV, int64, error) {
 	return kv, m.server.mvcc.revision, nil
 }
 
+// GetAll implements Store.
+func (m *Memory) GetAll(ctx context.Context, keys []string) ([]KV, int64, error) {
+	m.server.mu.Lock()
+	defer m.server.mu.Unlock()
+	err := m.usableLocked(ctx)
+	if err == nil {
+		err = CheckKeys(keys)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("get %d keys: %w", len(keys), err)
+	}
+	all := make([]KV, len(keys))
+	for i, key := range keys {
+		all[i].Key = key
+		if kv, ok := m.server.mvcc.get(key); ok {
+			all[i] = kv
+		}
+	}
+	return all, m.server.mvcc.revision, nil
+}
+
 // List implements Store.
 func (m *Memory) List(ctx context.Context, prefix string, opts ListOptions) (Page, error) {
 	m.server.mu.Lock()

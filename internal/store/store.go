@@ -64,6 +64,10 @@ type Store interface {
 	// also holds with ErrNotFound.
 	Get(ctx context.Context, key string) (KV, int64, error)
 
+	// GetAll returns up to MaxOps keys as they are at one revision, the store's,
+	// linearizably and in their order. One that does not exist has no revision.
+	GetAll(ctx context.Context, keys []string) ([]KV, int64, error)
+
 	// List returns the keys with a prefix. The first page (Revision zero) is
 	// linearizable; later ones are read at its revision. ErrCompacted when
 	// that revision is gone: start again.

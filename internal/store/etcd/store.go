@@ -130,6 +130,33 @@ func (s *Store) Get(ctx context.Context, key string) (store.KV, int64, error) {
 	return s.kv(resp.Kvs[0]), resp.Header.Revision, nil
 }
 
+// GetAll implements store.Store.
+func (s *Store) GetAll(ctx context.Context, keys []string) ([]store.KV, int64, error) {
+	if err := store.CheckKeys(keys); err != nil {
+		return nil, 0, fmt.Errorf("get %d keys: %w", len(keys), err)
+	}
+	reads := make([]clientv3.Op, len(keys))
+	for i, key := range keys {
+		reads[i] = clientv3.OpGet(s.key(key))
+	}
+	var resp *clientv3.TxnResponse
+	err := s.do(ctx, func(ctx context.Context, cli *client) (err error) {
+		resp, err = cli.Txn(ctx).Then(reads...).Commit()
+		return err
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("get %d keys: %w", len(keys), err)
+	}
+	all := make([]store.KV, len(keys))
+	for i, key := range keys {
+		all[i].Key = key
+		if kvs := resp.Responses[i].GetResponseRange().Kvs; len(kvs) > 0 {
+			all[i] = s.kv(kvs[0])
+		}
+	}
+	return all, resp.Header.Revision, nil
+}
+
 // Revision implements store.Store. It reads a key that cannot exist, for the
 // header.
 func (s *Store) Revision(ctx context.Context) (int64, error) {

@@ -39,6 +39,32 @@ func testGet(f *fixture) {
 	}
 }
 
+func testGetAll(f *fixture) {
+	f.put("r/a", "r/b")
+	now := f.put("r/a")
+	keys := make([]string, store.MaxOps)
+	for i := range keys {
+		keys[i] = fmt.Sprint("r/none", i)
+	}
+	keys[7], keys[100] = "r/b", "r/a"
+	all, revision, err := f.client.GetAll(f.ctx, keys)
+	if err != nil || revision != now || len(all) != len(keys) {
+		f.Fatalf("%d of %d keys at revision %d, %v", len(all), len(keys), revision, err)
+	}
+	for i, kv := range all {
+		there := i == 7 || i == 100
+		if kv.Key != keys[i] || (kv.ModRevision != 0) != there || (string(kv.Value) == keys[i]) != there {
+			f.Errorf("%s: %+v", keys[i], kv)
+		}
+	}
+	if all[100].ModRevision != now || all[100].CreateRevision == now {
+		f.Errorf("%+v", all[100])
+	}
+	if _, _, err := f.client.GetAll(f.ctx, append(keys, "r/more")); !errors.Is(err, store.ErrTooLarge) {
+		f.Errorf("%d keys: %v", len(keys)+1, err)
+	}
+}
+
 func testList(f *fixture) {
 	f.put("q/z", "r/a", "r/b", "r/b/c", "r/d", "r0", "s/a")
 	page, err := f.client.List(f.ctx, "r/", store.ListOptions{Limit: 2})

@@ -49,6 +49,7 @@ func Run(t *testing.T, can Can, start func(*testing.T) *Server) {
 		needs Can
 	}{
 		{"get", testGet, Can{}},
+		{"get all", testGetAll, Can{}},
 		{"list", testList, Can{}},
 		{"list compacted", testListCompacted, Can{}},
 		{"transaction", testTxn, Can{}},
