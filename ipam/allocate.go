@@ -161,6 +161,8 @@ type search struct {
 	asked  bool                  // others were looked for
 	taken  map[netip.Prefix]bool // blocks with an affinity, or of no use; see claim
 	tried  map[*Pool]uint64      // how far each pool's walk has come
+
+	surveyed bool // taken has those of all nodes
 }
 
 // run finds addresses; what is missing comes back as an *ExhaustedError.

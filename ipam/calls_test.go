@@ -32,6 +32,28 @@ func TestOneTransactionPerAllocation(t *testing.T) {
 	r.consistent()
 }
 
+// The first address of a node takes two reads, whatever others have: of its own
+// blocks, and, as one, of what is compared.
+func TestCostOfTheFirstAddress(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/16/26"))
+	for i := range 50 {
+		r.one(ask(fmt.Sprint("other", i), fmt.Sprint("other", i), 1))
+	}
+	count := &counting{Store: r.memory}
+	r.Client = NewClient(count, r.settings)
+	const nodes = 20
+	for i := range nodes {
+		if a := r.one(ask(fmt.Sprint("host", i), fmt.Sprint("h", i), 1)); a.Borrowed {
+			t.Errorf("%+v", a)
+		}
+	}
+	// Sometimes the block to begin with is another's, and more must be read.
+	if n := count.reads.Load(); n > 2*nodes+4 || count.txns != nodes {
+		t.Errorf("%d reads and %d transactions for %d nodes", n, count.txns, nodes)
+	}
+	r.consistent()
+}
+
 // What was remembered is compared, and read again when it was wrong.
 func TestRememberedBlocksAreCompared(t *testing.T) {
 	r := newRig(t, pool("a=10.0.0.0/28/28"))

@@ -39,7 +39,11 @@ func (s *Step) putClaims(node string, cidr netip.Prefix) {
 // of the search, and makes the transaction depend on there being no others.
 func (f *search) ownBlocks() ([]*BlockAffinity, error) {
 	key, prefix := claimsKey(f.req.Node), store.HostBlockPrefix(f.req.Node)
-	if err := f.need([]string{key}, []string{prefix}); err != nil {
+	keys := []string{key}
+	if !f.reads.ranges[prefix] && f.guesses() { // if it has none, this is read next
+		keys = append(keys, store.SequenceKey, store.BlockKey(newWalk(f.pools[0], f.req.Node).at(f.pools[0], 0)))
+	}
+	if err := f.need(keys, []string{prefix}); err != nil {
 		return nil, err
 	}
 	f.guardKey(key)
@@ -53,14 +57,14 @@ func (f *search) ownBlocks() ([]*BlockAffinity, error) {
 // survey reads which blocks have an affinity. At many hosts it is the costly
 // part of a claim, so that no more than the keys is looked at.
 func (f *search) survey() error {
-	if f.taken != nil {
+	if f.surveyed {
 		return nil
 	}
 	if err := f.need([]string{store.SequenceKey}, []string{store.HostsPrefix}); err != nil {
 		return err
 	}
-	f.taken = make(map[netip.Prefix]bool)
-	f.tried = make(map[*Pool]uint64)
+	f.surveyed = true
+	f.begin()
 	for key, found := range f.reads.keys {
 		if found.kv.ModRevision == 0 || !strings.HasPrefix(key, store.HostsPrefix) {
 			continue
@@ -69,10 +73,52 @@ func (f *search) survey() error {
 			f.taken[cidr] = true
 		}
 	}
+	return nil
+}
+
+// begin begins to walk the pools for a block.
+func (f *search) begin() {
+	if f.taken != nil {
+		return
+	}
+	f.taken = make(map[netip.Prefix]bool)
+	f.tried = make(map[*Pool]uint64)
 	for _, a := range f.own {
 		f.taken[a.CIDR] = true
 	}
-	return nil
+}
+
+// manyBlocks is how many blocks a pool has at least where one is claimed without
+// a survey, if it can be. Hosts begin at places of their own: as long as much of
+// such a pool is unclaimed the first block is mostly nobody's. What others have
+// of a small one is read in no time.
+const manyBlocks = 64
+
+// guesses tells whether a block may be found without a survey.
+func (f *search) guesses() bool {
+	return !f.surveyed && !f.reads.ranges[store.HostsPrefix] && len(f.pools) > 0 && blockCount(f.pools[0]) >= manyBlocks
+}
+
+// guessed returns the block that unclaimed would begin with, if that itself says
+// that it is nobody's.
+func (f *search) guessed() (*Block, error) {
+	if !f.guesses() || f.Env.reserved(f.pools[0].CIDR) {
+		return nil, nil
+	}
+	f.begin()
+	next := f.candidates(f.pools[0], 1)
+	if len(next) == 0 {
+		return nil, nil
+	}
+	cidr := next[0]
+	if err := f.need([]string{store.SequenceKey, store.BlockKey(cidr)}, nil); err != nil {
+		return nil, err
+	}
+	b, err := f.claimable(cidr)
+	if b == nil {
+		f.taken[cidr] = true
+	}
+	return b, err
 }
 
 // foreign finds the blocks of others in the chosen pools, every node in an order
@@ -135,6 +181,9 @@ func (f *search) claim() (bool, error) {
 // affinity that has free addresses, as a dead node leaves them. Nil: there is
 // none.
 func (f *search) unclaimed() (*Block, error) {
+	if b, err := f.guessed(); b != nil || err != nil {
+		return b, err
+	}
 	if err := f.survey(); err != nil {
 		return nil, err
 	}

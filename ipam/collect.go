@@ -35,14 +35,14 @@ type LeakedHandle struct {
 type HostBlock struct {
 	Node     string // empty: nobody's
 	CIDR     netip.Prefix
-	Sequence uint64
+	Sequence uint64 // zero: no block says so, only an affinity
 }
 
 // Garbage is what a round found ready to go.
 type Garbage struct {
 	Leaks []LeakedHandle
 	Dead  []HostBlock // of nodes that are gone: blocks in use stay, for whoever claims them
-	Empty []HostBlock // that nothing is used of
+	Empty []HostBlock // that nothing is used of, or that are none
 	Left  int         // how much more is ready, for later rounds
 }
 
@@ -216,18 +216,24 @@ func (r *round) blocks() {
 			r.suspect(suspect{suspectEmpty, b.CIDR.String(), b.Sequence}, func(g *Garbage) { g.Empty = append(g.Empty, block) })
 		}
 	}
-	r.affinitiesOfTheDead(affinities)
+	r.unexplained(affinities)
 }
 
-// affinitiesOfTheDead finds affinities of dead nodes that no block explains.
-func (r *round) affinitiesOfTheDead(affinities map[HostBlock]*BlockAffinity) {
+// unexplained finds affinities that no block explains: nothing ever makes them,
+// but a store that was imported may have some, and their nodes take the blocks
+// for theirs.
+func (r *round) unexplained(affinities map[HostBlock]*BlockAffinity) {
 	for _, b := range r.world.Blocks {
 		delete(affinities, HostBlock{Node: b.Affinity.Node(), CIDR: b.CIDR})
 	}
 	for _, a := range r.world.Affinities {
 		block := HostBlock{Node: a.Node, CIDR: a.CIDR}
-		if affinities[block] != nil && !AffinityOf(a.Node).Virtual() && !r.world.Node(a.Node) {
+		switch {
+		case affinities[block] == nil || AffinityOf(a.Node).Virtual():
+		case !r.world.Node(a.Node):
 			r.suspect(suspect{suspectDead, a.Node + " " + a.CIDR.String(), 0}, func(g *Garbage) { g.Dead = append(g.Dead, block) })
+		case !a.Assigned: // else the node will make the block
+			r.suspect(suspect{suspectEmpty, a.Node + " " + a.CIDR.String(), 0}, func(g *Garbage) { g.Empty = append(g.Empty, block) })
 		}
 	}
 }
@@ -277,13 +283,16 @@ func (s *Step) CollectDead(b HostBlock) error {
 	})
 }
 
-// CollectEmpty removes a block, if it is as it was seen. Errors: *BlockError.
+// CollectEmpty removes a block, or an affinity without one, if it is as it was
+// seen. Errors: *BlockError.
 func (s *Step) CollectEmpty(b HostBlock) error {
 	return s.attempt(func() error {
 		now, err := s.block(b.CIDR)
 		switch {
 		case err != nil:
 			return err
+		case b.Sequence == 0 && (now == nil || now.Affinity.Node() != b.Node):
+			return s.releaseBlock(b.Node, b.CIDR, IfEmpty)
 		case now == nil:
 			return nil
 		case now.Sequence != b.Sequence || now.Affinity.Node() != b.Node || !now.unused(s.Env):

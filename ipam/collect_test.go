@@ -240,6 +240,43 @@ func TestEmptyBlocks(t *testing.T) {
 	}
 }
 
+// Claims that no block explains go, of nodes that are there, too; unless they are
+// made good meanwhile, or assigned.
+func TestUnexplainedClaims(t *testing.T) {
+	c := newCluster(t, pool("a=10.0.0.0/24/26"))
+	others := c.one(ask("host2", "h", 1)).Block
+	claim := func(cidr netip.Prefix, state State, assigned bool) {
+		a := &BlockAffinity{Node: "host1", CIDR: cidr, State: state, Assigned: assigned}
+		c.write(store.HostBlockKey("host1", cidr), a)
+	}
+	var free []netip.Prefix
+	for _, text := range []string{"10.0.0.0/26", "10.0.0.64/26", "10.0.0.128/26", "10.0.0.192/26"} {
+		if p := netip.MustParsePrefix(text); p != others {
+			free = append(free, p)
+		}
+	}
+	claim(others, Confirmed, false)
+	claim(free[0], PendingDeletion, false)
+	claim(free[1], Confirmed, false)
+	claim(free[2], Confirmed, true)
+	c.round()
+	c.pass(time.Hour)
+	g := c.round()
+	if len(g.Empty) != 3 {
+		t.Errorf("garbage %+v", g)
+	}
+	for _, cidr := range free[1:] {
+		b := newBlock(cidr, 1)
+		b.Affinity = AffinityOf("host1")
+		c.write(store.BlockKey(cidr), b)
+	}
+	c.collect(g, Collected{Empty: 2, Spared: 1})
+	want := []string{"host1 " + free[1].String() + " confirmed", "host1 " + free[2].String() + " confirmed", "host2 " + others.String() + " confirmed"}
+	if got := c.affinities(); !slices.Equal(got, want) {
+		t.Errorf("affinities %q, want %q", got, want)
+	}
+}
+
 // A block that is used and freed between two rounds is not the same.
 func TestEmptyBlockIsSeenTwiceTheSame(t *testing.T) {
 	c := newCluster(t, pool("a=10.0.0.0/31/32"))
