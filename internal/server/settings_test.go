@@ -2,10 +2,13 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
@@ -23,6 +26,11 @@ type counted struct {
 func (c *counted) Get(ctx context.Context, key string) (store.KV, int64, error) {
 	c.reads.Add(1)
 	return c.Store.Get(ctx, key)
+}
+
+func (c *counted) GetAll(ctx context.Context, keys []string) ([]store.KV, int64, error) {
+	c.reads.Add(1)
+	return c.Store.GetAll(ctx, keys)
 }
 
 func (c *counted) List(ctx context.Context, prefix string, opts store.ListOptions) (store.Page, error) {
@@ -56,6 +64,59 @@ func TestCostOfARegistration(t *testing.T) {
 	if reads, txns := count.reads.Load(), count.txns.Load(); reads != 0 || txns != 4 {
 		t.Errorf("%d reads and %d transactions for 4 registrations", reads, txns)
 	}
+}
+
+// heldUp has reads of the settings' guard wait.
+type heldUp struct {
+	*counted
+	arrived, on chan struct{}
+}
+
+func (h *heldUp) Get(ctx context.Context, key string) (store.KV, int64, error) {
+	if key == settingsGuard {
+		select {
+		case h.arrived <- struct{}{}:
+		default:
+		}
+		select {
+		case <-h.on:
+		case <-ctx.Done():
+			return store.KV{}, 0, ctx.Err()
+		}
+	}
+	return h.counted.Get(ctx, key)
+}
+
+// TestSettingsAreReadOnce: those who need them at once wait for one of them to
+// read; when its caller gives up another one reads.
+func TestSettingsAreReadOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &heldUp{&counted{Store: store.NewMemory()}, make(chan struct{}, 1), make(chan struct{})}
+		s := &settings{store: h}
+		first, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		all.Go(func() {
+			if _, err := s.Env(first); !errors.Is(err, context.Canceled) {
+				t.Errorf("cancelled: %v", err)
+			}
+		})
+		<-h.arrived
+		for range 30 {
+			all.Go(func() {
+				if env, err := s.Env(t.Context()); err != nil || env == nil {
+					t.Errorf("%v, %v", env, err)
+				}
+			})
+		}
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		close(h.on)
+		all.Wait()
+		if n := h.reads.Load(); n > 4 {
+			t.Errorf("%d reads", n)
+		}
+	})
 }
 
 // after returns the address that many after another one, as endpoints state it.
