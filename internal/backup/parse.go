@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"math"
 	"time"
 )
 
@@ -118,6 +119,8 @@ func (p *parser) header(text []byte) error {
 		return fmt.Errorf("revision %d is none of a store", h.Revision)
 	case h.SequenceFloor < uint64(h.Revision):
 		return fmt.Errorf("sequenceFloor %d is below the revision", h.SequenceFloor)
+	case h.SequenceFloor > math.MaxInt64: // what begins above it must not begin anew
+		return fmt.Errorf("sequenceFloor %d is above what a store gives out", h.SequenceFloor)
 	case err != nil:
 		return fmt.Errorf("created: %w", err)
 	}

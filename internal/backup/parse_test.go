@@ -60,6 +60,7 @@ func TestParseRefuses(t *testing.T) {
 		{"no guid", ended(strings.Replace(goodHeader, `"clusterGUID":"g",`, "", 1)), "clusterGUID"},
 		{"no revision", ended(strings.Replace(goodHeader, `"revision":7`, `"revision":0`, 1)), "revision 0"},
 		{"a floor too low", ended(strings.Replace(goodHeader, `"9"`, `"6"`, 1)), "sequenceFloor"},
+		{"a floor that ends the numbers", ended(strings.Replace(goodHeader, `"9"`, `"18446744073709551615"`, 1)), "is above what a store gives out"},
 		{"a bad time", ended(strings.Replace(goodHeader, "2026", "x", 1)), "created"},
 		{"unknown field of the header", ended(strings.Replace(goodHeader, "{", `{"more":1,`, 1)), "unknown field"},
 		{"no end", goodHeader + "\n" + line + "\n", "ends after line 2"},
