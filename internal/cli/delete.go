@@ -117,7 +117,8 @@ func (a *app) deleteTarget(args []string, o *deleteOptions) (target, error) {
 	case o.allNamespaces && o.namespace.given:
 		return t, usagef("-A goes without -n")
 	}
-	return t, nil
+	_, err = parseSelector(o.selector)
+	return t, err
 }
 
 func (a *app) listRefs(ctx context.Context, c *client, t target, o *deleteOptions) ([]ref, error) {

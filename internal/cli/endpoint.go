@@ -220,11 +220,8 @@ func (s *endpointScope) check() (format, *selector.Selector, error) {
 	if err != nil {
 		return f, nil, err
 	}
-	wanted, err := selector.Parse(s.selector)
-	if err != nil {
-		return f, nil, usagef("-l %q: %w", s.selector, err)
-	}
-	return f, wanted, nil
+	wanted, err := parseSelector(s.selector)
+	return f, wanted, err
 }
 
 func (a *app) endpointListCommand() *cobra.Command {

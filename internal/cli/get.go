@@ -8,7 +8,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
-	"github.com/projectvrouter/vrouter/internal/selector"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
@@ -79,10 +78,8 @@ func (a *app) get(ctx context.Context, args []string, o *getOptions) error {
 }
 
 func (a *app) getTarget(args []string, o *getOptions) (target, error) {
-	if o.selector != "" {
-		if _, err := selector.Parse(o.selector); err != nil {
-			return target{}, usagef("-l %q: %w", o.selector, err)
-		}
+	if _, err := parseSelector(o.selector); err != nil {
+		return target{}, err
 	}
 	if o.allNamespaces && o.namespace.given {
 		return target{}, usagef("-A goes without -n")

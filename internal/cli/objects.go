@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
+	"github.com/projectvrouter/vrouter/internal/selector"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
@@ -89,6 +90,15 @@ func folded(text string) string {
 		column += 1 + len(word)
 	}
 	return b.String()
+}
+
+// parseSelector reads what -l says; empty selects all.
+func parseSelector(text string) (*selector.Selector, error) {
+	sel, err := selector.Parse(text)
+	if err != nil {
+		return nil, usagef("-l %q: %w", text, err)
+	}
+	return sel, nil
 }
 
 // parseRef reads a name of a kind, with the namespace of -n.

@@ -11,7 +11,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
-	"github.com/projectvrouter/vrouter/internal/selector"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
@@ -41,9 +40,9 @@ func (a *app) watchObjects(ctx context.Context, c *client, t target, s scope, f 
 // matcher tells which objects are meant: those of refs, else those of the
 // scope. The watch of the API filters by kind only.
 func (s scope) matcher(refs []ref) (func(proto.Message) bool, error) {
-	wanted, err := selector.Parse(s.selector)
+	wanted, err := parseSelector(s.selector)
 	if err != nil {
-		return nil, usagef("-l %q: %w", s.selector, err)
+		return nil, err
 	}
 	keys := make(map[ref]bool, len(refs))
 	for _, r := range refs {
