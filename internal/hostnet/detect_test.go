@@ -90,7 +90,7 @@ func TestDetectByNameAndCIDR(t *testing.T) {
 	}
 	// VIPs, as load balancers have them, and what is usual on hosts.
 	for _, command := range []string{
-		"addr add 10.9.9.9/32 dev lo", "addr add fd00:9::9/128 dev lo", "addr add 10.1.0.200/24 dev up0",
+		"addr add 10.9.9.9/32 dev lo", "addr add fd00:9::9/128 dev lo nodad", "addr add 10.1.0.200/24 dev up0",
 	} {
 		d.host.MustRun(append([]string{"ip"}, strings.Fields(command)...)...)
 	}
