@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -295,28 +294,37 @@ func benchAddress(i int) netip.Addr {
 
 // BenchmarkRegister measures from the call of Register on one host to the
 // route in the kernel of another, with many endpoints there already; and what
-// the other's daemon costs when nothing happens.
+// the other's daemon costs when nothing happens. Each endpoint that is measured
+// has an interface of its own, and so has one of the other host: both enforce
+// the policies, and keep the addresses that these name. Those that are there
+// already share one, since a kernel takes minutes to make so many.
 func BenchmarkRegister(b *testing.B) {
 	needDaemonsB(b)
-	for _, present := range []int{100, 10_000} {
-		b.Run(fmt.Sprintf("present=%d", present), func(b *testing.B) {
+	for _, c := range []struct{ present, policies int }{{100, 0}, {10_000, 0}, {10_000, 100}} {
+		b.Run(fmt.Sprintf("present=%d/policies=%d", c.present, c.policies), func(b *testing.B) {
 			s := fabric.NewSegment(b, "register", 1)
 			h1, h2 := s.Daemon("h1", fabric.Settings{Quiet: true}), s.Daemon("h2", fabric.Settings{Quiet: true})
 			h1.WaitReady()
-			h1.Apply(learnerPool)
+			h1.Apply(learnerPool + benchPolicies(c.policies))
 			h1.WaitEstablished(2)
-			h1.Host.Workload("w", "cali1", "10.79.255.255")
+			h1.Host.Workload("w", "cali-shared", "10.79.255.255")
+			other := h2.Host.Workload("other", "caliother", "10.79.255.254")
+			if _, err := h1.Endpoint.Register(b.Context(), withBits(fabric.Request("h2", other.Name(), "caliother", "10.79.255.254"), 0)); err != nil {
+				b.Fatal(err)
+			}
 			before := fibRoutes(b, h2.Host)
-			fill(b, h1, present)
+			fill(b, h1, c.present)
 			lab.Eventually(b, 5*time.Minute, "h2 has all routes", func() error {
-				if have := fibRoutes(b, h2.Host) - before; have < present {
+				if have := fibRoutes(b, h2.Host) - before; have < c.present {
 					return fmt.Errorf("%d so far", have)
 				}
 				return nil
 			})
 			var took []time.Duration
-			for i := 0; b.Loop(); i++ {
-				took = append(took, registerOnce(b, h1, h2.Host, present+i))
+			for i := c.present; b.Loop(); i++ {
+				name := fmt.Sprintf("cali%d", i)
+				h1.Host.MustRun("ip", "link", "add", name, "up", "type", "veth", "peer", "name", fmt.Sprintf("w%d", i))
+				took = append(took, registerOnce(b, h1, h2.Host, benchRequest(i, name)))
 			}
 			slices.Sort(took)
 			b.ReportMetric(0, "ns/op")
@@ -337,6 +345,41 @@ spec: {cidr: 10.64.0.0/12}
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
+// benchPolicies are n policies that each select half of all endpoints, and let
+// through what comes from another half.
+func benchPolicies(n int) string {
+	var all strings.Builder
+	for i := range n {
+		fmt.Fprintf(&all, `
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: p%d}
+spec:
+  order: %d
+  selector: bit%d == "0"
+  ingress:
+  - action: Allow
+    protocol: TCP
+    source: {selector: 'bit%d == "1"'}
+    destination: {ports: [%d]}
+`, i, i, i%benchBits, (i+1)%benchBits, 1000+i)
+	}
+	return all.String()
+}
+
+// benchBits is how many labels endpoints have that policies ask for.
+const benchBits = 4
+
+// withBits gives an endpoint the labels of the i-th.
+func withBits(r *vrouterv1.RegisterRequest, i int) *vrouterv1.RegisterRequest {
+	r.Labels = make(map[string]string, benchBits)
+	for bit := range benchBits {
+		r.Labels[fmt.Sprintf("bit%d", bit)] = strconv.Itoa(i >> bit & 1)
+	}
+	return r
+}
+
 // fill registers n endpoints, all behind one interface, from a few callers.
 func fill(b *testing.B, d *fabric.Daemon, n int) {
 	b.Helper()
@@ -344,7 +387,7 @@ func fill(b *testing.B, d *fabric.Daemon, n int) {
 	g.SetLimit(16)
 	for i := range n {
 		g.Go(func() error {
-			_, err := d.Endpoint.Register(b.Context(), benchRequest(i))
+			_, err := d.Endpoint.Register(b.Context(), benchRequest(i, "cali-shared"))
 			return err
 		})
 	}
@@ -353,14 +396,14 @@ func fill(b *testing.B, d *fabric.Daemon, n int) {
 	}
 }
 
-func benchRequest(i int) *vrouterv1.RegisterRequest {
-	r := fabric.Request("h1", fmt.Sprintf("e%d", i), "cali1", benchAddress(i).String())
+func benchRequest(i int, ifname string) *vrouterv1.RegisterRequest {
+	r := fabric.Request("h1", fmt.Sprintf("e%d", i), ifname, benchAddress(i).String())
 	r.Wait = vrouterv1.Stage_STAGE_UNSPECIFIED
-	return r
+	return withBits(r, i)
 }
 
-// registerOnce registers endpoint i on h1 and returns when h2 has its route.
-func registerOnce(b *testing.B, h1 *fabric.Daemon, h2 *lab.Host, i int) time.Duration {
+// registerOnce registers an endpoint on h1 and returns when h2 has its route.
+func registerOnce(b *testing.B, h1 *fabric.Daemon, h2 *lab.Host, r *vrouterv1.RegisterRequest) time.Duration {
 	b.Helper()
 	updates := make(chan netlink.RouteUpdate, 64)
 	done := make(chan struct{})
@@ -369,8 +412,9 @@ func registerOnce(b *testing.B, h1 *fabric.Daemon, h2 *lab.Host, i int) time.Dur
 	if err := netlink.RouteSubscribeAt(ns, updates, done); err != nil {
 		b.Fatal(err)
 	}
+	prefix := r.GetIpNetworks()[0]
 	start := time.Now()
-	if _, err := h1.Endpoint.Register(b.Context(), benchRequest(i)); err != nil {
+	if _, err := h1.Endpoint.Register(b.Context(), r); err != nil {
 		b.Fatal(err)
 	}
 	limit := time.NewTimer(fabric.Limit)
@@ -378,9 +422,9 @@ func registerOnce(b *testing.B, h1 *fabric.Daemon, h2 *lab.Host, i int) time.Dur
 	for {
 		select {
 		case <-limit.C:
-			b.Fatalf("no route to %s on %s", benchAddress(i), h2.Name())
+			b.Fatalf("no route to %s on %s", prefix, h2.Name())
 		case u := <-updates:
-			if u.Dst != nil && u.Dst.IP.Equal(net.IP(benchAddress(i).AsSlice())) {
+			if u.Dst != nil && u.Dst.String() == prefix {
 				return time.Since(start)
 			}
 		}
