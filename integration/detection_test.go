@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,6 +21,8 @@ func TestNodeIsDetected(t *testing.T) {
 	l.Link(h.Port("up0", "10.1.0.2/24"), other.Port("p0", "10.1.0.1/24"))
 	l.Link(h.Port("up1", "10.2.0.2/24"), other.Port("p1", "10.2.0.1/24"))
 	h.AddAddr("lo", "10.9.9.9/32")
+	h.Workload("w", "cali1", "10.65.0.1")
+	h.AddAddr("cali1", "10.9.9.8/32")
 	d := fabric.New(t, h, fabric.Settings{})
 	expect := func(address, method, problem string) {
 		t.Helper()
@@ -42,11 +45,30 @@ func TestNodeIsDetected(t *testing.T) {
 			return nil
 		})
 	}
+	lists := func(want ...string) {
+		t.Helper()
+		lab.Eventually(t, fabric.Limit, "interfaces in the Node", func() error {
+			n, err := d.Resources.Get(t.Context(), &vrouterv1.GetRequest{Kind: "Node", Name: "h"})
+			if err != nil {
+				return err
+			}
+			var got []string
+			for _, link := range n.GetResource().GetNode().GetSpec().GetInterfaces() {
+				got = append(got, link.GetName()+" "+strings.Join(link.GetAddresses(), " "))
+			}
+			if !slices.Equal(got, want) {
+				return fmt.Errorf("lists %q, want %q", got, want)
+			}
+			return nil
+		})
+	}
 	d.WaitReady()
 	expect("10.1.0.2/24", "first-found", "")
+	lists("up0 10.1.0.2", "up1 10.2.0.2")
 	h.MustRun("ip", "addr", "del", "10.1.0.2/24", "dev", "up0")
 	h.AddAddr("up0", "10.1.0.3/24")
 	expect("10.1.0.2/24", "first-found", "now it would be 10.1.0.3/24")
+	lists("up0 10.1.0.3", "up1 10.2.0.2")
 	d.Stop()
 	d.Start()
 	d.WaitReady()

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"net/netip"
 	"strings"
 	"sync"
 
@@ -117,6 +119,16 @@ func (d *detector) Run(ctx context.Context) error {
 			d.log.Warn("another address of the node would be detected now", "family", f.name,
 				"address", f.now.Prefix, "reason", f.now.Reason, "address_at_start", f.was.Prefix)
 		}
+	})
+}
+
+// FollowInterfaces calls found with the host's interfaces that have addresses of
+// their own, but for the loopback and those of workloads, at once and whenever
+// they change, until ctx ends.
+func (d *detector) FollowInterfaces(ctx context.Context, found func(map[string][]netip.Addr)) error {
+	return d.host.FollowAddresses(ctx, func(all map[string][]netip.Addr) {
+		maps.DeleteFunc(all, func(name string, _ []netip.Addr) bool { return name == "lo" || d.opts.Workload(name) })
+		found(all)
 	})
 }
 

@@ -107,6 +107,9 @@ func serve(ctx context.Context, cfg config.Config, role string) (err error) {
 		return err
 	}
 	a := agent.New(opts)
+	if role == agent.RoleAgent {
+		tasks = append(tasks, task{"host interfaces", func(ctx context.Context) error { return found.FollowInterfaces(ctx, a.SetInterfaces) }})
+	}
 	api, err := server.New(server.Options{
 		Store: db, Local: a, NodeName: cfg.Node.Name, RequirePool: cfg.Workloads.RequirePool, Logger: log.Named("api"),
 		Socket: server.Socket{Path: cfg.API.Socket, Mode: cfg.API.SocketMode, Group: cfg.API.SocketGroup},

@@ -116,7 +116,7 @@ func New(opts Options) *Agent {
 	a.sessions = &sessions{
 		node: opts.Identity.Name, own: opts.Identity.own(), options: opts.BGP,
 		view: a.view, speaker: opts.Speaker, exports: newExports(), levels: opts.Levels, log: log.Named("sessions"), applied: make(chan struct{}),
-		moved: make(chan struct{}, 1),
+		moved: make(chan struct{}, 1), sawNode: a.node.saw,
 	}
 	a.sessions.retire = newRetirement(opts.Identity.Name, opts.BGP.RetireTime, opts.Table != nil, opts.Speaker, log.Named("retire"))
 	a.reflects = a.newReflection()

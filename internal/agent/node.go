@@ -30,15 +30,19 @@ type node struct {
 	claimed  chan struct{} // closed once the name was known to be ours, and our Node written
 	written  int64         // revision of our Node then
 
-	mu    sync.Mutex // guards the rest
-	asked bool       // the store has said who has the name
-	taken bool       // another live host has it
+	linksChanged chan struct{} // signalled when our Node does not list the host's interfaces
+
+	mu    sync.Mutex               // guards the rest
+	asked bool                     // the store has said who has the name
+	taken bool                     // another live host has it
+	links []resource.NodeInterface // of the host, which our Node is to list; nil: not known
 }
 
 func newNode(id Identity, ttl time.Duration, s store.Store, f *feed, health *telemetry.Health, log hclog.Logger) *node {
 	cluster := store.ResourceKey(string(resource.KindClusterInformation), "", resource.DefaultName)
 	gate := store.NewGate(s, cluster, func(kv store.KV) error { return resource.Unlocked(kv.Value) })
-	return &node{id: id, leaseTTL: ttl, store: s, gate: gate, feed: f, health: health, log: log, claimed: make(chan struct{})}
+	return &node{id: id, leaseTTL: ttl, store: s, gate: gate, feed: f, health: health, log: log,
+		claimed: make(chan struct{}), linksChanged: make(chan struct{}, 1)}
 }
 
 // Run registers the node and keeps its lease until ctx ends. It does nothing
@@ -78,6 +82,7 @@ func (n *node) Run(ctx context.Context) error {
 // keep keeps the lease until it is lost; false: ctx ended first. What could not
 // be written, because the datastore was locked, is written once it is not.
 func (n *node) keep(ctx context.Context, lease store.Lease, held bool, guid string) bool {
+	var links <-chan time.Time
 	for {
 		var again <-chan time.Time
 		if held {
@@ -91,6 +96,10 @@ func (n *node) keep(ctx context.Context, lease store.Lease, held bool, guid stri
 		case <-lease.Lost():
 			n.log.Warn("lease was lost", "node", n.id.Name)
 			return true
+		case <-n.linksChanged:
+			links = n.tryLinks(ctx)
+		case <-links:
+			links = n.tryLinks(ctx)
 		case <-again:
 			_, err := n.writeNode(ctx)
 			if err = errors.Join(err, n.writeDefaults(ctx, guid)); err == nil {
@@ -256,6 +265,7 @@ func (n *node) writeNode(ctx context.Context) (int64, error) {
 			object = proto.Clone(old).(*vrouterv1.Node)
 		}
 		n.id.fill(object)
+		n.listLinks(object)
 		revision, err := n.write(ctx, resource.KindNode, n.id.Name, object, old, kv.ModRevision)
 		if locked := (&resource.LockedError{}); errors.As(err, &locked) {
 			return kv.ModRevision, err

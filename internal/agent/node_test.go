@@ -2,6 +2,7 @@ package agent
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -78,6 +79,47 @@ func TestNodeFields(t *testing.T) {
 		r.start(configure)
 		if after, _, _ := r.store.Get(t.Context(), keyOf(n)); after.ModRevision != before.ModRevision {
 			t.Error("written again without a change")
+		}
+	})
+}
+
+// The Node lists the host's interfaces, whatever people write there, and nothing
+// else of it is touched for that.
+func TestNodeInterfaces(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		r.start(func(o *Options) { o.Identity.Configured.Labels = map[string]string{"rack": "a"} })
+		listed := func(what string, want ...string) {
+			t.Helper()
+			r.pass(0)
+			var got []string
+			for _, link := range r.own().Spec.Interfaces {
+				got = append(got, link.GetName()+" "+strings.Join(link.Addresses, " "))
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", what, diff)
+			}
+		}
+		listed("before they are known")
+		eth0 := []netip.Addr{netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}
+		r.agent.SetInterfaces(map[string][]netip.Addr{"eth1": {netip.MustParseAddr("198.51.100.1")}, "eth0": eth0, "bad\xff": {netip.MustParseAddr("192.0.2.9")}})
+		listed("known", "eth0 192.0.2.1 2001:db8::1", "eth1 198.51.100.1")
+		n := r.own()
+		n.Spec.Interfaces, n.Metadata.Labels["rack"] = nil, "z"
+		r.put(n)
+		listed("written by people", "eth0 192.0.2.1 2001:db8::1", "eth1 198.51.100.1")
+		if rack := r.own().Metadata.Labels["rack"]; rack != "z" {
+			t.Errorf("label restored before the start: %s", rack)
+		}
+		r.agent.SetInterfaces(nil)
+		listed("none any more")
+		many := make(map[string][]netip.Addr)
+		for i := range 2 * mostLinks {
+			many[fmt.Sprintf("vlan%d", i)] = []netip.Addr{netip.MustParseAddr("192.0.2.1")}
+		}
+		r.agent.SetInterfaces(many)
+		r.pass(0)
+		if got := len(r.own().Spec.Interfaces); got != mostLinks {
+			t.Errorf("%d are listed", got)
 		}
 	})
 }

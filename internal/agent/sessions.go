@@ -53,8 +53,9 @@ type sessions struct {
 	retire  *retirement
 	levels  Levels
 	log     hclog.Logger
-	applied chan struct{} // closed once the sessions of a store in sync were handed over
-	moved   chan struct{} // signalled when the fabric was applied
+	applied chan struct{}            // closed once the sessions of a store in sync were handed over
+	moved   chan struct{}            // signalled when the fabric was applied
+	sawNode func(own *resource.Node) // is called with our stored Node, nil without any
 
 	// The rest, but what mu guards, belongs to Run.
 	level    string // of the log, as set last
@@ -132,6 +133,7 @@ func poolsOf(f view.Fabric) []bgp.Pool {
 func (s *sessions) apply() (next time.Duration) {
 	synced := s.view.IsSynced() // asked first: what is applied then is no older
 	f := s.fabric()
+	s.sawNode(f.Node(s.node))
 	s.logLevel(f)
 	s.exports.setCommunities(communities(f, s.node))
 	if s.learned != nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Bounds of Kubernetes' names, labels and annotations, in bytes.
@@ -107,6 +108,12 @@ func checkCalicoName(s string) error {
 		return fmt.Errorf("%q is not a name: 1 to %d letters, digits, '_', '.' or '-'", s, most)
 	}
 	return nil
+}
+
+// ValidInterfaceName tells whether an object may hold a name that the kernel
+// gives an interface.
+func ValidInterfaceName(name string) bool {
+	return utf8.ValidString(name) && checkInterfaceName(name) == nil
 }
 
 // checkInterfaceName refuses what Linux does not take as the name of an
