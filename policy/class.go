@@ -108,12 +108,13 @@ func (x *index) move(it *item, to *class) {
 
 // class returns that of these labels and parents, made if there is none.
 func (x *index) class(own map[string]string, parents []resource.ID) *class {
-	keys := make([]string, 0, len(own))
+	keys := x.own[:0]
 	for key := range own {
 		keys = append(keys, key)
 	}
 	slices.Sort(keys)
-	id := identifyClass(keys, own, parents)
+	x.own = keys
+	id := x.identify(keys, own, parents)
 	if c := x.classes[id]; c != nil {
 		return c
 	}
@@ -131,8 +132,8 @@ func (x *index) class(own map[string]string, parents []resource.ID) *class {
 	return c
 }
 
-func identifyClass(keys []string, own map[string]string, parents []resource.ID) classID {
-	text := binary.AppendUvarint(make([]byte, 0, 512), uint64(len(keys)))
+func (x *index) identify(keys []string, own map[string]string, parents []resource.ID) classID {
+	text := binary.AppendUvarint(x.text[:0], uint64(len(keys)))
 	for _, key := range keys {
 		text = appendText(text, key)
 		text = appendText(text, own[key])
@@ -142,6 +143,7 @@ func identifyClass(keys []string, own map[string]string, parents []resource.ID) 
 		text = appendText(text, p.Namespace)
 		text = appendText(text, p.Name)
 	}
+	x.text = text
 	sum := sha256.Sum256(text)
 	return classID(sum[:len(classID{})])
 }

@@ -24,6 +24,10 @@ type index struct {
 	serial     uint32                // of the next selection
 	round      uint64                // of match: marks selections that were asked
 
+	// Of the class that is being looked for, to be used again for the next one.
+	own  []string // keys of its own labels
+	text []byte
+
 	// moved is told that an item is now of another class; nil is none.
 	moved func(it *item, from, to *class)
 }

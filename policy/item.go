@@ -81,10 +81,11 @@ func singles(addrs []netip.Addr) []netip.Prefix {
 
 // named returns the ports that have names, each once, in an order of their own.
 func named(ports []resource.EndpointPort) []resource.EndpointPort {
-	if len(ports) == 0 {
-		return nil
+	hasNone := func(p resource.EndpointPort) bool { return p.Name == "" }
+	if len(ports) < 2 && !slices.ContainsFunc(ports, hasNone) {
+		return ports // as most are
 	}
-	list := slices.DeleteFunc(slices.Clone(ports), func(p resource.EndpointPort) bool { return p.Name == "" })
+	list := slices.DeleteFunc(slices.Clone(ports), hasNone)
 	slices.SortFunc(list, func(a, b resource.EndpointPort) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Port, b.Port))
 	})

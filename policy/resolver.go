@@ -43,6 +43,10 @@ type Resolver struct {
 
 	dirty dirty
 	told  told
+
+	// Of the endpoint that is being put, to be used again for the next one.
+	labels  map[string]string
+	parents []resource.ID
 }
 
 // Host is what the resolver has to know of the host itself.
@@ -76,7 +80,7 @@ func newResolver(node string, isLocal func(*resource.WorkloadEndpoint) bool) *Re
 		tiers: make(map[string]*resource.Tier), policies: make(map[resource.ID]*policyEntry),
 		services: make(map[resource.ServiceRef]*resource.Service),
 		sets:     make(map[SetID]*liveSet), pipelines: make(map[string]*pipelineEntry),
-		general: newGeneral(), dirty: newDirty(), told: newTold(),
+		general: newGeneral(), dirty: newDirty(), told: newTold(), labels: make(map[string]string),
 	}
 	r.peers = newIndex(r.peerMovedLocked)
 	r.endpoints = newIndex(r.localMovedLocked)

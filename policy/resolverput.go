@@ -79,13 +79,15 @@ func (r *Resolver) deleteLocked(id resource.ID) {
 }
 
 func (r *Resolver) putEndpointLocked(w *resource.WorkloadEndpoint) {
-	labels := resource.EndpointLabels(w)
-	parents := make([]resource.ID, 0, len(w.Profiles)+2)
-	parents = append(parents, resource.ID{Kind: resource.KindNamespace, Name: w.Namespace})
+	clear(r.labels)
+	resource.ShowEndpointLabels(w, r.labels)
+	labels := r.labels
+	parents := append(r.parents[:0], resource.ID{Kind: resource.KindNamespace, Name: w.Namespace})
 	if w.ServiceAccount != "" {
 		parents = append(parents, resource.ID{Kind: resource.KindServiceAccount, Namespace: w.Namespace, Name: w.ServiceAccount})
 	}
 	parents = appendProfiles(parents, w.Profiles)
+	r.parents = parents
 	r.setItemLocked(w.ID, labels, parents, singles(w.Addresses), named(w.Ports))
 	if !r.isLocal(w) {
 		r.deleteLocalLocked(w.ID)
@@ -121,7 +123,8 @@ func (r *Resolver) putNetworkSetLocked(n *resource.NetworkSet) {
 	r.setItemLocked(n.ID, resource.NetworkSetLabels(n), parents, n.Nets, nil)
 }
 
-// setItemLocked says what an object is to the selectors of rules.
+// setItemLocked says what an object is to the selectors of rules. Of own and
+// parents it keeps nothing.
 func (r *Resolver) setItemLocked(id resource.ID, own map[string]string, parents []resource.ID,
 	prefixes []netip.Prefix, ports []resource.EndpointPort) {
 	it := r.items[id]
@@ -170,6 +173,9 @@ func trim(a, b []netip.Prefix) (restA, restB []netip.Prefix) {
 
 // difference returns what of a is not in b.
 func difference(a, b []netip.Prefix) []netip.Prefix {
+	if len(a) == 0 || len(b) == 0 {
+		return a
+	}
 	in := make(map[netip.Prefix]struct{}, len(b))
 	for _, p := range b {
 		in[p] = struct{}{}

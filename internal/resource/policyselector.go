@@ -42,11 +42,19 @@ const (
 // EndpointLabels returns what the endpoint shows of itself. It inherits beneath
 // that NamespaceLabels, ServiceAccountLabels and the labels of its profiles.
 func EndpointLabels(w *WorkloadEndpoint) map[string]string {
-	labels := withLabels(w.Labels, LabelNamespace, w.Namespace, LabelOrchestrator, w.Endpoint.Orchestrator)
+	labels := make(map[string]string, len(w.Labels)+3)
+	ShowEndpointLabels(w, labels)
+	return labels
+}
+
+// ShowEndpointLabels writes EndpointLabels into an empty map: for who asks of
+// very many, one after the other.
+func ShowEndpointLabels(w *WorkloadEndpoint, labels map[string]string) {
+	maps.Copy(labels, w.Labels)
+	labels[LabelNamespace], labels[LabelOrchestrator] = w.Namespace, w.Endpoint.Orchestrator
 	if w.ServiceAccount != "" {
 		labels[LabelServiceAccount] = w.ServiceAccount
 	}
-	return labels
 }
 
 // NetworkSetLabels returns what the set shows of itself. One with a namespace
@@ -55,7 +63,10 @@ func NetworkSetLabels(s *NetworkSet) map[string]string {
 	if s.Namespace == "" {
 		return s.Labels
 	}
-	return withLabels(s.Labels, LabelNamespace, s.Namespace)
+	labels := make(map[string]string, len(s.Labels)+1)
+	maps.Copy(labels, s.Labels)
+	labels[LabelNamespace] = s.Namespace
+	return labels
 }
 
 // NamespaceLabels returns what all that is in the namespace inherits. A
@@ -76,15 +87,6 @@ func prefixed(prefix, name string, labels map[string]string) map[string]string {
 	}
 	shown[prefix+LabelName] = name
 	return shown
-}
-
-func withLabels(own map[string]string, more ...string) map[string]string {
-	labels := make(map[string]string, len(own)+len(more)/2)
-	maps.Copy(labels, own)
-	for i := 0; i < len(more); i += 2 {
-		labels[more[i]] = more[i+1]
-	}
-	return labels
 }
 
 // subject is the parts of a policy's selector; nil where nothing is said.
