@@ -27,6 +27,12 @@ type Packet struct {
 	ICMPType, ICMPCode          uint8
 }
 
+// IsNeighbour tells whether the packet is one without which IPv6 has no link:
+// multicast listener or neighbour discovery (RFC 2710, 4861, 3810).
+func (p Packet) IsNeighbour() bool {
+	return p.Protocol == ProtocolICMPv6 && (p.ICMPType >= 130 && p.ICMPType <= 136 || p.ICMPType == 143)
+}
+
 // Decision is what a pipeline does with a packet, and what decided it.
 type Decision struct {
 	Action Action // Allow, Deny, or Pass: the packet goes on as if there were no policy

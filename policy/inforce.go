@@ -93,7 +93,7 @@ func (t *Table) Denies(c Connection) bool {
 
 // sends tells whether an endpoint may begin a connection.
 func (s *State) sends(e *Endpoint, c Connection) bool {
-	if c.ToHost && s.Settings.serves(c.Packet) {
+	if c.ToHost && (c.IsNeighbour() || s.Settings.Serves(c.Packet)) {
 		return true
 	}
 	return s.allows(e.Egress, c.Packet) && (!c.ToHost || s.Settings.ToHost != Deny)
@@ -102,20 +102,4 @@ func (s *State) sends(e *Endpoint, c Connection) bool {
 func (s *State) allows(pipeline string, p Packet) bool {
 	d, err := s.Decide(pipeline, p)
 	return err == nil && d.Action == Allow
-}
-
-// serves tells whether a packet to the host is for a service that is open to
-// workloads whatever policy says.
-func (s *Settings) serves(p Packet) bool {
-	switch {
-	case p.Protocol == ProtocolICMPv6:
-		return p.ICMPType >= 130 && p.ICMPType <= 136 || p.ICMPType == 143
-	case p.Protocol == ProtocolUDP && (p.DestinationPort == 67 || p.DestinationPort == 547):
-		return s.AllowDHCP
-	case (p.Protocol == ProtocolUDP || p.Protocol == ProtocolTCP) && p.DestinationPort == 53:
-		return s.AllowDNS
-	case p.Protocol == ProtocolTCP && p.DestinationPort == 80:
-		return s.AllowMetadata && p.Destination == netip.AddrFrom4([4]byte{169, 254, 169, 254})
-	}
-	return false
 }

@@ -48,6 +48,20 @@ type Settings struct {
 	FlowGroup uint16
 }
 
+// Serves tells whether a packet of a workload to its own host is for a service
+// that is open to workloads whatever policy says.
+func (s *Settings) Serves(p Packet) bool {
+	udp, tcp := p.Protocol == ProtocolUDP, p.Protocol == ProtocolTCP
+	v4, port := p.Source.Is4(), p.DestinationPort
+	switch {
+	case s.AllowDHCP && udp && (v4 && port == 67 || !v4 && port == 547):
+		return true
+	case s.AllowDNS && (udp || tcp) && port == 53:
+		return true
+	}
+	return s.AllowMetadata && tcp && port == 80 && p.Destination == netip.AddrFrom4([4]byte{169, 254, 169, 254})
+}
+
 // Failsafe is a port that policy never closes.
 type Failsafe struct {
 	Protocol uint8

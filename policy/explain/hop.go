@@ -169,10 +169,10 @@ func (w *walk) toHost() {
 	case p.Protocol == policy.ProtocolICMPv6 && p.ICMPType == routerAdvertisement:
 		w.stop(point, w.in, "workloads may not advertise routers")
 		return
-	case isNeighbour(p):
+	case p.IsNeighbour():
 		w.open(point, w.in, "neighbour discovery is always open")
 		return
-	case isService(s, p):
+	case s.Serves(p):
 		w.open(point, w.in, "a service of the host that is open to workloads")
 		return
 	}

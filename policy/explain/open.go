@@ -20,7 +20,7 @@ func (w *walk) isOpen(d policy.Direction, p policy.Packet) string {
 	}
 	isPeer := w.contains(policy.NodeSet, other) || w.isPeer(w.node, other)
 	switch {
-	case isNeighbour(p):
+	case p.IsNeighbour():
 		return "neighbour discovery is always open"
 	case slices.ContainsFunc(list, isFailsafe):
 		return "a failsafe port"
@@ -56,26 +56,6 @@ func (w *walk) isAnswer(d policy.Direction, p policy.Packet) bool {
 
 // isBFD tells whether a port is of BFD (RFC 5881 §4, RFC 5883 §5).
 func isBFD(port uint16) bool { return port == 3784 || port == 4784 }
-
-// isNeighbour tells whether a packet is one without which IPv6 has no link:
-// multicast listener or neighbour discovery (RFC 2710, 4861, 3810).
-func isNeighbour(p policy.Packet) bool {
-	return p.Protocol == policy.ProtocolICMPv6 && (p.ICMPType >= 130 && p.ICMPType <= 136 || p.ICMPType == 143)
-}
-
-// isService tells whether a packet is for what settings open to workloads on
-// their host.
-func isService(s *policy.Settings, p policy.Packet) bool {
-	udp, tcp := p.Protocol == policy.ProtocolUDP, p.Protocol == policy.ProtocolTCP
-	v4, port := p.Source.Is4(), p.DestinationPort
-	switch {
-	case s.AllowDHCP && udp && (v4 && port == 67 || !v4 && port == 547):
-		return true
-	case s.AllowDNS && (udp || tcp) && port == 53:
-		return true
-	}
-	return s.AllowMetadata && tcp && port == 80 && p.Destination == netip.AddrFrom4([4]byte{169, 254, 169, 254})
-}
 
 // isVXLAN tells whether a packet is of a tunnel that hosts make; where no pool
 // has VXLAN there is none.
