@@ -30,24 +30,51 @@ func (s *nodes) Explain(ctx context.Context, req *vrouterv1.ExplainRequest) (*vr
 	if err != nil {
 		return nil, err
 	}
-	objects, err := s.stored(ctx)
+	answer, owners, err := s.judge(ctx, probe)
 	if err != nil {
 		return nil, err
+	}
+	for i, end := range answer.GetEnds() {
+		s.compare(ctx, owners[i], end)
+	}
+	return answer, nil
+}
+
+// owner is who is asked about an end, and the digest that it should answer; ask
+// is nil where there is nobody to ask.
+type owner struct {
+	ask    *vrouterv1.GetPolicyStateRequest
+	digest string
+}
+
+// judge reads the cluster and sends the probe through it. Of a large cluster
+// that takes much memory for a moment: one call at a time does.
+func (s *nodes) judge(ctx context.Context, probe explain.Probe) (*vrouterv1.ExplainResponse, []owner, error) {
+	select {
+	case s.judging <- struct{}{}:
+		defer func() { <-s.judging }()
+	case <-ctx.Done():
+		return nil, nil, context.Cause(ctx)
+	}
+	objects, err := s.stored(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
 	cluster, err := explain.NewFor(objects, probe)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	answer, err := cluster.Explain(probe)
 	if err != nil {
-		return nil, invalid("", "%v", err)
+		return nil, nil, invalid("", "%v", err)
 	}
-	for _, end := range answer.GetEnds() {
-		if err := s.compare(ctx, cluster, end); err != nil {
-			return nil, err
+	owners := make([]owner, len(answer.GetEnds()))
+	for i, end := range answer.GetEnds() {
+		if owners[i].ask, owners[i].digest, err = cluster.Subject(end); err != nil {
+			return nil, nil, err
 		}
 	}
-	return answer, nil
+	return answer, owners, nil
 }
 
 // probeOf checks a request. Every problem is told by the name of its field.
@@ -140,14 +167,13 @@ func (s *nodes) stored(ctx context.Context) ([]resource.Object, error) {
 }
 
 // compare says whether the owner of an end enforces what is stored.
-func (s *nodes) compare(ctx context.Context, cluster *explain.Cluster, end *vrouterv1.PolicyEnd) error {
-	state, digest, err := cluster.Subject(end)
-	if err != nil || state == nil {
-		return err
+func (s *nodes) compare(ctx context.Context, of owner, end *vrouterv1.PolicyEnd) {
+	if of.ask == nil {
+		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, ownerTime)
 	defer cancel()
-	have, err := s.GetPolicyState(ctx, state)
+	have, err := s.GetPolicyState(ctx, of.ask)
 	switch {
 	case err != nil:
 		end.Programmed, end.ProgrammedReason = programmedUnknown, statusOf(err).Message()
@@ -159,10 +185,9 @@ func (s *nodes) compare(ctx context.Context, cluster *explain.Cluster, end *vrou
 			have.GetRefusedSince().AsTime().Format(time.RFC3339), have.GetProblem())
 	case !have.GetEnforced():
 		end.Programmed, end.ProgrammedReason = programmedNo, "the host enforces nothing for it yet"
-	case have.GetDigest() != digest:
+	case have.GetDigest() != of.digest:
 		end.Programmed, end.ProgrammedReason = programmedNo, "the host enforces another state, and has not caught up"
 	default:
 		end.Programmed = programmedYes
 	}
-	return nil
 }

@@ -18,7 +18,7 @@ import (
 // reading of objects and the judging.
 func BenchmarkExplain(b *testing.B) {
 	const endpoints, policies = 10_000, 1_000
-	s := &nodes{store: store.NewMemory(), local: &fakeLocal{node: "n0"}, node: "n0"}
+	s := &nodes{store: store.NewMemory(), local: &fakeLocal{node: "n0"}, node: "n0", judging: make(chan struct{}, 1)}
 	var ops []store.Op
 	put := func(msg proto.Message) {
 		resource.Canonicalize(msg)

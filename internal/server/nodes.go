@@ -23,6 +23,8 @@ type nodes struct {
 	store  store.Store
 	writer *writer
 	certs  *certificates // nil: other nodes cannot be called
+
+	judging chan struct{} // holds one while a cluster is read and resolved
 }
 
 // GetStatus returns identity, readiness and peers.

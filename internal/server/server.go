@@ -213,7 +213,7 @@ func (s *Server) services(certs *certificates, stopping <-chan struct{}) service
 	w.ipam = ipam.NewClient(open, w.settings)
 	w.spares = &spares{client: w.ipam, log: s.opts.Logger, stopping: stopping, busy: make(map[string]bool)}
 	r := &reader{store: s.opts.Store, log: s.opts.Logger}
-	n := &nodes{local: s.opts.Local, node: s.opts.NodeName, store: s.opts.Store, writer: w, certs: certs}
+	n := &nodes{local: s.opts.Local, node: s.opts.NodeName, store: s.opts.Store, writer: w, certs: certs, judging: make(chan struct{}, 1)}
 	return services{
 		resources: &resources{writer: w, reader: r},
 		endpoints: &endpoints{writer: w, reader: r, local: s.opts.Local, node: s.opts.NodeName, stopping: stopping},
