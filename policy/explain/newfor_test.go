@@ -24,7 +24,7 @@ func TestNewFor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i := 0; i < len(c.Probes); i += 3 {
+		for i := 0; i < len(c.Probes); i += 5 {
 			compareClusters(t, c.Name, whole, c.Objects, c.Probes[i].Probe)
 		}
 	}
