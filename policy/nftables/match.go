@@ -176,16 +176,37 @@ func matchNets(e end, nets []netip.Prefix, negated bool) clause {
 }
 
 // matchSet looks the first bits of an address up among the members of a set.
-func matchSet(e end, f *family, bits int, id policy.SetID, negated bool) clause {
+func matchSet(e end, f *family, bits int, id policy.SetID) clause {
+	c := lookUp(e, f, bits, id, false)
+	c.exprs = append(loadNumber(id), c.exprs...)
+	return c
+}
+
+// matchNotSet holds when none of these lengths of an address is a member of a
+// set. The clauses follow each other, because the first loads the set's number.
+func matchNotSet(e end, f *family, lengths []int, id policy.SetID) []clause {
+	out := make([]clause, len(lengths))
+	for i, bits := range lengths {
+		out[i] = lookUp(e, f, bits, id, true)
+	}
+	if len(out) > 0 {
+		out[0].exprs = append(loadNumber(id), out[0].exprs...)
+	}
+	return out
+}
+
+// lookUp is a look into a set whose number is loaded.
+func lookUp(e end, f *family, bits int, id policy.SetID, negated bool) clause {
 	length := ""
 	if bits < f.bits {
 		length = fmt.Sprintf("/%d", bits)
 	}
 	name := setOf(numberOf(id), policy.Addresses, f, bits).name()
-	c := clause{text: fmt.Sprintf("%s . %s %s%s %s@%s", id, f.name, e.addr(), length, not(negated), name)}
-	c.exprs = append(loadNumber(id), loadAddr(e, f, bits, memberReg)...)
-	c.exprs = append(c.exprs, &expr.Lookup{SourceRegister: unix.NFT_REG32_00, SetName: name, Invert: negated})
-	return c
+	return clause{
+		text: fmt.Sprintf("%s . %s %s%s %s@%s", id, f.name, e.addr(), length, not(negated), name),
+		exprs: append(loadAddr(e, f, bits, memberReg),
+			&expr.Lookup{SourceRegister: unix.NFT_REG32_00, SetName: name, Invert: negated}),
+	}
 }
 
 // memberReg is where the part of a key begins that is not the set's number.

@@ -29,6 +29,12 @@ func logChain(policyChain string, index int) string {
 	return fmt.Sprintf("%s-log%d", policyChain, index)
 }
 
+// excludingChain is the chain of a rule that excludes more than one rule of the
+// kernel can.
+func excludingChain(policyChain string, index int) string {
+	return fmt.Sprintf("%s-rule%d", policyChain, index)
+}
+
 // pipelineChain decides, tierChain is a part of it that can be left early.
 func pipelineChain(id string) string          { return "pl-" + id }
 func tierChain(pipeline string, n int) string { return fmt.Sprintf("pl-%s-%d", pipeline, n) }

@@ -30,23 +30,15 @@ func (s *state) postrouting() *chain {
 				clauses = append(clauses, matchInterface(oif, out, false))
 			}
 			clauses = append(clauses, matchFamily(f),
-				matchSet(source, f, bits, policy.MasqueradeSet, false))
-			clauses = append(clauses, s.notMember(policy.PoolSet, f)...)
+				matchSet(source, f, bits, policy.MasqueradeSet))
+			clauses = append(clauses, matchNotSet(destination, f, s.lengths(policy.PoolSet, f), policy.PoolSet)...)
 			if s.settings.NAT.SpareNodes {
-				clauses = append(clauses, s.notMember(policy.NodeSet, f)...)
+				clauses = append(clauses, matchNotSet(destination, f, s.lengths(policy.NodeSet, f), policy.NodeSet)...)
 			}
 			c.rules = append(c.rules, newRule(append(clauses, counter(), s.translate(f))...))
 		}
 	}
 	return c
-}
-
-func (s *state) notMember(id policy.SetID, f *family) []clause {
-	var out []clause
-	for _, bits := range s.lengths(id, f) {
-		out = append(out, matchSet(destination, f, bits, id, true))
-	}
-	return out
 }
 
 // translate gives the packet the source address that settings say, and a port

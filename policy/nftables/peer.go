@@ -45,7 +45,7 @@ func (s *state) acceptOf(id policy.SetID, other, port end, protocol uint8, ports
 	for _, f := range []*family{ipv4, ipv6} {
 		for _, bits := range s.lengths(id, f) {
 			out = append(out, newRule(matchProtocol(protocol, false), matchPorts(port, ports, false),
-				matchFamily(f), matchSet(other, f, bits, id, false), accept()))
+				matchFamily(f), matchSet(other, f, bits, id), accept()))
 		}
 	}
 	return out
@@ -62,7 +62,7 @@ func (s *state) vxlan() *chain {
 	for _, f := range []*family{ipv4, ipv6} {
 		for _, bits := range s.lengths(policy.NodeSet, f) {
 			c.rules = append(c.rules, newRule(matchFamily(f),
-				matchSet(source, f, bits, policy.NodeSet, false), accept()))
+				matchSet(source, f, bits, policy.NodeSet), accept()))
 		}
 	}
 	c.rules = append(c.rules, newRule(dropped...))

@@ -21,7 +21,14 @@ func (s *state) policyChains(key policyKey) []*chain {
 		tail := s.tail(p, key.direction, r, subject)
 		alternatives := s.alternatives(r)
 		target := main
-		if r.Action == policy.Log && len(alternatives) > 1 {
+		switch {
+		case tooLong(alternatives, tail):
+			target = &chain{name: excludingChain(main.name, r.Index)}
+			chains = append(chains, target)
+			main.rules = append(main.rules, s.callExcluding(p, r, target.name)...)
+			target.rules, alternatives = s.excluding(r)
+			tail = append(tail, leave())
+		case r.Action == policy.Log && len(alternatives) > 1:
 			// A packet that two alternatives match is logged once.
 			target = &chain{name: logChain(main.name, r.Index)}
 			chains = append(chains, target)
@@ -121,7 +128,7 @@ func plainMatches(r *policy.Rule) []clause {
 		out = append(out, matchICMP(r.NotICMP, true))
 	}
 	for _, e := range []end{source, destination} {
-		out = append(out, portList(e, sideOf(r, e).NotPorts, true, mostOfList)...)
+		out = append(out, portList(e, sideOf(r, e).NotPorts, true, mostOfNegated)...)
 	}
 	return out
 }
@@ -133,22 +140,14 @@ func sideOf(r *policy.Rule, e end) *policy.Side {
 	return &r.Source
 }
 
-// mostOfList is up to how many alternatives lists of networks and ports become,
-// or comparisons when they are negated; beyond it a list is an anonymous set. To
-// name one the kernel goes through all sets of a table, so that many take the
-// square of their number: 10,000 had a start last 11 s, where comparisons take 2 s.
-const mostOfList = 16
-
 // ofFamily renders the alternatives for one family.
 func (s *state) ofFamily(r *policy.Rule, f *family) [][]clause {
 	head := append([]clause{matchFamily(f)}, plainMatches(r)...)
 	for _, e := range []end{source, destination} {
 		side := sideOf(r, e)
-		head = append(head, netList(e, netsOf(side.NotNets, f), true, mostOfList)...)
+		head = append(head, netList(e, netsOf(side.NotNets, f), true, mostOfNegated)...)
 		for _, id := range side.NotSets {
-			for _, bits := range s.lengths(id, f) {
-				head = append(head, matchSet(e, f, bits, id, true))
-			}
+			head = append(head, matchNotSet(e, f, s.lengths(id, f), id)...)
 		}
 		for _, id := range side.NotPortSets {
 			if len(s.lengths(id, f)) > 0 {
@@ -190,29 +189,6 @@ func (s *state) portAlternatives(out [][]clause, r *policy.Rule, f *family) [][]
 	return out
 }
 
-// netList compares an address with prefixes of one family: one by one, or as a
-// set when there are more than most. Of the clauses one must hold, or all when
-// they are negated.
-func netList(e end, nets []netip.Prefix, negated bool, most int) []clause {
-	return oneByOne(widest(nets), most, func(nets []netip.Prefix) clause { return matchNets(e, nets, negated) })
-}
-
-// portList is netList for ports.
-func portList(e end, ranges []policy.PortRange, negated bool, most int) []clause {
-	return oneByOne(joined(ranges), most, func(ranges []policy.PortRange) clause { return matchPorts(e, ranges, negated) })
-}
-
-func oneByOne[T any](list []T, most int, match func([]T) clause) []clause {
-	if len(list) > most && len(list) > 1 {
-		return []clause{match(list)}
-	}
-	out := make([]clause, len(list))
-	for i := range list {
-		out[i] = match(list[i : i+1])
-	}
-	return out
-}
-
 func netsOf(nets []netip.Prefix, f *family) []netip.Prefix {
 	var out []netip.Prefix
 	for _, p := range nets {
@@ -226,7 +202,7 @@ func netsOf(nets []netip.Prefix, f *family) []netip.Prefix {
 func (s *state) setChoices(e end, id policy.SetID, f *family) []clause {
 	var out []clause
 	for _, bits := range s.lengths(id, f) {
-		out = append(out, matchSet(e, f, bits, id, false))
+		out = append(out, matchSet(e, f, bits, id))
 	}
 	return out
 }

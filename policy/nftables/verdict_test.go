@@ -93,6 +93,55 @@ func tcpTo(ports ...policy.PortRange) policy.Rule {
 
 func port(n uint16) policy.PortRange { return policy.PortRange{First: n, Last: n} }
 
+// manyLengths are a network of each length that has no workload in it, and the
+// first workload.
+func manyLengths() []policy.Member {
+	list := nets("10.65.0.1/32", "fd00:65::1/128")
+	for bits := 1; bits < 128; bits++ {
+		if bits < 32 {
+			list = append(list, policy.Member{Prefix: netip.PrefixFrom(netip.MustParseAddr("128.0.0.0"), bits)})
+		}
+		list = append(list, policy.Member{Prefix: netip.PrefixFrom(netip.MustParseAddr("4000::"), bits)})
+	}
+	return list
+}
+
+// TestManyLengths excludes networks of more lengths than a rule of the kernel
+// can ask for.
+func TestManyLengths(t *testing.T) {
+	s := newSite(t, 3)
+	excluding := func(action policy.Action) policy.Rule {
+		side := policy.Side{NotSets: []policy.SetID{"n"}}
+		return policy.Rule{Action: action, Source: side, Destination: side}
+	}
+	members := withSet("n", policy.Networks, manyLengths()...)
+	all, deny := []policy.Rule{{Action: policy.Allow}}, policy.Rule{Action: policy.Deny}
+	runCases(t, s, []verdictCase{
+		{"allow", with(members, rules(excluding(policy.Allow))), []probe{"w1 !> w2 ping", "w3 > w2 ping"}},
+		{"deny", with(members, rules(excluding(policy.Deny), all[0])), []probe{"w1 > w2 ping", "w3 !> w2 ping"}},
+		{"log", with(members, rules(excluding(policy.Log), all[0])), []probe{"w1 > w2 ping", "w3 > w2 ping"}},
+		{"pass", with(members, tiers(policy.Deny, []policy.Rule{excluding(policy.Pass), deny}, all)),
+			[]probe{"w1 !> w2 ping", "w3 > w2 ping"}},
+		{"staged", with(members, rules(excluding(policy.Deny), deny), func(u *policy.Update) {
+			u.Policies[policyID("tier-a")].Staged = true
+			u.Pipelines["ingress"].Tiers = []policy.Tier{
+				{Name: "a", Policies: []policy.Ref{{ID: policyID("tier-a"), Staged: true}}, End: policy.Pass},
+			}
+			u.Pipelines["ingress"].End = policy.Pass
+		}), []probe{"w1 > w2 ping 4", "w3 > w2 ping 4"}},
+	})
+	counters, err := s.plane.Counters(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range counters {
+		// Of the staged policy each rule would have decided on one of the packets.
+		if c.Policy == policyID("tier-a") && c.Packets != 1 {
+			t.Errorf("rule %d counted %d packets, want 1", c.Rule, c.Packets)
+		}
+	}
+}
+
 func TestRules(t *testing.T) {
 	s := newSite(t, 3)
 	s.serve(t, "w2", 80, 81, 8080)
