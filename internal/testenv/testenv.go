@@ -6,6 +6,8 @@
 package testenv
 
 import (
+	"cmp"
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
@@ -18,6 +20,7 @@ import (
 //	root             effective user id 0
 //	program:NAME     an executable NAME in PATH or a system directory
 //	file:PATH        an existing file, for kernel features that show as one
+//	kernel:6.9       Linux of this version or a later one, for those that do not
 func Need(t testing.TB, things ...string) {
 	t.Helper()
 	for _, thing := range things {
@@ -53,8 +56,27 @@ func has(thing string) bool {
 	case "file":
 		_, err := os.Stat(arg)
 		return err == nil
+	case "kernel":
+		return !older(kernel(), arg)
 	}
 	return false
+}
+
+// kernel is the version of the one that runs, such as 6.18.44.
+func kernel() string {
+	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return ""
+	}
+	return string(release)
+}
+
+// older compares the first two numbers of versions.
+func older(a, b string) bool {
+	var a1, a2, b1, b2 int
+	_, _ = fmt.Sscanf(a, "%d.%d", &a1, &a2)
+	_, _ = fmt.Sscanf(b, "%d.%d", &b1, &b2)
+	return cmp.Or(cmp.Compare(a1, b1), cmp.Compare(a2, b2)) < 0
 }
 
 func required(thing string) bool {

@@ -62,13 +62,13 @@ func TestRestartWritesNothing(t *testing.T) {
 	}
 }
 
-// TestOthersCannotTouch shows what the owner flag does.
+// TestOthersCannotTouch shows what the flags owner and persist do.
 func TestOthersCannotTouch(t *testing.T) {
-	testenv.Need(t, "program:nft")
+	testenv.Need(t, "program:nft", "kernel:6.9")
 	s := newSite(t, 2)
 	s.sync(t, setUpdate())
 	if s.plane.held.flags&protection != protection {
-		t.Skip("this kernel has no table flags owner and persist")
+		t.Error("the table is not protected")
 	}
 	before := s.ours()
 	for _, command := range []string{
