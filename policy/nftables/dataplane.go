@@ -26,6 +26,9 @@ type Dataplane struct {
 	watcher *watcher
 	// protection is the flags that a table is made with.
 	protection uint32
+	// readOnce is the size from which on a set of members is read only once.
+	readOnce int
+	sum      summer
 
 	// The rest belongs to the goroutine that calls.
 	state *state // nil before a Sync, and after what failed
@@ -57,7 +60,7 @@ func New(o Options) (*Dataplane, error) {
 	if err != nil {
 		return nil, errors.Join(err, sock.close())
 	}
-	return &Dataplane{log: log, sock: sock, watcher: w, protection: protection}, nil
+	return &Dataplane{log: log, sock: sock, watcher: w, protection: protection, readOnce: tooLargeToRead, sum: newSummer()}, nil
 }
 
 // Changed implements policy.Dataplane.

@@ -22,11 +22,11 @@ func newHeld() *held {
 	return &held{chains: map[string]*heldChain{}, sets: map[string]*heldSet{}}
 }
 
-// recall takes over which sets were seen.
+// recall takes over which sets were seen, and with what in them.
 func (h *held) recall(before *held) {
 	for name, set := range before.sets {
 		if now := h.sets[name]; now != nil {
-			now.seen = set.seen
+			now.seen, now.sum = set.seen, set.sum
 		}
 	}
 }
@@ -50,7 +50,8 @@ type heldSet struct {
 	// elements is kept of sets about interfaces only; the others can be large,
 	// and are kept by the kernel.
 	elements map[string]verdict
-	seen     bool // its members were read or written whole by us
+	seen     bool   // its members were read or written whole by us, and all since
+	sum      uint64 // of the members of a set that was seen, see summer
 }
 
 // Attributes and flags that package unix lacks.

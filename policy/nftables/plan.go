@@ -17,6 +17,7 @@ type plan struct {
 // reset, or of all, it shall hold exactly what is in add.
 type memberChange struct {
 	all         bool
+	left        bool // by sets that are gone, of which nobody says what they had
 	reset       map[setNumber]struct{}
 	add, remove []element
 }
@@ -161,15 +162,25 @@ func (s *state) renderMembers(p *plan, d *dirty, units units) {
 		}
 	}
 	for id, change := range d.sets {
-		m := s.sets[id]
+		m, left := s.sets[id], s.gone[id]
+		if m != nil && change.New {
+			delete(s.gone, id)
+			if len(left) > 0 {
+				left = append(left, m.setsFor(id)...)
+			}
+		}
+		for _, k := range left {
+			if s.kernel[k] == 0 {
+				continue // it goes, with what was left
+			}
+			if c := p.change(k.name()); m == nil {
+				c.left = true
+			} else {
+				c.reset[numberOf(id)] = struct{}{}
+			}
+		}
 		if m == nil {
 			continue
-		}
-		if _, was := s.gone[id]; was && change.New {
-			delete(s.gone, id)
-			for _, k := range m.setsFor(id) {
-				p.change(k.name()).reset[numberOf(id)] = struct{}{}
-			}
 		}
 		s.file(p, id, change.Add, func(c *memberChange, e element) { c.add = append(c.add, e) })
 		s.file(p, id, change.Remove, func(c *memberChange, e element) { c.remove = append(c.remove, e) })

@@ -34,7 +34,7 @@ func (d *Dataplane) prefill(p *plan) error {
 			}
 			b = d.sock.newBatch()
 		}
-		d.held.sets[name] = &heldSet{typ: *t, seen: true}
+		d.held.sets[name] = &heldSet{typ: *t, seen: true, sum: d.sum.of(change.add)}
 		p.members[name] = &memberChange{}
 	}
 	return nil

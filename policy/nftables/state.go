@@ -22,7 +22,7 @@ type state struct {
 	byInterface map[string]map[resource.EndpointID]*policy.Endpoint
 	usersOfSet  map[policy.SetID]map[resource.ID]struct{} // policies
 	refs        map[policyKey]map[string]struct{}         // pipelines
-	gone        map[policy.SetID]struct{}                 // whose members may still be in the kernel's sets
+	gone        map[policy.SetID][]kernelSet              // whose members may still be in these
 	kernel      map[kernelSet]int                         // how many sets have members there, or may have
 	spoofing    int                                       // endpoints that may send from more than their own
 	v6          int                                       // members of IPv6, over all sets
@@ -52,7 +52,7 @@ func newState() *state {
 		endpoints:   map[resource.EndpointID]*policy.Endpoint{},
 		hosts:       map[string]*policy.HostEndpoint{},
 		byInterface: map[string]map[resource.EndpointID]*policy.Endpoint{},
-		gone:        map[policy.SetID]struct{}{},
+		gone:        map[policy.SetID][]kernelSet{},
 		kernel:      map[kernelSet]int{},
 		usersOfSet:  map[policy.SetID]map[resource.ID]struct{}{},
 		refs:        map[policyKey]map[string]struct{}{},

@@ -82,7 +82,7 @@ func (s *state) count(id policy.SetID, change *policy.SetChange) (shape bool) {
 		s.v6 -= m.v6()
 	}
 	if m != nil && (change.New || change.Gone) {
-		s.gone[id] = struct{}{}
+		s.gone[id] = append(s.gone[id], before...)
 		delete(s.sets, id)
 		m = nil
 	}

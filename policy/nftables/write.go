@@ -3,6 +3,7 @@ package nftables
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"slices"
 )
@@ -39,7 +40,7 @@ func (d *Dataplane) replace(p *plan) error {
 
 // commit adds to a transaction what makes the kernel hold p, and sends it.
 func (d *Dataplane) commit(p *plan, b *batch) error {
-	w := &writer{batch: b, held: d.held, sock: d.sock}
+	w := &writer{batch: b, held: d.held, sock: d.sock, readOnce: d.readOnce, sum: d.sum}
 	if err := w.write(p); err != nil {
 		return err
 	}
@@ -81,6 +82,9 @@ type writer struct {
 	held  *held
 	sock  *socket
 	done  []func() // what follows from the commit
+
+	readOnce int
+	sum      summer
 }
 
 func (w *writer) write(p *plan) error {
@@ -200,7 +204,7 @@ func (w *writer) members(name string, p *plan) error {
 	add, remove := change.add, change.remove
 	switch {
 	case h == nil:
-	case change.all && h.seen && w.sock.alone && len(change.add) >= tooLargeToRead:
+	case change.all && h.seen && w.sock.alone && len(change.add) >= w.readOnce && h.sum == w.sum.of(change.add):
 		return nil
 	case change.all || len(change.reset) > 0:
 		var err error
@@ -210,15 +214,35 @@ func (w *writer) members(name string, p *plan) error {
 	}
 	w.batch.deleteElements(name, *t, remove)
 	w.batch.addElements(name, *t, 0, add)
-	if change.all || h == nil {
-		w.done = append(w.done, func() { w.held.sets[name].seen = true })
-	}
+	w.done = append(w.done, func() {
+		held := w.held.sets[name]
+		if change.all || h == nil {
+			held.seen, held.sum = true, 0
+		}
+		held.sum += w.sum.of(change.add) - w.sum.of(change.remove)
+		held.seen = held.seen && !change.left
+	})
 	return nil
 }
 
 // tooLargeToRead is the size from which on a set is read only once, where we
 // own the table: the kernel takes the square of it, a million in some seconds.
+// Afterwards the sum of what we wrote tells whether it is what it should be.
 const tooLargeToRead = 200_000
+
+// A summer makes sums of members, by a hash that nobody outside knows: equal
+// sums are equal members, in whatever order they came and went.
+type summer maphash.Seed
+
+func newSummer() summer { return summer(maphash.MakeSeed()) }
+
+func (s summer) of(elements []element) uint64 {
+	sum := uint64(0)
+	for _, e := range elements {
+		sum += maphash.String(maphash.Seed(s), e.key)
+	}
+	return sum
+}
 
 // difference reads a set and tells how it comes to hold what is wanted.
 func (s *socket) difference(set string, change *memberChange) (add, remove []element, err error) {
