@@ -90,7 +90,7 @@ func (d *Dataplane) Sync(ctx context.Context, all *policy.Update) error {
 	if err := errors.Join(w.grow(s, all.Sets, false), w.growLists(&u.lists, true)); err != nil {
 		return err
 	}
-	if err := d.write(ctx, p, true); err != nil {
+	if err := d.write(ctx, s.order(), p, true); err != nil {
 		return err
 	}
 	d.cleanOther(ctx)
@@ -115,7 +115,7 @@ func (d *Dataplane) Apply(ctx context.Context, update *policy.Update) error {
 	if err := errors.Join(w.grow(s, update.Sets, dirty.allSets), w.growLists(&d.units.lists, false)); err != nil {
 		return err
 	}
-	if err := d.write(ctx, p, false); err != nil {
+	if err := d.write(ctx, s.order(), p, false); err != nil {
 		return err
 	}
 	if err := w.shrink(); err != nil {
@@ -183,11 +183,12 @@ func (d *Dataplane) readBack(ctx context.Context) error {
 	return nil
 }
 
-// write changes the tables that the plan changes, the families side by side.
-func (d *Dataplane) write(ctx context.Context, p plan, exactly bool) error {
+// write changes the tables that the plan changes, in order, the families side by
+// side.
+func (d *Dataplane) write(ctx context.Context, order []table, p plan, exactly bool) error {
 	var mu sync.Mutex // guards held
 	return d.eachFamily(func(f *family) error {
-		for _, t := range tables() {
+		for _, t := range order {
 			at := place{f, t}
 			if !exactly && len(p[at]) == 0 {
 				continue

@@ -12,9 +12,19 @@ const (
 	natTable    table = "nat"
 )
 
-// tables is those we use, in the order in which they are changed: packets are
-// let in last.
+// tables is those we use.
 func tables() []table { return []table{filterTable, natTable, mangleTable, rawTable} }
+
+// order is that in which tables are changed. The filter table knows by a mark
+// what the early ones have let in: it does before there is any, and for as long
+// as there may be.
+func (s *state) order() []table {
+	all := tables()
+	if !s.hasEarly() {
+		slices.Reverse(all)
+	}
+	return all
+}
 
 // hooks are the kernel's chains of a table that we jump from.
 func (t table) hooks() []string {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 
 	goiptables "github.com/coreos/go-iptables/iptables"
 )
@@ -94,9 +95,12 @@ func (t *tools) restore(ctx context.Context, x transaction) error {
 	return nil
 }
 
-// run starts a program and waits for its end.
+// run starts a program and waits for its end. It does not outlive us: a process
+// that starts anew would read what it is about to change. To be killed is safe
+// for it, since the kernel takes what it has to say as one.
 func (t *tools) run(ctx context.Context, input, program string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Stdin = strings.NewReader(input)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
