@@ -35,9 +35,10 @@ type cutting struct {
 }
 
 // Run works until ctx ends. Changes that come while connections are read, or
-// soon after, are answered together.
+// soon after, are answered together. What failed is done again: the next change
+// may be long in coming.
 func (c *cutting) Run(ctx context.Context) error {
-	for wait(ctx, c.table.Denied()) {
+	for failed := false; failed || wait(ctx, c.table.Denied()); {
 		begun := time.Now()
 		n, err := c.flows.Cut(ctx, c.table.Denies)
 		c.cut.Add(int64(n))
@@ -45,8 +46,8 @@ func (c *cutting) Run(ctx context.Context) error {
 			c.log.Info("connections cut that policy no longer allows", "count", n)
 		}
 		pause := min(max(cutPause, cutShare*time.Since(begun)), longCheck)
-		if err != nil && ctx.Err() == nil {
-			c.log.Warn("connections that policy no longer allows may go on", "error", err)
+		if failed = err != nil; failed && ctx.Err() == nil {
+			c.log.Warn("connections that policy no longer allows may go on", "retry_in", pause, "error", err)
 		}
 		if !sleep(ctx, pause) {
 			return nil
