@@ -37,6 +37,8 @@ const (
 	longPause  = 5 * time.Second
 	// settle lets changes that come together be answered together.
 	settle = 100 * time.Millisecond
+	// longestSettle is for how long such changes are awaited at most.
+	longestSettle = 2 * time.Second
 )
 
 // Options is what a Controller stands on.

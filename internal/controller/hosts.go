@@ -62,32 +62,44 @@ func (c *Controller) followHosts(ctx context.Context, s fenced) error {
 		store.KindPrefix(string(resource.KindNode)), store.KindPrefix(string(resource.KindHostEndpoint)),
 	}})
 	defer watch.Close()
-	h, synced, told := newHosts(), false, make(map[string]bool)
+	h, told := newHosts(), make(map[string]bool)
 	for {
-		waiting, done := ctx, context.CancelFunc(func() {})
-		if synced {
-			waiting, done = context.WithTimeout(ctx, settle)
-		}
-		batch, err := watch.Next(waiting)
-		done()
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err == nil:
-			h.apply(batch)
-			synced = batch.Synced
-			continue // until it is quiet for a moment
-		case !errors.Is(err, context.DeadlineExceeded):
+		if err := h.gather(ctx, watch); err != nil {
 			return fmt.Errorf("follow nodes: %w", err)
 		}
 		if err := c.writeHosts(ctx, s, h, told); err != nil {
 			return err
 		}
-		if batch, err = watch.Next(ctx); err != nil {
-			return fmt.Errorf("follow nodes: %w", err)
+	}
+}
+
+// gather takes in what has changed, until it is quiet for a moment, or a longer
+// one has passed: many nodes are never all quiet.
+func (h *hosts) gather(ctx context.Context, watch store.Watch) error {
+	var limit time.Time // zero: nothing has changed yet, or not all is known
+	for {
+		waiting, done := ctx, context.CancelFunc(func() {})
+		if !limit.IsZero() {
+			waiting, done = context.WithTimeout(ctx, min(settle, time.Until(limit)))
 		}
-		h.apply(batch)
-		synced = batch.Synced
+		batch, err := watch.Next(waiting)
+		done()
+		switch {
+		case err == nil:
+			h.apply(batch)
+			switch {
+			case !batch.Synced:
+				limit = time.Time{}
+			case limit.IsZero():
+				limit = time.Now().Add(longestSettle)
+			case !time.Now().Before(limit):
+				return nil
+			}
+		case ctx.Err() == nil && !limit.IsZero() && errors.Is(err, context.DeadlineExceeded):
+			return nil
+		default:
+			return err
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -129,5 +130,23 @@ func TestAutoHostEndpoints(t *testing.T) {
 		b.hostEndpoints("understood again", mine, third, `n4-auto-hep "*" [10.0.0.4] [projectcalico-default-allow] d/`)
 		b.autoHostEndpoints(&vrouterv1.AutoHostEndpoint{AutoCreate: disabled})
 		b.hostEndpoints("switched off", mine)
+	})
+}
+
+// TestBusyNodes: among nodes that change all the time others get theirs.
+func TestBusyNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bench{t, store.NewMemory()}
+		c, _ := b.run("c")
+		b.leads(c)
+		b.autoHostEndpoints(&vrouterv1.AutoHostEndpoint{AutoCreate: proto.String("Enabled")})
+		b.host("n1", "a", "10.0.0.1")
+		for i := range 2 * longestSettle / (settle / 2) {
+			b.host("n2", fmt.Sprint(i), "10.0.0.2")
+			time.Sleep(settle / 2)
+		}
+		if _, _, err := b.store.Get(t.Context(), hostEndpointKey("n1-auto-hep")); err != nil {
+			t.Errorf("nothing was made for the quiet node: %v", err)
+		}
 	})
 }
