@@ -113,6 +113,21 @@ func (r *Resolver) Delete(id resource.ID) {
 	r.signal()
 }
 
+// Take puts and deletes objects, nil ones, as one change: no Drain sees some of
+// them without the others.
+func (r *Resolver) Take(objects map[resource.ID]resource.Object) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, obj := range objects {
+		if obj == nil {
+			r.deleteLocked(id)
+		} else {
+			r.putLocked(obj)
+		}
+	}
+	r.signal()
+}
+
 // SetHost says which interfaces and addresses this host has.
 func (r *Resolver) SetHost(h Host) {
 	r.mu.Lock()

@@ -387,6 +387,35 @@ func TestResolverChanged(t *testing.T) {
 	}
 }
 
+// TestResolverTakesAtOnce: while one policy takes the place of another nobody
+// sees an endpoint without either.
+func TestResolverTakesAtOnce(t *testing.T) {
+	r := newResolving(t, "n1", "WorkloadEndpoint x/a {interfaceName: cali1, profiles: [projectcalico-default-allow]}")
+	var closed []resource.Object
+	for i := range 2000 {
+		closed = append(closed, parseObject(t, fmt.Sprintf("GlobalNetworkPolicy p%d {selector: all(), types: [Ingress]}", i)))
+	}
+	r.Put(closed[0])
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i, next := range closed[1:] {
+			r.Take(map[resource.ID]resource.Object{closed[i].Metadata().ID: nil, next.Metadata().ID: next})
+		}
+	}()
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		r.drain()
+		if ingress, _ := r.endpoint("a"); !strings.HasPrefix(ingress, "default(") {
+			t.Fatalf("no policy at an instant: %s", ingress)
+		}
+	}
+}
+
 func TestResolverSharedInterface(t *testing.T) {
 	const allow = "profiles: [projectcalico-default-allow]"
 	r := newResolving(t, "n1",

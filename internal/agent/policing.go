@@ -14,9 +14,8 @@ import (
 // Resolver is what policy.Resolver does.
 type Resolver interface {
 	policy.Source
-	// Put says what an object is now, Delete that it is gone.
-	Put(resource.Object)
-	Delete(resource.ID)
+	// Take says what objects are now, as one change; nil: they are gone.
+	Take(map[resource.ID]resource.Object)
 	// Problems returns what is stored and cannot be enforced as it stands.
 	Problems() []policy.Problem
 }
@@ -54,7 +53,7 @@ func (p *policing) Run(ctx context.Context, known <-chan struct{}) error {
 	if !wait(ctx, known) || !p.view.Knows() && !wait(ctx, p.view.Synced()) {
 		return nil
 	}
-	p.drain()
+	p.resolver.Take(p.view.DrainObjects())
 	done := make(chan error, 1)
 	go func() { done <- p.table.Run(ctx) }()
 	for {
@@ -62,17 +61,7 @@ func (p *policing) Run(ctx context.Context, known <-chan struct{}) error {
 		case err := <-done:
 			return err
 		case <-p.view.ObjectsChanged():
-			p.drain()
-		}
-	}
-}
-
-func (p *policing) drain() {
-	for id, object := range p.view.DrainObjects() {
-		if object == nil {
-			p.resolver.Delete(id)
-		} else {
-			p.resolver.Put(object)
+			p.resolver.Take(p.view.DrainObjects())
 		}
 	}
 }

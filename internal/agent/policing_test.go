@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 // fakeResolver lets everything through to the endpoints of host1.
 type fakeResolver struct {
 	changed chan struct{}
+	cuts    bool // settings have connections cut
 
 	mu    sync.Mutex
 	known map[resource.ID]*policy.Endpoint
@@ -30,13 +32,23 @@ func newFakeResolver() *fakeResolver {
 	}
 }
 
-func (f *fakeResolver) Put(object resource.Object) {
+func (f *fakeResolver) Take(objects map[resource.ID]resource.Object) {
+	for id, object := range objects {
+		if object == nil {
+			f.delete(id)
+		} else {
+			f.put(object)
+		}
+	}
+}
+
+func (f *fakeResolver) put(object resource.Object) {
 	ep, ok := object.(*resource.WorkloadEndpoint)
 	if !ok {
 		return
 	}
 	if ep.Node != "host1" {
-		f.Delete(ep.ID)
+		f.delete(ep.ID)
 		return
 	}
 	f.mu.Lock()
@@ -48,7 +60,7 @@ func (f *fakeResolver) Put(object resource.Object) {
 	signal(f.changed)
 }
 
-func (f *fakeResolver) Delete(id resource.ID) {
+func (f *fakeResolver) delete(id resource.ID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	e := f.known[id]
@@ -81,7 +93,7 @@ func (f *fakeResolver) updateLocked(all bool) *policy.Update {
 	f.dirty = make(map[resource.EndpointID]*policy.Endpoint)
 	if all {
 		f.told = false
-		u.Settings = new(policy.Settings)
+		u.Settings = &policy.Settings{CutDenied: f.cuts}
 		u.Endpoints = make(map[resource.EndpointID]*policy.Endpoint)
 		for _, e := range f.known {
 			u.Endpoints[e.ID] = e
@@ -183,6 +195,34 @@ func TestRefusedAtTheStart(t *testing.T) {
 		r.wantRoutes("10.0.0.1/32 dev w-a proto 118 metric 118")
 		if p, _ := r.agent.stages.get(idOf("a")); !p.Advertised {
 			t.Fatalf("in force, and the stage is %+v", p)
+		}
+	})
+}
+
+// stubbornFlows refuses to cut connections for some time.
+type stubbornFlows struct {
+	refusals int
+	calls    int
+}
+
+func (f *stubbornFlows) Cut(context.Context, func(policy.Connection) bool) (int, error) {
+	if f.calls++; f.calls <= f.refusals {
+		return 1, errors.New("no buffer space available")
+	}
+	return 2, nil
+}
+
+// What could not be cut is cut later, without another change of policy.
+func TestCuttingGoesOn(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		flows := &stubbornFlows{refusals: 2}
+		r.start(policed(policytest.NewMemory()), func(o *Options) {
+			o.Policing.Resolver.(*fakeResolver).cuts = true
+			o.Policing.Flows = flows
+		})
+		r.pass(10 * time.Second)
+		if all := r.metrics(); flows.calls != 3 || !slices.Contains(all, "policy_connections_cut_total 4") {
+			t.Errorf("%d calls, metrics %q", flows.calls, all)
 		}
 	})
 }
