@@ -8,38 +8,40 @@ import (
 	"github.com/projectvrouter/vrouter/integration/fabric"
 )
 
-// Times that a reflector and routers of other makes keep each other's routes.
-const (
-	interopRestart   = 6 * time.Second
-	interopLongLived = 15 * time.Second
-)
-
 // TestInteropRestart kills BIRD, FRR and GoBGP in turn. One that returns in
-// time is missed by nobody. Of one that stays away the routes are kept as
-// long-lived stale ones after that, lose to a fresh one however bad, and are
-// gone in the end.
+// time is missed by nobody, and has all the time it needs. Of one that stays
+// away the routes are kept as long-lived stale ones after its time, lose to a
+// fresh one however bad, and are gone in the end.
 func TestInteropRestart(t *testing.T) {
 	t.Parallel()
-	x := newInterop(t, "gr", 1, "bird", "frr", "gobgp")
-	r := x.reflectors[0]
-	x.settings = fmt.Sprintf(", maxRestartTime: %s, longLivedRestartTime: %s", interopRestart, interopLongLived)
-	x.startReflector(0, "")
-	x.startRouters(2, func(_ *foreign, s *fabric.RouterSpec) {
-		for i := range s.Peers {
-			s.Peers[i].Restart, s.Peers[i].LongLived = interopRestart, interopLongLived
-		}
-	})
-	x.requireReflected(r)
-	for i, f := range x.routers {
-		others := []*foreign{x.routers[(i+1)%3], x.routers[(i+2)%3]}
-		if !t.Run(f.Name()+" returns", func(t *testing.T) { x.in(t).returns(r, f, others) }) {
-			return
-		}
-		if !t.Run(f.Name()+" stays away", func(t *testing.T) { x.in(t).staysAway(r, f, others) }) {
-			return
-		}
+	for _, c := range []struct {
+		name               string
+		restart, longLived time.Duration // that a reflector and the routers keep each other's routes
+		kill               func(x *interop, r *reflector, f *foreign, others []*foreign)
+	}{
+		{"returns", 2 * fabric.Limit, 2 * fabric.Limit, (*interop).returns},
+		{"stays away", 6 * time.Second, 15 * time.Second, (*interop).staysAway},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			x := newInterop(t, "gr", 1, "bird", "frr", "gobgp")
+			r := x.reflectors[0]
+			x.settings = fmt.Sprintf(", maxRestartTime: %s, longLivedRestartTime: %s", c.restart, c.longLived)
+			x.startReflector(0, "")
+			x.startRouters(2, func(_ *foreign, s *fabric.RouterSpec) {
+				for i := range s.Peers {
+					s.Peers[i].Restart, s.Peers[i].LongLived = c.restart, c.longLived
+				}
+			})
+			x.requireReflected(r)
+			for i, f := range x.routers {
+				others := []*foreign{x.routers[(i+1)%3], x.routers[(i+2)%3]}
+				if !t.Run(f.Name(), func(t *testing.T) { c.kill(x.in(t), r, f, others) }) {
+					return
+				}
+			}
+			x.requireWellFormed(100)
+		})
 	}
-	x.requireWellFormed(100)
 }
 
 // in is x for a part of its test.
