@@ -1,9 +1,13 @@
 package iptables
 
 import (
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/projectvrouter/vrouter/internal/lab"
 	"github.com/projectvrouter/vrouter/policy"
 )
 
@@ -17,12 +21,20 @@ func TestRepair(t *testing.T) {
 			t.Fatal("held before a sync")
 		}
 		s.sync(t, update())
+		talks := s.talks(t)
+		denied, _ := workloadAddr(1)
+		var took []time.Duration
 		for _, c := range []struct {
 			name string
 			do   func()
 		}{
-			{"inserts a rule before our jump", func() { s.host.MustRun(program, "-I", "FORWARD", "1", "-p", "tcp", "-j", "ACCEPT") }},
-			{"deletes our jump", func() { s.host.MustRun(program, "-D", "FORWARD", "2") }},
+			{"inserts a rule before our jump", func() {
+				s.host.MustRun(program, "-I", "FORWARD", "1", "-j", "ACCEPT")
+				if err := s.workloads[1].Ping(denied); err != nil {
+					t.Errorf("policy holds in spite of a rule before it, so that a repair proves nothing: %v", err)
+				}
+			}},
+			{"deletes our jump", func() { s.host.MustRun(program, "-D", "FORWARD", "1") }},
 			{"appends our jump twice", func() {
 				s.host.MustRun(program, "-A", "FORWARD", "-j", "vr-FORWARD")
 				s.host.MustRun(program, "-A", "FORWARD", "-j", "vr-FORWARD")
@@ -58,12 +70,19 @@ func TestRepair(t *testing.T) {
 			t.Run(c.name, func(t *testing.T) {
 				before := ours(s.save())
 				c.do()
+				begun := time.Now()
 				s.sync(t, update())
+				took = append(took, time.Since(begun))
 				if after := ours(s.save()); after != before {
 					t.Errorf("before:\n%s\nafter:\n%s", before, after)
 				}
 				s.requirePings(t, true, "after a repair")
 				s.requireFirst(t)
+				for _, talk := range talks {
+					if err := talk.Say(time.Minute); err != nil {
+						t.Errorf("an open connection: %v", err)
+					}
+				}
 				n := s.writes.count()
 				s.sync(t, update())
 				if s.writes.count() != n {
@@ -71,10 +90,28 @@ func TestRepair(t *testing.T) {
 				}
 			})
 		}
+		if err := s.workloads[1].Ping(denied); err == nil {
+			t.Error("what is denied passes after the repairs")
+		}
+		slices.Sort(took)
+		t.Logf("a repair: median %v, at most %v", took[len(took)/2], took[len(took)-1])
 		if out := s.host.MustRun("ipset", "list", "vr4na"); strings.Contains(out, "10.65.0.77") {
 			t.Errorf("a member that a stranger added is still there:\n%s", out)
 		}
 	})
+}
+
+// talks opens a connection of each family, from the first workload to the
+// second.
+func (s *site) talks(t *testing.T) (list []*lab.Talk) {
+	t.Helper()
+	v4, v6 := workloadAddr(2)
+	for _, a := range []netip.Addr{v4, v6} {
+		at := netip.AddrPortFrom(a, 80)
+		s.workloads[1].Repeat(at)
+		list = append(list, s.workloads[0].Talk(at, time.Minute))
+	}
+	return list
 }
 
 // destroySets removes what the kernel lets go: for nft it may look for a while

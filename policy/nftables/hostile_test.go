@@ -3,7 +3,10 @@ package nftables
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -71,17 +74,21 @@ func TestOthersCannotTouch(t *testing.T) {
 		t.Error("the table is not protected")
 	}
 	before := s.ours()
+	talks := s.talks(t)
 	for _, command := range []string{
 		"flush ruleset", "delete table inet vrouter", "flush chain inet vrouter pl-ingress", "delete set inet vrouter " + memberSet,
+		"insert rule inet vrouter pl-ingress accept", "flush set inet vrouter " + memberSet,
 	} {
 		_, err := s.host.Run(t.Context(), "nft", command)
 		if after := s.ours(); after != before {
 			t.Errorf("nft %s (%v) left\n%s", command, err, after)
 		}
+		talks.goOn(t, command)
 	}
 }
 
-// TestRepair takes the protection away and has everything broken in turn.
+// TestRepair takes the protection away and has everything broken in turn. What
+// events tell is repaired at once; how long that takes is logged.
 func TestRepair(t *testing.T) {
 	testenv.Need(t, "program:nft")
 	s := newSite(t, 2)
@@ -91,7 +98,8 @@ func TestRepair(t *testing.T) {
 	ended := make(chan error, 1)
 	s.sync(t, u)
 	// A table tries again what fails because the next act came in between.
-	table := policy.NewTable(fixed{u}, s.plane, policy.Options{ReadBack: -1})
+	clock := &timed{Dataplane: s.plane}
+	table := policy.NewTable(fixed{u}, clock, policy.Options{ReadBack: -1})
 	go func() { ended <- table.Run(ctx) }()
 	t.Cleanup(func() {
 		stop()
@@ -100,13 +108,28 @@ func TestRepair(t *testing.T) {
 		}
 	})
 	v4, _ := workloadAddr(2)
-	held := s.workloads[0].StartPing(v4, lab.PingOptions{Interval: time.Millisecond})
+	held, talks := s.workloads[0].StartPing(v4, lab.PingOptions{Interval: time.Millisecond}), s.talks(t)
 	want := s.shape()
+	var took []time.Duration
+	repaired := func(command string) {
+		t.Helper()
+		begun := time.Now()
+		s.host.MustRun("nft", command)
+		lab.Eventually(t, 10*time.Second, "repair after "+command, func() error {
+			if got := s.shape(); !slices.Equal(sorted(got), sorted(want)) {
+				return errors.New("still differs:\n" + got)
+			}
+			return nil
+		})
+		took = append(took, clock.synced().Sub(begun))
+		talks.goOn(t, command)
+	}
 	for _, command := range []string{
 		"flush ruleset",
 		"delete table inet vrouter",
 		"flush chain inet vrouter pl-ingress",
 		"flush chain inet vrouter forward-to",
+		"flush table inet vrouter; delete set inet vrouter " + memberSet,
 		"flush set inet vrouter workloads",
 		"flush set inet vrouter " + memberSet,
 		"add element inet vrouter " + memberSet + " { 0x1 . 0x2 . 10.9.9.9 }",
@@ -115,16 +138,59 @@ func TestRepair(t *testing.T) {
 		"add set inet vrouter stranger { type ipv4_addr; }",
 		"flush table inet vrouter",
 	} {
-		s.host.MustRun("nft", command)
-		lab.Eventually(t, 10*time.Second, "repair after "+command, func() error {
-			if got := s.shape(); got != want {
-				return errors.New("still differs:\n" + got)
-			}
-			return nil
-		})
+		repaired(command)
 	}
 	if r := held.Stop(); r.Missing() > 0 {
 		t.Errorf("an open connection lost packets: %s", r)
+	}
+	repaired("insert rule inet vrouter forward-to drop") // what it drops is sent again
+	slices.Sort(took)
+	t.Logf("from the start of nft to the end of the repair: median %v, at most %v", took[len(took)/2], took[len(took)-1])
+}
+
+// timed tells when everything was last in force.
+type timed struct {
+	policy.Dataplane
+	mu   sync.Mutex // guards the rest
+	last time.Time
+}
+
+func (d *timed) Sync(ctx context.Context, all *policy.Update) error {
+	err := d.Dataplane.Sync(ctx, all)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.last = time.Now()
+	return err
+}
+
+func (d *timed) synced() time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.last
+}
+
+// talks are open connections.
+type talks []*lab.Talk
+
+// talks opens one of each family, from the first workload to the second.
+func (s *site) talks(t *testing.T) (list talks) {
+	t.Helper()
+	v4, v6 := workloadAddr(2)
+	for _, a := range []netip.Addr{v4, v6} {
+		at := netip.AddrPortFrom(a, 80)
+		s.workloads[1].Repeat(at)
+		list = append(list, s.workloads[0].Talk(at, time.Minute))
+	}
+	list.goOn(t, "nothing")
+	return list
+}
+
+func (list talks) goOn(t *testing.T, after string) {
+	t.Helper()
+	for _, talk := range list {
+		if err := talk.Say(time.Minute); err != nil {
+			t.Errorf("an open connection, after %s: %v", after, err)
+		}
 	}
 }
 
