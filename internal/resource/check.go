@@ -143,5 +143,5 @@ func (p *problems) cluster(meta Meta, spec *vrouterv1.ClusterInformationSpec) *C
 			p.addf("spec.datastoreLock.since", "%q is not a time as RFC 3339 has it", lock.GetSince())
 		}
 	}
-	return &ClusterInformation{Meta: meta, ClusterGUID: spec.GetClusterGuid(), DatastoreReady: ready}
+	return &ClusterInformation{Meta: meta}
 }

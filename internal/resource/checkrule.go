@@ -2,7 +2,6 @@ package resource
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -31,7 +30,6 @@ func (p *problems) policyRule(path string, raw *vrouterv1.Rule, namespace string
 		Action:      p.action(join(path, "action"), raw.GetAction()),
 		Protocol:    p.protocol(join(path, "protocol"), raw.GetProtocol()),
 		NotProtocol: p.protocol(join(path, "notProtocol"), raw.GetNotProtocol()),
-		Annotations: cloneMap(raw.GetMetadata().GetAnnotations()),
 	}
 	if raw != nil && raw.IpVersion != nil {
 		r.IPVersion = p.ipVersion(join(path, "ipVersion"), *raw.IpVersion)
@@ -45,7 +43,7 @@ func (p *problems) policyRule(path string, raw *vrouterv1.Rule, namespace string
 	p.rulePorts(path, raw, r.Protocol)
 	p.ruleNetworks(path, &r)
 	p.unsupported(len(raw.GetHttp().GetMethods())+len(raw.GetHttp().GetPaths()) > 0, join(path, "http"), "")
-	p.labels(join(path, "metadata.annotations"), r.Annotations, true)
+	p.labels(join(path, "metadata.annotations"), raw.GetMetadata().GetAnnotations(), true)
 	return r
 }
 
@@ -246,11 +244,4 @@ func (p *problems) ruleNetworks(path string, r *Rule) {
 			}
 		}
 	}
-}
-
-func cloneMap(m map[string]string) map[string]string {
-	if len(m) == 0 {
-		return nil
-	}
-	return maps.Clone(m)
 }

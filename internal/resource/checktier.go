@@ -1,6 +1,10 @@
 package resource
 
-import vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+import (
+	"maps"
+
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
+)
 
 func (p *problems) tier(meta Meta, spec *vrouterv1.TierSpec) *Tier {
 	if spec == nil {
@@ -39,6 +43,6 @@ func (p *problems) profile(meta Meta, spec *vrouterv1.ProfileSpec) *Profile {
 		Meta:          meta,
 		Ingress:       p.policyRules("spec.ingress", spec.GetIngress(), "", DirectionIngress),
 		Egress:        p.policyRules("spec.egress", spec.GetEgress(), "", DirectionEgress),
-		LabelsToApply: cloneMap(spec.GetLabelsToApply()),
+		LabelsToApply: maps.Clone(spec.GetLabelsToApply()),
 	}
 }

@@ -66,9 +66,7 @@ func TestChecked(t *testing.T) {
 			Settings: SessionSettings{KeepaliveTime: new(time.Minute)}}},
 		{"b", "nodeSelector: has(a)\npeerSelector: has(b)\nreversePeering: Manual", &BGPPeer{
 			Meta: meta(KindBGPPeer, "b"), NodeSelector: sel("has(a)"), PeerSelector: sel("has(b)"), ReverseManual: true}},
-		{"default", "", &ClusterInformation{Meta: meta(KindClusterInformation, "default"), DatastoreReady: true}},
-		{"default", "datastoreReady: false\nclusterGUID: x", &ClusterInformation{
-			Meta: meta(KindClusterInformation, "default"), ClusterGUID: "x"}},
+		{"default", "datastoreReady: false\nclusterGUID: x", &ClusterInformation{Meta: meta(KindClusterInformation, "default")}},
 	} {
 		kind := test.want.Metadata().Kind
 		got, problems := check(t, object(kind, test.name, test.spec))

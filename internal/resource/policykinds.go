@@ -155,7 +155,6 @@ type Rule struct {
 	NotProtocol         uint8
 	ICMP, NotICMP       *ICMP // Protocol is 1 or 58, and IPVersion is that of it
 	Source, Destination Entity
-	Annotations         map[string]string
 }
 
 // ICMP is a type of ICMP or ICMPv6 message.

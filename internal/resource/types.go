@@ -329,9 +329,6 @@ type CommunityValue struct {
 	Value [3]uint32 // Value[0] alone for a standard one
 }
 
-// ClusterInformation is the singleton that names the cluster.
-type ClusterInformation struct {
-	Meta
-	ClusterGUID    string
-	DatastoreReady bool
-}
+// ClusterInformation is the singleton that names the cluster. What it says is
+// for people, but for the lock ([Unlocked]).
+type ClusterInformation struct{ Meta }
