@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/store"
 	"github.com/projectvrouter/vrouter/ipam"
@@ -39,47 +41,36 @@ func guarded(kind resource.Kind) bool {
 type settings struct {
 	store store.Store
 
-	mu      sync.Mutex    // guards the rest; never held across I/O
-	last    *ipam.Env     // its time is when it was read; nil: nothing was. Never changed.
-	reading chan struct{} // closed when Env has read; nil: it does not
+	reads singleflight.Group // of Env
+
+	mu   sync.Mutex // guards last; never held across I/O
+	last *ipam.Env  // its time is when it was read; nil: nothing was. Never changed.
 }
 
-// Env returns what was read last, if that is not too old. Many at once read once.
+// Env returns what was read last, if that is not too old. Many who find it so at
+// once wait for one of them; if it cannot read each tries itself.
 func (s *settings) Env(ctx context.Context) (*ipam.Env, error) {
-	for {
-		s.mu.Lock()
-		now := time.Now()
-		if s.last != nil && now.Sub(s.last.Now) <= settingsAge {
-			env := *s.last
-			s.mu.Unlock()
-			env.Now = now
-			return &env, nil
-		}
-		reading := s.reading
-		if reading == nil {
-			s.reading = make(chan struct{})
-		}
-		s.mu.Unlock()
-		if reading == nil {
-			return s.readForAll(ctx)
-		}
-		select {
-		case <-reading: // if that went wrong this one tries itself
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
+	s.mu.Lock()
+	last := s.last
+	s.mu.Unlock()
+	now := time.Now()
+	if last != nil && now.Sub(last.Now) <= settingsAge {
+		env := *last
+		env.Now = now
+		return &env, nil
 	}
-}
-
-// readForAll is Fresh, for those who wait in Env.
-func (s *settings) readForAll(ctx context.Context) (*ipam.Env, error) {
-	defer func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		close(s.reading)
-		s.reading = nil
-	}()
-	return s.Fresh(ctx)
+	select {
+	case r := <-s.reads.DoChan("", func() (any, error) { return s.Fresh(ctx) }):
+		if r.Err == nil {
+			return r.Val.(*ipam.Env), nil
+		}
+		if !r.Shared {
+			return nil, r.Err
+		}
+		return s.Fresh(ctx)
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // Fresh reads the settings.

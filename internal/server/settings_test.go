@@ -88,35 +88,39 @@ func (h *heldUp) Get(ctx context.Context, key string) (store.KV, int64, error) {
 }
 
 // TestSettingsAreReadOnce: those who need them at once wait for one of them to
-// read; when its caller gives up another one reads.
+// read; where its caller gives up the others read.
 func TestSettingsAreReadOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := &heldUp{&counted{Store: store.NewMemory()}, make(chan struct{}, 1), make(chan struct{})}
-		s := &settings{store: h}
-		first, cancel := context.WithCancel(t.Context())
-		var all sync.WaitGroup
-		all.Go(func() {
-			if _, err := s.Env(first); !errors.Is(err, context.Canceled) {
-				t.Errorf("cancelled: %v", err)
-			}
-		})
-		<-h.arrived
-		for range 30 {
+	for _, gone := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			h := &heldUp{&counted{Store: store.NewMemory()}, make(chan struct{}, 1), make(chan struct{})}
+			s := &settings{store: h}
+			first, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var all sync.WaitGroup
 			all.Go(func() {
-				if env, err := s.Env(t.Context()); err != nil || env == nil {
-					t.Errorf("%v, %v", env, err)
+				if _, err := s.Env(first); errors.Is(err, context.Canceled) != gone {
+					t.Errorf("cancelled %t: %v", gone, err)
 				}
 			})
-		}
-		synctest.Wait()
-		cancel()
-		synctest.Wait()
-		close(h.on)
-		all.Wait()
-		if n := h.reads.Load(); n > 4 {
-			t.Errorf("%d reads", n)
-		}
-	})
+			<-h.arrived
+			for range 30 {
+				all.Go(func() {
+					if env, err := s.Env(t.Context()); err != nil || env == nil {
+						t.Errorf("%v, %v", env, err)
+					}
+				})
+			}
+			synctest.Wait()
+			if gone {
+				cancel()
+			}
+			close(h.on)
+			all.Wait()
+			if n := h.reads.Load(); !gone && n > 4 {
+				t.Errorf("%d reads", n)
+			}
+		})
+	}
 }
 
 // after returns the address that many after another one, as endpoints state it.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // Gate is a Store that writes only while one key allows it: every transaction
@@ -17,6 +19,8 @@ type Gate struct {
 	Store
 	key  string
 	open func(KV) error
+
+	reads singleflight.Group // of pass
 
 	mu       sync.Mutex // guards the rest; never held across I/O
 	known    bool
@@ -54,12 +58,12 @@ func (g *Gate) Txn(ctx context.Context, compares []Compare, ops []Op) (int64, er
 
 // Check says why nothing may be written now; nil: it may.
 func (g *Gate) Check(ctx context.Context) error {
-	g.forget()
-	_, err := g.pass(ctx)
+	_, err := g.read(ctx)
 	return err
 }
 
-// pass returns the revision to compare with.
+// pass returns the revision to compare with. Many who do not know it at once wait
+// for one of them to read; if that does not let them pass each reads itself.
 func (g *Gate) pass(ctx context.Context) (int64, error) {
 	g.mu.Lock()
 	known, revision := g.known, g.revision
@@ -67,6 +71,21 @@ func (g *Gate) pass(ctx context.Context) (int64, error) {
 	if known {
 		return revision, nil
 	}
+	select {
+	case r := <-g.reads.DoChan("", func() (any, error) { return g.read(ctx) }):
+		if r.Err == nil {
+			return r.Val.(int64), nil
+		}
+		if !r.Shared {
+			return 0, r.Err
+		}
+		return g.read(ctx)
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+}
+
+func (g *Gate) read(ctx context.Context) (int64, error) {
 	kv, _, err := g.Get(ctx, g.key)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return 0, fmt.Errorf("look whether the datastore is locked: %w", err)

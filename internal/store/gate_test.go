@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // counted counts the calls of a Store.
@@ -74,4 +78,58 @@ func TestGate(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(ErrConflict, "txn")
+}
+
+// slow is a Store whose Get takes a second.
+type slow struct {
+	Store
+	gets atomic.Int32
+}
+
+func (s *slow) Get(ctx context.Context, key string) (KV, int64, error) {
+	s.gets.Add(1)
+	select {
+	case <-time.After(time.Second):
+	case <-ctx.Done():
+		return KV{}, 0, ctx.Err()
+	}
+	return s.Store.Get(ctx, key)
+}
+
+// TestGateIsReadOnce: many who write at once read the key once, also those who
+// come later; where the one who reads gives up the others write all the same.
+func TestGateIsReadOnce(t *testing.T) {
+	for _, gone := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &slow{Store: NewMemory()}
+			g := NewGate(s, "gate", func(KV) error { return nil })
+			first, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var all sync.WaitGroup
+			write := func(ctx context.Context, wanted error) {
+				all.Go(func() {
+					if _, err := g.Txn(ctx, nil, []Op{{Key: "k"}}); !errors.Is(err, wanted) {
+						t.Errorf("gone %t: %v, wanted %v", gone, err, wanted)
+					}
+				})
+			}
+			if gone {
+				write(first, context.Canceled)
+			} else {
+				write(first, nil)
+			}
+			synctest.Wait()
+			for range 30 {
+				write(t.Context(), nil)
+			}
+			synctest.Wait()
+			if gone {
+				cancel()
+			}
+			all.Wait()
+			if n := s.gets.Load(); !gone && n != 1 {
+				t.Errorf("read %d times", n)
+			}
+		})
+	}
 }
