@@ -99,26 +99,32 @@ func (f *search) guesses() bool {
 	return !f.surveyed && !f.reads.ranges[store.HostsPrefix] && len(f.pools) > 0 && blockCount(f.pools[0]) >= manyBlocks
 }
 
-// guessed returns the block that unclaimed would begin with, if that itself says
-// that it is nobody's.
+// guessed returns one of the blocks that unclaimed would begin with, if that
+// itself says that it is nobody's. Where half of a pool is claimed one in thirty
+// searches finds none.
 func (f *search) guessed() (*Block, error) {
 	if !f.guesses() || f.Env.reserved(f.pools[0].CIDR) {
 		return nil, nil
 	}
 	f.begin()
-	next := f.candidates(f.pools[0], 1)
-	if len(next) == 0 {
-		return nil, nil
+	for _, look := range []int{1, 4} {
+		next := f.candidates(f.pools[0], look)
+		keys := []string{store.SequenceKey}
+		for _, cidr := range next {
+			keys = append(keys, store.BlockKey(cidr))
+		}
+		if err := f.need(keys, nil); err != nil {
+			return nil, err
+		}
+		for _, cidr := range next {
+			b, err := f.claimable(cidr)
+			if b != nil || err != nil {
+				return b, err
+			}
+			f.taken[cidr] = true
+		}
 	}
-	cidr := next[0]
-	if err := f.need([]string{store.SequenceKey, store.BlockKey(cidr)}, nil); err != nil {
-		return nil, err
-	}
-	b, err := f.claimable(cidr)
-	if b == nil {
-		f.taken[cidr] = true
-	}
-	return b, err
+	return nil, nil
 }
 
 // foreign finds the blocks of others in the chosen pools, every node in an order
