@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,12 +13,12 @@ import (
 // obedient is a dataplane that takes everything, or refuses it.
 type obedient struct {
 	changed chan struct{}
-	refuses bool
+	refuses atomic.Bool
 }
 
 func (o *obedient) Sync(ctx context.Context, u *Update) error { return o.Apply(ctx, u) }
 func (o *obedient) Apply(context.Context, *Update) error {
-	if o.refuses {
+	if o.refuses.Load() {
 		return errors.New("refused")
 	}
 	return nil
@@ -83,12 +84,12 @@ func TestDenies(t *testing.T) {
 			t.Error("what a workload may send to its host is denied")
 		}
 
-		kernel.refuses = true
+		kernel.refuses.Store(true)
 		put("GlobalNetworkPolicy p {selector: all(), types: [Ingress, Egress]}")
 		if told() || denies("10.0.0.1", "10.0.0.2", 80) {
 			t.Error("judged by what the kernel refuses")
 		}
-		kernel.refuses = false
+		kernel.refuses.Store(false)
 		time.Sleep(time.Minute) // virtual: until it is tried again
 		if !told() || !denies("10.0.0.1", "10.0.0.2", 80) || !denies("10.0.0.1", "10.0.0.3", 80) {
 			t.Error("not judged by what the kernel took at last")
