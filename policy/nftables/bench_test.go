@@ -100,19 +100,31 @@ func median(b *testing.B, d *Dataplane, update func(i int) *policy.Update) {
 }
 
 func BenchmarkRule(b *testing.B) {
+	change := func(i int) *policy.Update {
+		p := &policy.Policy{ID: policyID("policy-5")}
+		for n := range 10 {
+			p.Ingress = append(p.Ingress, benchRule(n, "set5", uint16(1000+n)))
+		}
+		p.Ingress[5] = benchRule(5, "set5", uint16(2000+i%2))
+		return &policy.Update{Policies: map[resource.ID]*policy.Policy{p.ID: p}}
+	}
 	for _, policies := range []int{10, 100, 1000} {
 		b.Run(fmt.Sprintf("rules=%d", policies*10), func(b *testing.B) {
-			d := benchPlane(b, large(policies, 100))
-			median(b, d, func(i int) *policy.Update {
-				p := &policy.Policy{ID: policyID("policy-5")}
-				for n := range 10 {
-					p.Ingress = append(p.Ingress, benchRule(n, "set5", uint16(1000+n)))
-				}
-				p.Ingress[5] = benchRule(5, "set5", uint16(2000+i%2))
-				return &policy.Update{Policies: map[resource.ID]*policy.Policy{p.ID: p}}
-			})
+			median(b, benchPlane(b, large(policies, 100)), change)
 		})
 	}
+	// A hundred pipelines that go through all policies.
+	b.Run("rules=10000/all", func(b *testing.B) {
+		u := large(1000, 100)
+		tier := policy.Tier{Name: "default", End: policy.Deny}
+		for i := range 1000 {
+			tier.Policies = append(tier.Policies, policy.Ref{ID: policyID(fmt.Sprintf("policy-%d", i))})
+		}
+		for i := range 100 {
+			u.Pipelines[fmt.Sprintf("in%d", i)].Tiers = []policy.Tier{tier}
+		}
+		median(b, benchPlane(b, u), change)
+	})
 }
 
 func BenchmarkMember(b *testing.B) {

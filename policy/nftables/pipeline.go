@@ -8,7 +8,8 @@ import (
 )
 
 // pipelineChains renders a pipeline: its chain, and one for each tier that can
-// be left by Pass. A chain of a policy that comes to its end goes on here.
+// be left by Pass, unless that is shared. A chain of a policy that comes to its
+// end goes on here.
 func (s *state) pipelineChains(p *policy.Pipeline) []*chain {
 	main := &chain{name: pipelineChain(p.ID)}
 	chains := []*chain{main}
@@ -21,14 +22,18 @@ func (s *state) pipelineChains(p *policy.Pipeline) []*chain {
 		tiers = append(tiers, profiles)
 	}
 	for n, tier := range tiers {
-		target := main
 		left := s.tierPasses(&tier, p.Direction)
-		if left {
-			target = &chain{name: tierChain(p.ID, n)}
+		switch {
+		case n < len(p.Tiers) && isShared(&tier):
+			main.rules = append(main.rules, newRule(jumpTo(sharedTierChain(&tier, p.Direction))))
+		case left:
+			target := &chain{name: tierChain(p.ID, n)}
 			chains = append(chains, target)
 			main.rules = append(main.rules, newRule(jumpTo(target.name)))
+			s.renderTier(target, &tier, p.Direction)
+		default:
+			s.renderTier(main, &tier, p.Direction)
 		}
-		s.renderTier(target, &tier, p.Direction)
 		if !left && tier.End == policy.Deny {
 			return chains // nothing comes this far
 		}

@@ -64,6 +64,9 @@ func (s *state) render(d *dirty, units units) *plan {
 		for id := range s.pipelines {
 			d.pipelines[id] = struct{}{}
 		}
+		for name := range s.tiers {
+			d.tiers[name] = struct{}{}
+		}
 		for iface := range s.byInterface {
 			d.interfaces[iface] = struct{}{}
 		}
@@ -81,6 +84,9 @@ func (s *state) render(d *dirty, units units) *plan {
 			chains = s.pipelineChains(pipeline)
 		}
 		units.chains(p, pipelineChain(id), chains)
+	}
+	for name := range d.tiers {
+		s.renderSharedTier(p, units, name)
 	}
 	if d.base {
 		units.chains(p, "base", s.baseChains())

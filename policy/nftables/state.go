@@ -22,6 +22,7 @@ type state struct {
 	byInterface map[string]map[resource.EndpointID]*policy.Endpoint
 	usersOfSet  map[policy.SetID]map[resource.ID]struct{} // policies
 	refs        map[policyKey]map[string]struct{}         // pipelines
+	tiers       map[string]*sharedTier                    // by name of their chain
 	gone        map[policy.SetID][]kernelSet              // whose members may still be in these
 	kernel      map[kernelSet]int                         // how many sets have members there, or may have
 	spoofing    int                                       // endpoints that may send from more than their own
@@ -56,6 +57,7 @@ func newState() *state {
 		kernel:      map[kernelSet]int{},
 		usersOfSet:  map[policy.SetID]map[resource.ID]struct{}{},
 		refs:        map[policyKey]map[string]struct{}{},
+		tiers:       map[string]*sharedTier{},
 	}
 }
 

@@ -12,6 +12,7 @@ type dirty struct {
 	base       bool // baseChains and what host endpoints need
 	policies   map[policyKey]struct{}
 	pipelines  map[string]struct{}
+	tiers      map[string]struct{} // by name of their chain
 	interfaces map[string]struct{} // with an endpoint before or after
 	sets       map[policy.SetID]*policy.SetChange
 }
@@ -19,7 +20,7 @@ type dirty struct {
 // merge takes in what u says and tells what depends on it.
 func (s *state) merge(u *policy.Update) *dirty {
 	d := &dirty{
-		policies: map[policyKey]struct{}{}, pipelines: map[string]struct{}{},
+		policies: map[policyKey]struct{}{}, pipelines: map[string]struct{}{}, tiers: map[string]struct{}{},
 		interfaces: map[string]struct{}{}, sets: u.Sets,
 	}
 	if u.Settings != nil {
@@ -143,6 +144,7 @@ func (s *state) mergePolicy(id resource.ID, p *policy.Policy, d *dirty) {
 		}
 		for pipeline := range s.refs[key] {
 			d.pipelines[pipeline] = struct{}{}
+			sharedTiers(s.pipelines[pipeline], func(name string, _ *policy.Tier) { d.tiers[name] = struct{}{} })
 		}
 	}
 }
@@ -150,6 +152,7 @@ func (s *state) mergePolicy(id resource.ID, p *policy.Policy, d *dirty) {
 func (s *state) mergePipeline(id string, p *policy.Pipeline, d *dirty) {
 	d.pipelines[id] = struct{}{}
 	if old := s.pipelines[id]; old != nil {
+		s.leaveTiers(old, d)
 		refsOf(old, func(key policyKey) {
 			remove(s.refs, key, id)
 			d.policies[key] = struct{}{}
@@ -160,6 +163,7 @@ func (s *state) mergePipeline(id string, p *policy.Pipeline, d *dirty) {
 		return
 	}
 	s.pipelines[id] = p
+	s.useTiers(p, d)
 	refsOf(p, func(key policyKey) {
 		if len(s.refs[key]) == 0 {
 			d.policies[key] = struct{}{}

@@ -137,6 +137,12 @@ func randomPipeline(r *rand.Rand, u *policy.Update, id string, d policy.Directio
 				tier.Policies = append(tier.Policies, refTo(u, policy))
 			}
 		}
+		if r.IntN(3) == 0 { // long enough to be shared, of the same few
+			tier = policy.Tier{Name: "long", End: policy.Deny}
+			for few := 1 + r.IntN(2); len(tier.Policies) < manyPolicies; {
+				tier.Policies = append(tier.Policies, refTo(u, ids[len(tier.Policies)%few]))
+			}
+		}
 		p.Tiers = append(p.Tiers, tier)
 	}
 	if r.IntN(2) == 0 {
