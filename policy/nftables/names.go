@@ -29,10 +29,9 @@ func logChain(policyChain string, index int) string {
 	return fmt.Sprintf("%s-log%d", policyChain, index)
 }
 
-// excludingChain is the chain of a rule that excludes more than one rule of the
-// kernel can.
-func excludingChain(policyChain string, index int) string {
-	return fmt.Sprintf("%s-rule%d", policyChain, index)
+// apartChain is a chain of a rule that is rendered apart, and of a part of it.
+func apartChain(before string, index int) string {
+	return fmt.Sprintf("%s-rule%d", before, index)
 }
 
 // pipelineChain decides, tierChain is a part of it that can be left early.

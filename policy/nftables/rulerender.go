@@ -19,16 +19,20 @@ func (s *state) policyChains(key policyKey) []*chain {
 	for i := range p.Rules(key.direction) {
 		r := &p.Rules(key.direction)[i]
 		tail := s.tail(p, key.direction, r, subject)
-		alternatives := s.alternatives(r)
+		var alternatives [][]clause
+		apart := s.product(r) > mostProduct
+		if !apart {
+			alternatives = s.alternatives(r)
+			apart = tooLong(alternatives, tail)
+		}
+		if apart {
+			name := apartChain(main.name, r.Index)
+			main.rules = append(main.rules, s.callApart(p, r, name)...)
+			chains = append(chains, s.apart(name, r, tail)...)
+			continue
+		}
 		target := main
-		switch {
-		case tooLong(alternatives, tail):
-			target = &chain{name: excludingChain(main.name, r.Index)}
-			chains = append(chains, target)
-			main.rules = append(main.rules, s.callExcluding(p, r, target.name)...)
-			target.rules, alternatives = s.excluding(r)
-			tail = append(tail, leave())
-		case r.Action == policy.Log && len(alternatives) > 1:
+		if r.Action == policy.Log && len(alternatives) > 1 {
 			// A packet that two alternatives match is logged once.
 			target = &chain{name: logChain(main.name, r.Index)}
 			chains = append(chains, target)

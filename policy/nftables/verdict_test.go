@@ -107,12 +107,17 @@ func manyLengths() []policy.Member {
 }
 
 // TestManyLengths excludes networks of more lengths than a rule of the kernel
-// can ask for.
+// can ask for, and has such ones on both sides.
 func TestManyLengths(t *testing.T) {
 	s := newSite(t, 3)
 	excluding := func(action policy.Action) policy.Rule {
 		side := policy.Side{NotSets: []policy.SetID{"n"}}
 		return policy.Rule{Action: action, Source: side, Destination: side}
+	}
+	both := func(action policy.Action) policy.Rule {
+		return policy.Rule{Action: action, Source: policy.Side{Sets: []policy.SetID{"n"}}, Destination: policy.Side{
+			Sets: []policy.SetID{"m"}, NotNets: prefixes("10.65.0.1/32", "fd00:65::1/128"),
+		}}
 	}
 	members := withSet("n", policy.Networks, manyLengths()...)
 	all, deny := []policy.Rule{{Action: policy.Allow}}, policy.Rule{Action: policy.Deny}
@@ -122,6 +127,10 @@ func TestManyLengths(t *testing.T) {
 		{"log", with(members, rules(excluding(policy.Log), all[0])), []probe{"w1 > w2 ping", "w3 > w2 ping"}},
 		{"pass", with(members, tiers(policy.Deny, []policy.Rule{excluding(policy.Pass), deny}, all)),
 			[]probe{"w1 !> w2 ping", "w3 > w2 ping"}},
+		{"both sides", with(members, withSet("m", policy.Networks, append(manyLengths(), nets("10.65.0.2/31", "fd00:65::2/127")...)...),
+			rules(both(policy.Allow))), []probe{"w1 > w2 ping", "w3 !> w2 ping", "w2 !> w1 ping"}},
+		{"both sides passing", with(members, withSet("m", policy.Networks, append(manyLengths(), nets("10.65.0.2/31", "fd00:65::2/127")...)...),
+			tiers(policy.Deny, []policy.Rule{both(policy.Log), both(policy.Pass)}, all)), []probe{"w1 > w2 ping", "w3 !> w2 ping"}},
 		{"staged", with(members, rules(excluding(policy.Deny), deny), func(u *policy.Update) {
 			u.Policies[policyID("tier-a")].Staged = true
 			u.Pipelines["ingress"].Tiers = []policy.Tier{
