@@ -173,7 +173,7 @@ func (s *state) mergeEndpoint(id resource.EndpointID, e *policy.Endpoint, d *dir
 		remove(s.byInterface, old.Interface, id)
 		delete(s.spoofing, id)
 		delete(s.endpoints, id)
-		d.base = d.base || len(old.Spoofs) > 0 || s.noteOdd(old.Interface)
+		d.base = s.noteOdd(old.Interface) || d.base || len(old.Spoofs) > 0
 		s.uses(old.Ingress, -1, d)
 		s.uses(old.Egress, -1, d)
 	}
