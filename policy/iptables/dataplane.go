@@ -183,11 +183,12 @@ func (d *Dataplane) readBack(ctx context.Context) error {
 	return nil
 }
 
-// write changes the tables that the plan changes, in order, the families side by
-// side.
+// write changes the tables that the plan changes, in order. In legacy one family
+// follows the other: both take one lock, for which each would wait too long where
+// there are many rules.
 func (d *Dataplane) write(ctx context.Context, order []table, p plan, exactly bool) error {
 	var mu sync.Mutex // guards held
-	return d.eachFamily(func(f *family) error {
+	write := func(f *family) error {
 		for _, t := range order {
 			at := place{f, t}
 			if !exactly && len(p[at]) == 0 {
@@ -209,7 +210,15 @@ func (d *Dataplane) write(ctx context.Context, order []table, p plan, exactly bo
 			mu.Unlock()
 		}
 		return nil
-	})
+	}
+	if d.tools.flavour != Legacy {
+		return d.eachFamily(write)
+	}
+	var errs []error
+	for _, f := range d.tools.families {
+		errs = append(errs, write(f))
+	}
+	return errors.Join(errs...)
 }
 
 // eachFamily calls f for the families that there are, at the same time.
