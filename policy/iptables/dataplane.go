@@ -233,5 +233,8 @@ func (d *Dataplane) eachFamily(f func(*family) error) error {
 }
 
 func (d *Dataplane) writer() *setWriter {
-	return &setWriter{kernel: d.sets, log: d.log, known: d.known, gone: d.gone, min: d.min, going: map[string][]entry{}}
+	return &setWriter{
+		kernel: d.sets, log: d.log, known: d.known, gone: d.gone, min: d.min, families: d.tools.families,
+		going: map[string][]entry{},
+	}
 }

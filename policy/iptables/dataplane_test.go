@@ -99,6 +99,22 @@ func TestSetGrows(t *testing.T) {
 	})
 }
 
+// Without IPv6 there are no sets of it either.
+func TestWithoutIPv6(t *testing.T) {
+	inFlavours(t, func(t *testing.T, s *site) {
+		s.plane.tools.families = s.plane.tools.families[:1]
+		s.sync(t, update())
+		for name := range s.plane.known {
+			if name[2] != ipv4.digit {
+				t.Errorf("there is a set %s", name)
+			}
+		}
+		if out := s.host.MustRun("ipset", "list", "-n"); strings.Contains(out, "vr6") || !strings.Contains(out, "vr4") {
+			t.Errorf("sets:\n%s", out)
+		}
+	})
+}
+
 // What the kernel refuses leaves the old rules in force.
 func TestRefused(t *testing.T) {
 	inFlavours(t, func(t *testing.T, s *site) {

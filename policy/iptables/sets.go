@@ -91,6 +91,9 @@ type setWriter struct {
 	log    hclog.Logger
 	known  map[string]*kernelSet // what the kernel has
 	min    uint32                // see minMembers
+	// families are those that there are: a kernel without IPv6 may know no sets
+	// of it either.
+	families []*family
 
 	going map[string][]entry
 	// gone is what nobody wants any more. What is asked for at this moment
@@ -111,7 +114,7 @@ func (w *setWriter) grow(s *state, sets map[policy.SetID]*policy.SetChange, all 
 	for _, id := range slices.Sorted(maps.Keys(ids)) {
 		change := ids[id]
 		kind := kindLetter(change.Kind)
-		for _, f := range families() {
+		for _, f := range w.families {
 			name := setName(f, kind, id)
 			if change.Gone || change.New {
 				w.dropOthers(f, id, name, change.Gone)
@@ -248,7 +251,7 @@ func (w *setWriter) growLists(lists *lists, again bool) error {
 			delete(lists.all, name)
 			continue
 		}
-		if w.known[name] != nil && !again {
+		if !slices.Contains(w.families, l.family) || w.known[name] != nil && !again {
 			delete(w.gone, name)
 			continue
 		}
