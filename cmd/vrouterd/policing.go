@@ -30,7 +30,15 @@ func policing(ctx context.Context, cfg config.Config, opts *agent.Options, log h
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("open the kernel's addresses: %w", err), filter.Close())
 	}
+	known, err := host.Addresses()
+	if err != nil {
+		host.Close()
+		return nil, nil, errors.Join(err, filter.Close())
+	}
 	resolver := policy.NewResolver(cfg.Node.Name)
+	// Before anything is enforced: else a restart would let go of interfaces that
+	// host endpoints are known to have by their addresses.
+	resolver.SetHost(policy.Host{Interfaces: known})
 	settings := policy.DefaultSettings()
 	settings.WorkloadPrefixes = cfg.Workloads.InterfacePrefixes
 	watch := watchFlows(&settings, log)

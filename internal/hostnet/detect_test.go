@@ -2,6 +2,7 @@ package hostnet_test
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"regexp"
 	"strings"
@@ -106,6 +107,23 @@ func TestDetectByNameAndCIDR(t *testing.T) {
 	d.expect(in("10.9.9.9/32"), in("fd00:9::/64"), "lo 10.9.9.9/32", "")
 	d.expect(in("10.1.7.0/24"), in("fd00:9::9/128"), "", "lo fd00:9::9/128")
 	d.expect(in("172.16.0.0/12"), in("fe80::/10"), "docker0 172.17.0.1/16", "")
+}
+
+// TestAddresses: all that are global, also of interfaces that are down, and none
+// of the link.
+func TestAddresses(t *testing.T) {
+	testenv.Need(t, "root", "program:ip")
+	d := detectingHost(t)
+	d.host.AddAddr("lo", "10.9.9.9/32")
+	d.host.MustRun("ip", "link", "set", "up1", "down")
+	in(t, d.host, func(host *hostnet.Host) error {
+		got, err := host.Addresses()
+		want := "map[lo:[10.9.9.9] up0:[10.1.0.2 fd00:1::2] up1:[10.2.0.2]]"
+		if text := fmt.Sprint(got); text != want {
+			t.Errorf("got %s, want %s", text, want)
+		}
+		return err
+	})
 }
 
 func TestDetectByDestination(t *testing.T) {

@@ -26,23 +26,31 @@ func (h *Host) FollowDetection(ctx context.Context, opts DetectOptions, found fu
 	})
 }
 
-// FollowAddresses calls found with the global unicast addresses of the host by
-// interface, at once and whenever they change, until ctx ends.
+// FollowAddresses calls found with what Addresses returns, at once and whenever
+// it changes, until ctx ends.
 func (h *Host) FollowAddresses(ctx context.Context, found func(map[string][]netip.Addr)) error {
 	return h.follow(ctx, func() error {
-		list, err := h.addresses(netlink.FAMILY_ALL)
-		if err != nil {
-			return err
+		all, err := h.Addresses()
+		if err == nil {
+			found(all)
 		}
-		all := make(map[string][]netip.Addr)
-		for _, a := range list {
-			if addr := a.prefix.Addr(); addr.IsGlobalUnicast() {
-				all[a.link] = append(all[a.link], addr)
-			}
-		}
-		found(all)
-		return nil
+		return err
 	})
+}
+
+// Addresses returns the global unicast addresses of the host by interface.
+func (h *Host) Addresses() (map[string][]netip.Addr, error) {
+	list, err := h.addresses(netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[string][]netip.Addr)
+	for _, a := range list {
+		if addr := a.prefix.Addr(); addr.IsGlobalUnicast() {
+			all[a.link] = append(all[a.link], addr)
+		}
+	}
+	return all, nil
 }
 
 // follow calls look at once and whenever addresses of the host change.
