@@ -163,23 +163,6 @@ func canonicalizeAS(v *structpb.Value) {
 	}
 }
 
-// canonicalizeProtocol turns a number in text into a number, and writes the
-// names that the protocol of a port may have in upper case.
-func canonicalizeProtocol(v *structpb.Value) {
-	text, ok := v.GetKind().(*structpb.Value_StringValue)
-	if !ok {
-		return
-	}
-	n, err := parsePortProtocol(v)
-	switch {
-	case err != nil:
-	case digits(text.StringValue):
-		v.Kind = &structpb.Value_NumberValue{NumberValue: float64(n)}
-	default:
-		text.StringValue = ProtocolName(n)
-	}
-}
-
 // prune clears what says nothing: empty text, and messages without any field.
 // Elements of lists and values of maps stay, since their number has a meaning.
 func prune(m protoreflect.Message) {

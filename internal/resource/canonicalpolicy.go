@@ -66,8 +66,8 @@ func canonicalizePolicy(meta *vrouterv1.Metadata, spec *policySpec) {
 func canonicalizeRules(directions ...[]*vrouterv1.Rule) {
 	for _, rules := range directions {
 		for _, r := range rules {
-			canonicalizeRuleProtocol(r.Protocol)
-			canonicalizeRuleProtocol(r.NotProtocol)
+			canonicalizeProtocol(r.Protocol)
+			canonicalizeProtocol(r.NotProtocol)
 			for _, e := range []*vrouterv1.EntityRule{r.Source, r.Destination} {
 				canonicalizeRanges(e.GetNets())
 				canonicalizeRanges(e.GetNotNets())

@@ -33,7 +33,7 @@ func FuzzRuleValues(f *testing.F) {
 			}
 			protocol, err := parseProtocol(v)
 			once = proto.Clone(v).(*structpb.Value)
-			canonicalizeRuleProtocol(once)
+			canonicalizeProtocol(once)
 			if p, againErr := parseProtocol(once); p != protocol || (err == nil) != (againErr == nil) || err == nil && p == 0 {
 				t.Errorf("%v is %v, %v; canonical %v is %v, %v", v, protocol, err, once, p, againErr)
 			}

@@ -18,41 +18,29 @@ func fromKubernetes(t *tree, is typeOf) (*tree, []string) {
 	switch is {
 	case typeOf{"v1", string(KindSecret)}:
 		return fromKubernetesSecret(t)
-	case typeOf{"v1", string(KindNamespace)}:
-		return fromKubernetesNamespace(t)
-	case typeOf{"v1", string(KindServiceAccount)}:
-		return fromKubernetesServiceAccount(t)
+	case typeOf{"v1", string(KindNamespace)}, typeOf{"v1", string(KindServiceAccount)}:
+		return labelsOfKubernetes(t, Kind(is.kind))
 	}
 	return t, nil
 }
 
-// fromKubernetesNamespace leaves out what a Namespace of Kubernetes has beside
-// name, labels and annotations.
-func fromKubernetesNamespace(t *tree) (*tree, []string) {
+// labelsOfKubernetes leaves out what a Namespace or a ServiceAccount of Kubernetes
+// has beside name, labels and annotations.
+func labelsOfKubernetes(t *tree, kind Kind) (*tree, []string) {
 	var warnings []string
 	if meta := t.get("metadata"); meta != nil {
 		warnings = meta.withoutKubernetes()
 	}
-	if spec := t.get("spec"); spec != nil {
+	if spec := t.get("spec"); spec != nil && kind == KindNamespace {
 		warnings = append(warnings, spec.drop("spec.finalizers", "finalizers")...)
 	}
-	t.fields = slices.DeleteFunc(t.fields, func(f *field) bool { return f.key == "apiVersion" && !f.again })
-	t.set("apiVersion", &tree{shape: shapeText, line: t.line, text: APIVersion})
-	return t, warnings
-}
-
-// fromKubernetesServiceAccount leaves out what a ServiceAccount of Kubernetes has
-// beside name, labels and annotations.
-func fromKubernetesServiceAccount(t *tree) (*tree, []string) {
-	var warnings []string
-	if meta := t.get("metadata"); meta != nil {
-		warnings = meta.withoutKubernetes()
-	}
-	for _, key := range []string{"secrets", "imagePullSecrets", "automountServiceAccountToken"} {
-		warnings = append(warnings, t.drop(key, key)...)
+	if kind == KindServiceAccount {
+		for _, key := range []string{"secrets", "imagePullSecrets", "automountServiceAccountToken"} {
+			warnings = append(warnings, t.drop(key, key)...)
+		}
 	}
 	t.fields = slices.DeleteFunc(t.fields, func(f *field) bool { return f.key == "apiVersion" && !f.again })
-	t.set("apiVersion", &tree{shape: shapeText, line: t.line, text: apiVersion(KindServiceAccount)})
+	t.set("apiVersion", &tree{shape: shapeText, line: t.line, text: apiVersion(kind)})
 	return t, warnings
 }
 

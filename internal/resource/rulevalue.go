@@ -150,9 +150,9 @@ func digits(s string) bool {
 	return s != ""
 }
 
-// canonicalizeRuleProtocol writes a name as Calico does, and a number in text
+// canonicalizeProtocol writes a name as Calico does, and a number in text
 // as a number.
-func canonicalizeRuleProtocol(v *structpb.Value) {
+func canonicalizeProtocol(v *structpb.Value) {
 	text, ok := v.GetKind().(*structpb.Value_StringValue)
 	if !ok {
 		return
