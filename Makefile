@@ -68,9 +68,14 @@ bench-ipam: ROUNDS ?= 5
 bench-ipam: deps ## measure how addresses are given out beside bare transactions of etcd
 	$(TEST) -run '^$$' -bench Addresses -benchtime $(ROUNDS)x -timeout 60m ./internal/server
 
+# Sizes of more policies than these are left out, and the resolver has as many.
+ENDPOINTS ?= 250000
+POLICIES  ?= 10000
 bench-policy: ROUNDS ?= 5
+bench-policy: export VROUTER_BENCH_ENDPOINTS = $(ENDPOINTS)
+bench-policy: export VROUTER_BENCH_POLICIES = $(POLICIES)
 bench-policy: deps ## measure what policy costs: a change, a start, a packet, and the resolver alone
-	VROUTER_BENCH_ENDPOINTS=250000 VROUTER_BENCH_POLICIES=10000 $(TEST) -run '^$$' -bench Resolver -benchtime $(ROUNDS)x -timeout 60m ./policy
+	$(TEST) -run '^$$' -bench Resolver -benchtime $(ROUNDS)x -timeout 60m ./policy
 	$(TEST) -run '^$$' -bench . -benchtime $(ROUNDS)x -timeout 120m -v ./integration/policybench
 
 # SCENARIOS and TARGETS are comma-separated; empty: all. TIMEOUT is a target's

@@ -214,7 +214,7 @@ func (s *changing) run(t testing.TB, starts, times *rounds, loop func() bool) {
 // BenchmarkChange is one rule, one member, one endpoint that changes among many
 // policies of ten rules each and many members of one set.
 func BenchmarkChange(b *testing.B) {
-	for _, policies := range []int{100, 1000, 10_000} {
+	for _, policies := range upToLimit(100, 1000, 10_000) {
 		for _, members := range []int{10_000, 100_000} {
 			b.Run(fmt.Sprintf("policies=%d/members=%d", policies, members), func(b *testing.B) {
 				s := changing{cluster: cluster{policies: policies, endpoints: 200, rules: 10, members: members}, planes: planes()}

@@ -125,7 +125,7 @@ func (m *packets) round(t testing.TB, meter *meter, paths []*path, work, wall *r
 // BenchmarkPacket is what a packet, a round trip, a connection and a KiB of a
 // stream cost in processor time, and how long they take.
 func BenchmarkPacket(b *testing.B) {
-	m := &packets{endpoints: 200, policies: []int{0, 10, 1000}, burst: 150 * time.Millisecond, realtime: true}
+	m := &packets{endpoints: 200, policies: upToLimit(0, 10, 1000), burst: 150 * time.Millisecond, realtime: true}
 	paths, meter := m.paths(b), newMeter(b)
 	var work, wall rounds
 	for b.Loop() {

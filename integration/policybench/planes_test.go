@@ -1,6 +1,9 @@
 package policybench
 
 import (
+	"os"
+	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/projectvrouter/vrouter/internal/lab"
@@ -43,4 +46,14 @@ func (p plane) openOn(t testing.TB, h *lab.Host) policy.Dataplane {
 		}
 	})
 	return d
+}
+
+// upToLimit leaves out numbers of policies beyond VROUTER_BENCH_POLICIES, if
+// that is given.
+func upToLimit(sizes ...int) []int {
+	limit, err := strconv.Atoi(os.Getenv("VROUTER_BENCH_POLICIES"))
+	if err != nil {
+		return sizes
+	}
+	return slices.DeleteFunc(sizes, func(n int) bool { return n > limit })
 }
