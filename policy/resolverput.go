@@ -81,14 +81,12 @@ func (r *Resolver) deleteLocked(id resource.ID) {
 func (r *Resolver) putEndpointLocked(w *resource.WorkloadEndpoint) {
 	clear(r.labels)
 	resource.ShowEndpointLabels(w, r.labels)
-	labels := r.labels
-	parents := append(r.parents[:0], resource.ID{Kind: resource.KindNamespace, Name: w.Namespace})
+	r.parents = append(r.parents[:0], resource.ID{Kind: resource.KindNamespace, Name: w.Namespace})
 	if w.ServiceAccount != "" {
-		parents = append(parents, resource.ID{Kind: resource.KindServiceAccount, Namespace: w.Namespace, Name: w.ServiceAccount})
+		r.parents = append(r.parents, resource.ID{Kind: resource.KindServiceAccount, Namespace: w.Namespace, Name: w.ServiceAccount})
 	}
-	parents = appendProfiles(parents, w.Profiles)
-	r.parents = parents
-	r.setItemLocked(w.ID, labels, parents, singles(w.Addresses), named(w.Ports))
+	r.parents = appendProfiles(r.parents, w.Profiles)
+	r.setItemLocked(w.ID, r.labels, r.parents, singles(w.Addresses), named(w.Ports))
 	if !r.isLocal(w) {
 		r.deleteLocalLocked(w.ID)
 		return
@@ -99,7 +97,7 @@ func (r *Resolver) putEndpointLocked(w *resource.WorkloadEndpoint) {
 	}
 	l.workload = w
 	r.joinInterfaceLocked(l)
-	r.endpoints.put(l.item, labels, parents)
+	r.endpoints.put(l.item, r.labels, r.parents)
 }
 
 func (r *Resolver) putHostEndpointLocked(h *resource.HostEndpoint) {
