@@ -62,9 +62,10 @@ func (s *state) apart(name string, r *policy.Rule, tail []clause) []*chain {
 	}
 	matches[0] = s.alternatives(&rest)
 	var chains []*chain
+	decides := slices.Concat(tail, []clause{leave()})
 	for n, alternatives := range matches {
 		chains = append(chains, c)
-		does, index, next := append(tail, leave()), r.Index, c
+		does, index, next := decides, r.Index, c
 		if n+1 < len(matches) {
 			next = &chain{name: apartChain(name, n+1)}
 			does, index = []clause{goTo(next.name)}, -1
