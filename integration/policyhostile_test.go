@@ -3,7 +3,6 @@ package integration_test
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -50,11 +49,7 @@ func TestHostileNeighbours(t *testing.T) {
 		db := labelled(t, h, fmt.Sprint("db", i), map[string]string{"role": "db"}, i, 1)
 		requireReach(t, web, db, true)
 		requireReach(t, db, web, false)
-		for _, v4 := range []bool{true, false} {
-			at := netip.AddrPortFrom(db.Addr(v4), 80)
-			db.Repeat(at)
-			talks = append(talks, web.Talk(at, fabric.Limit))
-		}
+		talks = append(talks, web.Talks(db, fabric.Limit)...)
 		webs, dbs = append(webs, web), append(dbs, db)
 	}
 	goOn := func(when string) {

@@ -60,6 +60,18 @@ func (h *Host) Talk(to netip.AddrPort, limit time.Duration) *Talk {
 	return c
 }
 
+// Talks opens a connection to each address of a workload, which repeats every
+// line.
+func (w *Workload) Talks(to *Workload, limit time.Duration) (list []*Talk) {
+	w.lab.t.Helper()
+	for _, p := range to.Addrs {
+		at := netip.AddrPortFrom(p.Addr(), 80)
+		to.Repeat(at)
+		list = append(list, w.Talk(at, limit))
+	}
+	return list
+}
+
 // Say sends a line, and returns an error if it is not repeated in time. What
 // was not repeated in time before may still come first.
 func (c *Talk) Say(within time.Duration) error {

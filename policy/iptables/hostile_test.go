@@ -1,13 +1,11 @@
 package iptables
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/projectvrouter/vrouter/internal/lab"
 	"github.com/projectvrouter/vrouter/policy"
 )
 
@@ -21,7 +19,7 @@ func TestRepair(t *testing.T) {
 			t.Fatal("held before a sync")
 		}
 		s.sync(t, update())
-		talks := s.talks(t)
+		talks := s.workloads[0].Talks(s.workloads[1], time.Minute)
 		denied, _ := workloadAddr(1)
 		var took []time.Duration
 		for _, c := range []struct {
@@ -99,19 +97,6 @@ func TestRepair(t *testing.T) {
 			t.Errorf("a member that a stranger added is still there:\n%s", out)
 		}
 	})
-}
-
-// talks opens a connection of each family, from the first workload to the
-// second.
-func (s *site) talks(t *testing.T) (list []*lab.Talk) {
-	t.Helper()
-	v4, v6 := workloadAddr(2)
-	for _, a := range []netip.Addr{v4, v6} {
-		at := netip.AddrPortFrom(a, 80)
-		s.workloads[1].Repeat(at)
-		list = append(list, s.workloads[0].Talk(at, time.Minute))
-	}
-	return list
 }
 
 // destroySets removes what the kernel lets go: for nft it may look for a while

@@ -3,7 +3,6 @@ package nftables
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -74,7 +73,7 @@ func TestOthersCannotTouch(t *testing.T) {
 		t.Error("the table is not protected")
 	}
 	before := s.ours()
-	talks := s.talks(t)
+	open := talks(s.workloads[0].Talks(s.workloads[1], time.Minute))
 	for _, command := range []string{
 		"flush ruleset", "delete table inet vrouter", "flush chain inet vrouter pl-ingress", "delete set inet vrouter " + memberSet,
 		"insert rule inet vrouter pl-ingress accept", "flush set inet vrouter " + memberSet,
@@ -83,7 +82,7 @@ func TestOthersCannotTouch(t *testing.T) {
 		if after := s.ours(); after != before {
 			t.Errorf("nft %s (%v) left\n%s", command, err, after)
 		}
-		talks.goOn(t, command)
+		open.goOn(t, command)
 	}
 }
 
@@ -108,7 +107,8 @@ func TestRepair(t *testing.T) {
 		}
 	})
 	v4, _ := workloadAddr(2)
-	held, talks := s.workloads[0].StartPing(v4, lab.PingOptions{Interval: time.Millisecond}), s.talks(t)
+	held := s.workloads[0].StartPing(v4, lab.PingOptions{Interval: time.Millisecond})
+	open := talks(s.workloads[0].Talks(s.workloads[1], time.Minute))
 	want := s.shape()
 	var took []time.Duration
 	repaired := func(command string) {
@@ -122,7 +122,7 @@ func TestRepair(t *testing.T) {
 			return nil
 		})
 		took = append(took, clock.synced().Sub(begun))
-		talks.goOn(t, command)
+		open.goOn(t, command)
 	}
 	for _, command := range []string{
 		"flush ruleset",
@@ -171,19 +171,6 @@ func (d *timed) synced() time.Time {
 
 // talks are open connections.
 type talks []*lab.Talk
-
-// talks opens one of each family, from the first workload to the second.
-func (s *site) talks(t *testing.T) (list talks) {
-	t.Helper()
-	v4, v6 := workloadAddr(2)
-	for _, a := range []netip.Addr{v4, v6} {
-		at := netip.AddrPortFrom(a, 80)
-		s.workloads[1].Repeat(at)
-		list = append(list, s.workloads[0].Talk(at, time.Minute))
-	}
-	list.goOn(t, "nothing")
-	return list
-}
 
 func (list talks) goOn(t *testing.T, after string) {
 	t.Helper()
