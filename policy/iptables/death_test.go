@@ -3,6 +3,7 @@ package iptables
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -258,7 +259,7 @@ echo $((left-1)) >%[1]s/left
 		cmd.Env = append(os.Environ(), dyingEnv+"="+string(s.plane.Flavour())+" "+name, "PATH="+dir+":"+os.Getenv("PATH"))
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		out, err := cmd.CombinedOutput()
-		if exit, ok := err.(*exec.ExitError); ok && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL {
 			return nil
 		}
 		if survived = err == nil; !survived {

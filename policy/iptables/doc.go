@@ -11,8 +11,8 @@
 // of iptables-restore; sets grow before rules change, and shrink after; every
 // rule carries a hash of itself in its comment, so that a process that starts
 // takes over what is right, and a change leaves alone the rules that stay,
-// which go on counting; chains and sets of others are never
-// touched, but for one jump at the top of the kernel's own chains. iptables
-// tells nothing of changes by others: Sync finds and repairs them, which a
-// policy.Table calls every policy.DefaultReadBack.
+// which go on counting; chains and sets of others are never touched,
+// but for one jump at the top of the kernel's own chains. iptables tells nothing
+// of changes by others: Sync finds and repairs them, which a policy.Table calls
+// every policy.DefaultReadBack.
 package iptables

@@ -1,6 +1,7 @@
 package iptables
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,7 +63,7 @@ func TestFamilies(t *testing.T) {
 		s.requirePings(t, true, "with a member outside of any pool")
 		n := s.writes.count()
 		all := start()
-		all.Policies[get.ID], all.Sets["a"].Add = get, append(six, four...)
+		all.Policies[get.ID], all.Sets["a"].Add = get, slices.Concat(six, four)
 		if s.sync(t, all); s.writes.count() != n {
 			t.Error("a read-back writes what is in force")
 		}
