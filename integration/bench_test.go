@@ -323,7 +323,7 @@ func BenchmarkRegister(b *testing.B) {
 			var took []time.Duration
 			for i := c.present; b.Loop(); i++ {
 				name := fmt.Sprintf("cali%d", i)
-				h1.Host.MustRun("ip", "link", "add", name, "up", "type", "veth", "peer", "name", fmt.Sprintf("w%d", i))
+				h1.MustRun("ip", "link", "add", name, "up", "type", "veth", "peer", "name", fmt.Sprintf("w%d", i))
 				took = append(took, registerOnce(b, h1, h2.Host, benchRequest(i, name)))
 			}
 			slices.Sort(took)
