@@ -1,6 +1,7 @@
 package iptables
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -95,6 +96,28 @@ func TestSetGrows(t *testing.T) {
 		s.sync(t, update())
 		if got, err = s.plane.sets.members(setName(ipv4, networksLetter, "a")); err != nil || len(got) != 1 {
 			t.Errorf("%d members, want 1: %v", len(got), err)
+		}
+	})
+}
+
+// A set that was to go, and is asked for again, has lost what it held before a
+// rule asks for it.
+func TestSetComesBack(t *testing.T) {
+	inFlavours(t, func(t *testing.T, s *site) {
+		s.sync(t, update())
+		const name = "vr4aback"
+		old, now := members("192.0.2.1/32"), members("192.0.2.2/32")
+		err := errors.Join(s.plane.sets.create(name, ipv4, addressesLetter, 64), s.plane.sets.add(name, []entry{{prefix: old[0].Prefix}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.plane.known[name] = &kernelSet{family: ipv4, kind: addressesLetter, max: 64, count: 1}
+		s.plane.gone[name] = struct{}{}
+		if err := s.plane.writer().change(ipv4, addressesLetter, name, &policy.SetChange{Add: now}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.plane.sets.members(name); err != nil || text(got) != now[0].String() {
+			t.Errorf("members %v, %v, want %s", got, err, now[0])
 		}
 	})
 }

@@ -152,8 +152,14 @@ func (w *setWriter) dropOthers(f *family, id policy.SetID, name string, all bool
 
 func (w *setWriter) change(f *family, kind byte, name string, change *policy.SetChange) error {
 	k := w.known[name]
-	if _, gone := w.gone[name]; gone || k == nil || change.New {
-		return w.exactly(f, kind, name, change.Add) // it had no members, or is told anew
+	_, gone := w.gone[name]
+	if k == nil || gone || change.New { // it had no members, or is told anew
+		if err := w.exactly(f, kind, name, change.Add); err != nil || !gone {
+			return err
+		}
+		old := w.going[name] // no rule asks for it yet: what it held may go before one does
+		delete(w.going, name)
+		return w.kernel.remove(name, old)
 	}
 	coming, going := k.take(change.Add, change.Remove)
 	if len(going) > 0 {
