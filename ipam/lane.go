@@ -2,8 +2,6 @@ package ipam
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/projectvrouter/vrouter/internal/store"
@@ -57,7 +55,7 @@ func (c *Client) enter(ctx context.Context, node string) (*lane, error) {
 		return l, nil
 	case <-ctx.Done():
 		c.unuse(l)
-		return nil, waited(ctx, node)
+		return nil, store.Waited(ctx, "earlier calls for node "+node)
 	}
 }
 
@@ -112,14 +110,4 @@ func (c *Client) remember(l *lane, node string, reads *Reads) {
 	reads.ranges[prefix] = reads.ranges[prefix] || whole
 	reads.guess = true
 	l.reads = reads
-}
-
-// waited is why a call gave up its wait for a turn. Time runs out there when the
-// store does not answer those before it, which is what the caller must know.
-func waited(ctx context.Context, node string) error {
-	cause := context.Cause(ctx)
-	if !errors.Is(cause, context.DeadlineExceeded) {
-		return cause
-	}
-	return &store.UnavailableError{Cause: fmt.Errorf("wait for earlier calls for node %s: %w", node, cause)}
 }

@@ -63,7 +63,7 @@ func (c *Client) DoShared(ctx context.Context, node string, work Work) (int64, e
 					return s.revision, s.err
 				}
 			}
-			return 0, waited(ctx, node)
+			return 0, store.Waited(ctx, "earlier calls for node "+node)
 		}
 	}
 }

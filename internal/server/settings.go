@@ -69,7 +69,7 @@ func (s *settings) Env(ctx context.Context) (*ipam.Env, error) {
 		}
 		return s.Fresh(ctx)
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, store.Waited(ctx, "the settings of addresses")
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
@@ -110,7 +111,11 @@ func TestSettingsAreReadOnce(t *testing.T) {
 					}
 				})
 			}
-			synctest.Wait()
+			short, end := context.WithTimeout(t.Context(), time.Second)
+			defer end()
+			if _, err := s.Env(short); !gone && !errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("who waits for too long: %v", err)
+			}
 			if gone {
 				cancel()
 			}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -56,6 +57,17 @@ func (e *UnavailableError) Error() string {
 
 // Unwrap returns ErrUnavailable and the cause.
 func (e *UnavailableError) Unwrap() []error { return []error{ErrUnavailable, e.Cause} }
+
+// Waited is why a caller gave up its wait for others, whose work on the store is
+// its own, too. Time runs out there when the store does not answer them, which
+// is what the caller must know.
+func Waited(ctx context.Context, what string) error {
+	cause := context.Cause(ctx)
+	if !errors.Is(cause, context.DeadlineExceeded) {
+		return cause
+	}
+	return &UnavailableError{Cause: fmt.Errorf("wait for %s: %w", what, cause)}
+}
 
 // RetryAfter returns the hint in err on when to try again, and zero when it
 // has none.

@@ -81,7 +81,7 @@ func (g *Gate) pass(ctx context.Context) (int64, error) {
 		}
 		return g.read(ctx)
 	case <-ctx.Done():
-		return 0, context.Cause(ctx)
+		return 0, Waited(ctx, "what tells whether the datastore is locked")
 	}
 }
 

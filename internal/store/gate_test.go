@@ -113,6 +113,8 @@ func TestGateIsReadOnce(t *testing.T) {
 					}
 				})
 			}
+			short, end := context.WithTimeout(t.Context(), time.Second/2)
+			defer end()
 			if gone {
 				write(first, context.Canceled)
 			} else {
@@ -121,6 +123,9 @@ func TestGateIsReadOnce(t *testing.T) {
 			synctest.Wait()
 			for range 30 {
 				write(t.Context(), nil)
+			}
+			if !gone {
+				write(short, ErrUnavailable) // as the store says it
 			}
 			synctest.Wait()
 			if gone {
