@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"go.uber.org/zap"
 
 	"github.com/projectvrouter/vrouter/internal/store"
 	"github.com/projectvrouter/vrouter/internal/store/storetest"
@@ -267,5 +268,19 @@ func TestEmbeddedIsQuiet(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), `etcd server: message="starting an etcd server"`) {
 		t.Errorf("at debug it said:\n%s", out.String())
+	}
+}
+
+// TestTooEarly: etcd calls it an error that a new server has no version yet.
+func TestTooEarly(t *testing.T) {
+	var out strings.Builder
+	log := serverLog{hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: &out}), new(atomic.Bool)}.zap()
+	log.Error("failed to update storage version", zap.Error(errors.New("cannot detect storage schema version: missing term information")))
+	if out.Len() > 0 {
+		t.Errorf("said:\n%s", out.String())
+	}
+	log.Error("failed to update storage version", zap.Error(errors.New("disk on fire")))
+	if !strings.Contains(out.String(), "disk on fire") {
+		t.Errorf("said:\n%s", out.String())
 	}
 }

@@ -1,6 +1,8 @@
 package etcd
 
 import (
+	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
@@ -55,8 +57,19 @@ func (c *zapCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Chec
 
 // Write implements zapcore.Core.
 func (c *zapCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	c.log.Log(c.level(e.Level), "etcd server", append([]any{"message", e.Message}, pairs(fields)...)...)
+	level := c.level(e.Level)
+	if slices.ContainsFunc(fields, tooEarly) {
+		level = hclog.Debug
+	}
+	c.log.Log(level, "etcd server", append([]any{"message", e.Message}, pairs(fields)...)...)
 	return nil
+}
+
+// tooEarly tells of an error that a new server looked for the version of its data
+// before anything was written: it looks again four seconds later.
+func tooEarly(f zapcore.Field) bool {
+	err, ok := f.Interface.(error)
+	return ok && strings.Contains(err.Error(), "missing term information")
 }
 
 // Sync implements zapcore.Core.
