@@ -107,6 +107,7 @@ func (g *general) settings(said resource.AgentSettings) *Settings {
 			if o.VXLANMode != "" && o.VXLANMode != resource.EncapNever && s.VXLANPort == 0 {
 				s.VXLANPort = vxlanPort
 			}
+			s.IPIP = s.IPIP || o.IPIPMode != "" && o.IPIPMode != resource.EncapNever
 		}
 	}
 	slices.Sort(s.BGPPorts)

@@ -477,15 +477,19 @@ func TestResolverSettings(t *testing.T) {
 		Meta: resource.Meta{ID: resource.ID{Kind: resource.KindIPPool, Name: "out"}},
 		CIDR: netip.MustParsePrefix("10.2.0.0/16"), NATOutgoing: true, VXLANMode: resource.EncapAlways,
 	})
+	r.Put(&resource.IPPool{
+		Meta: resource.Meta{ID: resource.ID{Kind: resource.KindIPPool, Name: "tunnelled"}},
+		CIDR: netip.MustParsePrefix("10.3.0.0/16"), IPIPMode: resource.EncapCrossSubnet,
+	})
 	r.drain()
 	if got, want := fmt.Sprint(r.state.Settings.BGPPorts), "[179 1179 1790]"; got != want {
 		t.Errorf("BGP at ports %s, want %s", got, want)
 	}
-	if r.state.Settings.VXLANPort != 4789 {
-		t.Errorf("VXLAN at port %d", r.state.Settings.VXLANPort)
+	if s := r.state.Settings; s.VXLANPort != 4789 || !s.IPIP {
+		t.Errorf("VXLAN at port %d, IP in IP %t", s.VXLANPort, s.IPIP)
 	}
 	for id, want := range map[SetID]string{
-		PoolSet: "[10.1.0.0/16 10.2.0.0/16]", MasqueradeSet: "[10.2.0.0/16]",
+		PoolSet: "[10.1.0.0/16 10.2.0.0/16 10.3.0.0/16]", MasqueradeSet: "[10.2.0.0/16]",
 		NodeSet: "[10.0.0.1/32 fd00::2/128]", PeerSet: "[192.0.2.7/32 192.0.2.9/32]",
 	} {
 		if got := fmt.Sprint(r.state.Sets[id].Members()); got != want {

@@ -39,6 +39,9 @@ type Settings struct {
 	// VXLANPort is open to NodeSet, likewise, and closed to others, whether
 	// there are host endpoints or not; zero: no VXLAN here.
 	VXLANPort uint16
+	// IPIP: IP-in-IP (RFC 2003) is open to NodeSet and closed to others in the
+	// same way; false: none here.
+	IPIP bool
 	// NAT is how packets of MasqueradeSet that leave for elsewhere than
 	// PoolSet are translated.
 	NAT NAT

@@ -147,7 +147,7 @@ func (w *walk) arrive() (accepted, goesOn bool) {
 func (w *walk) leave() bool {
 	const point = "workload egress"
 	p, s := w.packet, &w.view.state.Settings
-	const protocolIPIP, portVXLAN = 4, 4789
+	const portVXLAN = 4789
 	switch {
 	case p.Protocol == protocolIPIP && !s.AllowIPIP:
 		return w.stop(point, w.in, "workloads may not send IP in IP")
@@ -163,7 +163,7 @@ func (w *walk) toHost() {
 	const point, routerAdvertisement = "workload to host", 134
 	p, s := w.packet, &w.view.state.Settings
 	switch {
-	case w.isVXLAN():
+	case w.tunnel() != "":
 		w.stop(point, w.in, "tunnels are for hosts")
 		return
 	case p.Protocol == policy.ProtocolICMPv6 && p.ICMPType == routerAdvertisement:
@@ -194,12 +194,12 @@ func (w *walk) toHost() {
 // receive is what the host itself gets from elsewhere.
 func (w *walk) receive(accepted bool) {
 	const point = "host ingress"
-	if w.isVXLAN() {
+	if tunnel := w.tunnel(); tunnel != "" {
 		if !w.contains(policy.NodeSet, w.packet.Source) {
-			w.stop(point, w.in, "VXLAN of a stranger")
+			w.stop(point, w.in, tunnel+" of a stranger")
 			return
 		}
-		w.open(point, w.in, "VXLAN of a node")
+		w.open(point, w.in, tunnel+" of a node")
 		return
 	}
 	h := w.hostEndpoint(w.in)

@@ -28,8 +28,8 @@ func (w *walk) isOpen(d policy.Direction, p policy.Packet) string {
 		return "BGP with a node or peer"
 	case isPeer && p.Protocol == policy.ProtocolUDP && isBFD(p.DestinationPort):
 		return "BFD with a node or peer"
-	case w.isVXLAN() && w.contains(policy.NodeSet, other):
-		return "VXLAN with a node"
+	case w.tunnel() != "" && w.contains(policy.NodeSet, other):
+		return w.tunnel() + " with a node"
 	}
 	return ""
 }
@@ -57,12 +57,21 @@ func (w *walk) isAnswer(d policy.Direction, p policy.Packet) bool {
 // isBFD tells whether a port is of BFD (RFC 5881 §4, RFC 5883 §5).
 func isBFD(port uint16) bool { return port == 3784 || port == 4784 }
 
-// isVXLAN tells whether a packet is of a tunnel that hosts make; where no pool
-// has VXLAN there is none.
-func (w *walk) isVXLAN() bool {
-	port := w.view.state.Settings.VXLANPort
-	return port != 0 && w.packet.Protocol == policy.ProtocolUDP && w.packet.DestinationPort == port
+// tunnel is what a packet is tunnelled in by hosts; empty: nothing, as where no
+// pool is encapsulated.
+func (w *walk) tunnel() string {
+	s := &w.view.state.Settings
+	switch {
+	case s.VXLANPort != 0 && w.packet.Protocol == policy.ProtocolUDP && w.packet.DestinationPort == s.VXLANPort:
+		return "VXLAN"
+	case s.IPIP && w.packet.Protocol == protocolIPIP:
+		return "IP in IP"
+	}
+	return ""
 }
+
+// protocolIPIP is IP in IP (RFC 2003).
+const protocolIPIP = 4
 
 // contains tells whether one of the sets that are always there has an address.
 func (w *walk) contains(id policy.SetID, a netip.Addr) bool {

@@ -44,8 +44,8 @@ func (s *state) filterChains(at place) []*chain {
 	if s.hasServices(at.family) {
 		chains = append(chains, s.services(at.family)...)
 	}
-	if s.settings.VXLANPort != 0 {
-		chains = append(chains, s.vxlan(at))
+	if len(s.tunnels()) > 0 {
+		chains = append(chains, s.tunnelEnd(at))
 	}
 	if s.isUsed(normalIn) {
 		chains = append(chains, s.pointChain(normalIn), s.hostIn(at))
@@ -77,8 +77,8 @@ func (s *state) known(c *chain, points ...point) {
 func (s *state) input() *chain {
 	c := newChain(hookChain("INPUT"))
 	s.known(c, normalIn)
-	if port := s.settings.VXLANPort; port != 0 {
-		c.add(toPort(policy.ProtocolUDP, port), "-g "+vxlanChain)
+	for _, match := range s.tunnels() {
+		c.add(match, "-g "+tunnelChain)
 	}
 	s.noTunnels(c)
 	c.add("", setMark(s.hostBit(), s.allowBit()|s.passBit()))

@@ -62,7 +62,7 @@ func failsafes(c *chain, f *family, list []policy.Failsafe, addr, port end) {
 	}
 }
 
-// peers lets through BGP and BFD with nodes and peers, and VXLAN with nodes.
+// peers lets through BGP and BFD with nodes and peers, and tunnels with nodes.
 // The end is that of the other's address.
 func (s *state) peers(c *chain, f *family, other end) {
 	bfd := []policy.PortRange{{First: bfdPort, Last: bfdPort}, {First: bfdMultihopPort, Last: bfdMultihopPort}}
@@ -72,8 +72,10 @@ func (s *state) peers(c *chain, f *family, other end) {
 			s.openTo(c, f, id, other, destination, policy.ProtocolUDP, bfd)
 		}
 	}
-	if port := s.settings.VXLANPort; port != 0 {
-		s.openTo(c, f, policy.NodeSet, other, destination, policy.ProtocolUDP, onePort(port))
+	if set, ok := s.setOf(f, policy.NodeSet); ok {
+		for _, match := range s.tunnels() {
+			c.add(and(match, matchSet(other, set, false)), "-j RETURN")
+		}
 	}
 }
 
@@ -116,10 +118,22 @@ func (s *state) setOf(f *family, id policy.SetID) (string, bool) {
 	return setName(f, kindLetter(m.kind), id), true
 }
 
-// vxlan ends tunnels of nodes, which never are behind a workload's interface,
-// and drops those of others.
-func (s *state) vxlan(at place) *chain {
-	c := newChain(vxlanChain)
+// tunnels match what hosts tunnel in, each.
+func (s *state) tunnels() []string {
+	var out []string
+	if port := s.settings.VXLANPort; port != 0 {
+		out = append(out, toPort(policy.ProtocolUDP, port))
+	}
+	if s.settings.IPIP {
+		out = append(out, matchProtocol(ipipProtocol, false))
+	}
+	return out
+}
+
+// tunnelEnd is for the tunnels of nodes, which never are behind a workload's
+// interface, and drops those of others.
+func (s *state) tunnelEnd(at place) *chain {
+	c := newChain(tunnelChain)
 	for _, match := range s.workloads(iif) {
 		c.add(match, "-g "+protectedChain)
 	}

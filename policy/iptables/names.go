@@ -33,7 +33,7 @@ const (
 	dropOutChain    = "vr-unknown-to"
 	encapChain      = "vr-encapsulated" // tunnels that workloads would make
 	protectedChain  = "vr-protected"
-	vxlanChain      = "vr-vxlan" // tunnels end here for nodes only
+	tunnelChain     = "vr-tunnels" // they end here for nodes only
 	sourceChain     = "vr-source-check"
 	spoofedChain    = "vr-spoofed"
 	hostInChain     = "vr-host-in" // what host endpoints let in, and out

@@ -19,7 +19,7 @@ var rewrite = flag.Bool("update", false, "rewrite golden files")
 // full is an update with something of everything.
 func full() *policy.Update {
 	u := update()
-	u.Settings.AllowDNS, u.Settings.VXLANPort = true, 4789
+	u.Settings.AllowDNS, u.Settings.VXLANPort, u.Settings.IPIP = true, 4789, true
 	u.Settings.NAT = policy.NAT{SpareNodes: true, Ports: policy.PortRange{First: 5000, Last: 5999}}
 	u.Settings.FailsafeInbound = []policy.Failsafe{{Protocol: policy.ProtocolTCP, Port: 22, Net: netip.MustParsePrefix("192.0.2.0/24")}}
 	for _, id := range []policy.SetID{policy.PoolSet, policy.MasqueradeSet, policy.NodeSet, policy.PeerSet} {

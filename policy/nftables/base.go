@@ -32,7 +32,7 @@ const (
 	invalidOutChain     = "invalid-out"
 	servicesChain       = "host-services" // what a workload always gets from its host
 	neighboursChain     = "neighbours"    // without it IPv6 has no link, as IPv4 without ARP
-	vxlanChain          = "vxlan"         // tunnels end here for nodes only
+	tunnelChain         = "tunnels"       // they end here for nodes only
 	failsafeInChain     = "failsafe-in"   // of host endpoints
 	failsafeOutChain    = "failsafe-out"  //
 	repliesInChain      = "replies-in"    // of failsafes and BGP, where nothing is tracked yet
@@ -91,8 +91,8 @@ func (s *state) baseChains() []*chain {
 	if s.settings.ToHost == policy.Deny {
 		chains = append(chains, s.toHost())
 	}
-	if s.settings.VXLANPort != 0 {
-		chains = append(chains, s.vxlan())
+	if len(s.tunnels()) > 0 {
+		chains = append(chains, s.tunnelEnd())
 	}
 	chains = append(chains, s.hostChains()...)
 	if nat := s.postrouting(); len(nat.rules) > 0 {
@@ -158,9 +158,8 @@ func (s *state) unknown(d device) []rule {
 // input is the first stage for packets to the host.
 func (s *state) input() *chain {
 	c := &chain{name: inputChain, base: filterHook("input", filterPriority), rules: s.known(invalidInChain)}
-	if port := s.settings.VXLANPort; port != 0 {
-		c.rules = append(c.rules, newRule(matchProtocol(unix.IPPROTO_UDP, false),
-			matchPorts(destination, []policy.PortRange{{First: port, Last: port}}, false), jumpTo(vxlanChain)))
+	for _, match := range s.tunnels() {
+		c.rules = append(c.rules, newRule(append(match, jumpTo(tunnelChain))...))
 	}
 	c.rules = append(c.rules, newRule(matchWorkload(iif), jumpTo(servicesChain)))
 	c.rules = append(c.rules, s.encapsulated()...)

@@ -37,7 +37,7 @@ func goldenUpdate() *policy.Update {
 	withSet(policy.NodeSet, policy.Addresses, nets("192.0.2.1/32")...)(u)
 	u.Settings.FailsafeInbound = []policy.Failsafe{{Protocol: 6, Port: 22}}
 	u.Settings.FailsafeOutbound = []policy.Failsafe{{Protocol: 17, Port: 53, Net: prefixes("192.0.2.0/24")[0]}}
-	u.Settings.VXLANPort = 4789
+	u.Settings.VXLANPort, u.Settings.IPIP = 4789, true
 	u.Settings.AllowDHCP, u.Settings.AllowDNS, u.Settings.AllowMetadata = true, true, true
 	hostEndpoint("eth0", func(u *policy.Update, h *policy.HostEndpoint) {
 		hostPipeline(u, "dnat", policy.Ingress, policy.Pass, policy.Rule{Action: policy.Deny})

@@ -1,6 +1,8 @@
 package nftables
 
 import (
+	"slices"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/projectvrouter/vrouter/policy"
@@ -12,7 +14,7 @@ const (
 	bfdMultihopPort = 4784
 )
 
-// peers accepts BGP and BFD with nodes and peers, and VXLAN to nodes, whatever
+// peers accepts BGP and BFD with nodes and peers, and tunnels to nodes, whatever
 // policy of host endpoints says. The end is that of the other's address.
 func (s *state) peers(name string, other end) *chain {
 	c := &chain{name: name}
@@ -24,9 +26,8 @@ func (s *state) peers(name string, other end) *chain {
 			c.rules = append(c.rules, s.acceptOf(id, other, destination, unix.IPPROTO_UDP, bfd)...)
 		}
 	}
-	if port := s.settings.VXLANPort; port != 0 {
-		c.rules = append(c.rules, s.acceptOf(policy.NodeSet, other, destination, unix.IPPROTO_UDP,
-			[]policy.PortRange{{First: port, Last: port}})...)
+	for _, match := range s.tunnels() {
+		c.rules = append(c.rules, s.acceptFrom(policy.NodeSet, other, match...)...)
 	}
 	return c
 }
@@ -41,30 +42,42 @@ func (s *state) bgpPorts() []policy.PortRange {
 
 // acceptOf accepts packets by ports of one end whose other end is in a set.
 func (s *state) acceptOf(id policy.SetID, other, port end, protocol uint8, ports []policy.PortRange) []rule {
+	return s.acceptFrom(id, other, matchProtocol(protocol, false), matchPorts(port, ports, false))
+}
+
+// acceptFrom accepts what matches, where one end is in a set.
+func (s *state) acceptFrom(id policy.SetID, other end, match ...clause) []rule {
 	var out []rule
 	for _, f := range []*family{ipv4, ipv6} {
 		for _, bits := range s.lengths(id, f) {
-			out = append(out, newRule(matchProtocol(protocol, false), matchPorts(port, ports, false),
-				matchFamily(f), matchSet(other, f, bits, id), accept()))
+			out = append(out, newRule(slices.Concat(match, []clause{matchFamily(f), matchSet(other, f, bits, id), accept()})...))
 		}
 	}
 	return out
 }
 
-// vxlan ends tunnels of nodes, which never are behind a workload's interface,
-// and drops those of others.
-func (s *state) vxlan() *chain {
-	c := &chain{name: vxlanChain}
+// tunnels match what hosts tunnel in, each.
+func (s *state) tunnels() [][]clause {
+	var out [][]clause
+	if port := s.settings.VXLANPort; port != 0 {
+		out = append(out, []clause{matchProtocol(unix.IPPROTO_UDP, false),
+			matchPorts(destination, []policy.PortRange{{First: port, Last: port}}, false)})
+	}
+	if s.settings.IPIP {
+		out = append(out, []clause{matchProtocol(unix.IPPROTO_IPIP, false)})
+	}
+	return out
+}
+
+// tunnelEnd is for the tunnels of nodes, which never are behind a workload's
+// interface, and drops those of others.
+func (s *state) tunnelEnd() *chain {
+	c := &chain{name: tunnelChain}
 	flow := policy.FlowPrefix{Action: policy.Deny, Direction: policy.Ingress, Rule: -1, Subject: policy.ProtectedSubject}
 	dropped := append(append([]clause{counter()}, s.log(flow)...), drop())
 	c.rules = append(c.rules, newRule(append([]clause{matchWorkload(iif)}, dropped...)...))
 	c.rules = append(c.rules, s.unknown(iif)...)
-	for _, f := range []*family{ipv4, ipv6} {
-		for _, bits := range s.lengths(policy.NodeSet, f) {
-			c.rules = append(c.rules, newRule(matchFamily(f),
-				matchSet(source, f, bits, policy.NodeSet), accept()))
-		}
-	}
+	c.rules = append(c.rules, s.acceptFrom(policy.NodeSet, source)...)
 	c.rules = append(c.rules, newRule(dropped...))
 	return c
 }

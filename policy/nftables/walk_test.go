@@ -25,6 +25,7 @@ func randomUpdate(r *rand.Rand) *policy.Update {
 	s.Reject, s.KeepInvalid, s.AllowVXLAN = r.IntN(4) == 0, r.IntN(4) == 0, r.IntN(4) == 0
 	s.ToHost = []policy.Action{policy.Deny, policy.Pass}[r.IntN(2)]
 	s.VXLANPort = []uint16{0, 4789}[r.IntN(2)]
+	s.IPIP = r.IntN(2) == 0
 	s.FailsafeInbound = []policy.Failsafe{{Protocol: 6, Port: 22}}[:r.IntN(2)]
 	kinds := map[policy.SetID]policy.SetKind{
 		"a": policy.Addresses, "n": policy.Networks, "p": policy.Ports,

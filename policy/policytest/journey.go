@@ -103,7 +103,7 @@ func (r *Reference) arrive(j Journey, isWorkload bool) (accepted bool, stage str
 // policy.
 func (r *Reference) leave(j Journey) (stage string) {
 	p, s := j.Packet, r.settings(j.Node)
-	const protocolIPIP, portVXLAN = 4, 4789
+	const portVXLAN = 4789
 	switch {
 	case p.Protocol == protocolIPIP && !s.AllowIPIP:
 		return "IP in IP from a workload"
@@ -120,8 +120,8 @@ func (r *Reference) toHost(j Journey) (bool, string) {
 	const routerAdvertisement = 134
 	p, s := j.Packet, r.settings(j.Node)
 	switch {
-	case r.isVXLAN(p):
-		return false, "VXLAN to the host from a workload"
+	case r.isTunnel(p):
+		return false, "a tunnel to the host from a workload"
 	case p.Protocol == policy.ProtocolICMPv6 && p.ICMPType == routerAdvertisement:
 		return false, "router advertisement"
 	case isNeighbour(p), isService(s, p):
@@ -135,8 +135,8 @@ func (r *Reference) toHost(j Journey) (bool, string) {
 
 // receive is what the host itself gets from elsewhere.
 func (r *Reference) receive(j Journey, accepted bool) (bool, string) {
-	if r.isVXLAN(j.Packet) {
-		return r.isNode(j.Packet.Source), "VXLAN of a stranger"
+	if r.isTunnel(j.Packet) {
+		return r.isNode(j.Packet.Source), "a tunnel of a stranger"
 	}
 	h := r.hostEndpoint(j.Node, j.In, false)
 	if h == nil || accepted || r.isAlwaysOpen(j.Node, policy.Ingress, j.Packet) {

@@ -195,6 +195,12 @@ func (r *random) fabric() []resource.Object {
 			VXLANMode: resource.EncapAlways,
 		})
 	}
+	if r.in(4) {
+		list = append(list, &resource.IPPool{
+			Meta: meta(resource.KindIPPool, "", "in-ip", nil), CIDR: netip.MustParsePrefix("10.67.0.0/16"),
+			IPIPMode: resource.EncapCrossSubnet,
+		})
+	}
 	if r.in(2) {
 		list = append(list, r.agent())
 	}

@@ -62,7 +62,7 @@ func (r *Reference) isAlwaysOpen(node string, d policy.Direction, p policy.Packe
 	if d == policy.Egress {
 		other = p.Destination
 	}
-	return isNeighbour(p) || r.isFailsafe(node, d, p) || r.isBGP(node, other, p) || r.isVXLAN(p) && r.isNode(other)
+	return isNeighbour(p) || r.isFailsafe(node, d, p) || r.isBGP(node, other, p) || r.isTunnel(p) && r.isNode(other)
 }
 
 // isAnswer tells whether a packet answers to what is always open in the other
@@ -136,11 +136,16 @@ func (r *Reference) isNode(a netip.Addr) bool {
 	})
 }
 
-// isVXLAN tells whether a packet is of a tunnel that hosts make: where no pool
-// has VXLAN there is none.
-func (r *Reference) isVXLAN(p policy.Packet) bool {
-	return p.Protocol == policy.ProtocolUDP && p.DestinationPort == 4789 &&
-		slices.ContainsFunc(r.pools, func(pool *resource.IPPool) bool {
+// isTunnel tells whether a packet is of a tunnel that hosts make, as they do for
+// pools that are encapsulated.
+func (r *Reference) isTunnel(p policy.Packet) bool {
+	return slices.ContainsFunc(r.pools, func(pool *resource.IPPool) bool {
+		switch {
+		case p.Protocol == policy.ProtocolUDP && p.DestinationPort == 4789:
 			return pool.VXLANMode != "" && pool.VXLANMode != resource.EncapNever
-		})
+		case p.Protocol == protocolIPIP:
+			return pool.IPIPMode != "" && pool.IPIPMode != resource.EncapNever
+		}
+		return false
+	})
 }
