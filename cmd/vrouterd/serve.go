@@ -110,14 +110,7 @@ func serve(ctx context.Context, cfg config.Config, role string) (err error) {
 	if role == agent.RoleAgent {
 		tasks = append(tasks, task{"host interfaces", func(ctx context.Context) error { return found.FollowInterfaces(ctx, a.SetInterfaces) }})
 	}
-	api, err := server.New(server.Options{
-		Store: db, Local: a, NodeName: cfg.Node.Name, RequirePool: cfg.Workloads.RequirePool, Logger: log.Named("api"),
-		Socket: server.Socket{Path: cfg.API.Socket, Mode: cfg.API.SocketMode, Group: cfg.API.SocketGroup},
-		TCP: server.TCP{
-			Listen: cfg.API.Listen, CA: cfg.API.TLS.CAFile, Cert: cfg.API.TLS.CertFile, Key: cfg.API.TLS.KeyFile,
-			PolicyFile: cfg.API.PolicyFile,
-		},
-	})
+	api, err := server.New(apiOptions(cfg, db, a, log))
 	if err != nil {
 		return err
 	}
@@ -131,6 +124,17 @@ func serve(ctx context.Context, cfg config.Config, role string) (err error) {
 		task{"systemd", telemetry.NewNotifier(health, log.Named("systemd")).Run},
 		task{"health", func(ctx context.Context) error { return followHealth(ctx, health, api, log) }})
 	return errors.Join(runAll(ctx, tasks), opts.Speaker.Stop(context.WithoutCancel(ctx), true))
+}
+
+func apiOptions(cfg config.Config, db store.Store, local server.Local, log hclog.Logger) server.Options {
+	return server.Options{
+		Store: db, Local: local, NodeName: cfg.Node.Name, RequirePool: cfg.Workloads.RequirePool, Logger: log.Named("api"),
+		Socket: server.Socket{Path: cfg.API.Socket, Mode: cfg.API.SocketMode, Group: cfg.API.SocketGroup},
+		TCP: server.TCP{
+			Listen: cfg.API.Listen, CA: cfg.API.TLS.CAFile, Cert: cfg.API.TLS.CertFile, Key: cfg.API.TLS.KeyFile,
+			PolicyFile: cfg.API.PolicyFile,
+		},
+	}
 }
 
 // origins is agent.OriginChecker on the engine.
