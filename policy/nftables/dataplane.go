@@ -142,15 +142,12 @@ func (d *Dataplane) Clean(context.Context) error {
 	if err != nil || !h.exists {
 		return err
 	}
-	b := d.sock.newBatch()
-	b.deleteRules()
-	if err := d.sock.commit(b); err != nil {
-		return err
-	}
-	b = d.sock.newBatch()
-	b.deleteTable()
-	if err := d.sock.commit(b); err != nil && !errors.Is(err, unix.ENOENT) {
-		return err
+	for _, step := range []func(*batch){(*batch).deleteRules, (*batch).deleteTable} {
+		b := d.sock.newBatch()
+		step(b)
+		if err := d.sock.commit(b); err != nil && !errors.Is(err, unix.ENOENT) {
+			return err
+		}
 	}
 	return nil
 }
