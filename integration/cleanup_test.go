@@ -13,13 +13,7 @@ import (
 func TestCleanup(t *testing.T) {
 	needDaemons(t)
 	s := fabric.NewSegment(t, "cleanup", 1)
-	for _, name := range []string{"h1", "h2"} {
-		s.Daemon(name, fabric.Settings{Extra: enforced})
-	}
-	h1, h2 := s.Hosts[0], s.Hosts[1]
-	h1.WaitReady()
-	h1.Apply(fabric.PoolManifest)
-	h2.WaitReady()
+	h1, _ := enforcing(s)
 	requireAllPairs(t, populate(s.Hosts, 1))
 	h1.MustRun("ip", "route", "add", "198.51.100.0/24", "dev", "lo", "proto", "static")
 	cleanup := func() (string, error) {

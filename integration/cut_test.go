@@ -15,13 +15,7 @@ import (
 func TestCutDeniedConnections(t *testing.T) {
 	needDaemons(t)
 	s := fabric.NewSegment(t, "cut", 1)
-	for _, name := range []string{"h1", "h2"} {
-		s.Daemon(name, fabric.Settings{Extra: enforced})
-	}
-	h1, h2 := s.Hosts[0], s.Hosts[1]
-	h1.WaitReady()
-	h1.Apply(fabric.PoolManifest)
-	h2.WaitReady()
+	h1, h2 := enforcing(s)
 	web := labelled(t, h1, "web", map[string]string{"role": "web"}, 0, 0)
 	other := labelled(t, h1, "other", map[string]string{"role": "other"}, 0, 1)
 	db := labelled(t, h2, "db", map[string]string{"role": "db"}, 1, 0)

@@ -47,18 +47,24 @@ func requireReach(t *testing.T, a, b *lab.Workload, want bool) {
 	}
 }
 
+// enforcing starts two hosts that enforce policy, with a pool.
+func enforcing(s *fabric.Segment) (h1, h2 *fabric.Daemon) {
+	for _, name := range []string{"h1", "h2"} {
+		s.Daemon(name, fabric.Settings{Extra: enforced})
+	}
+	h1, h2 = s.Hosts[0], s.Hosts[1]
+	h1.WaitReady()
+	h1.Apply(fabric.PoolManifest)
+	h2.WaitReady()
+	return h1, h2
+}
+
 // Two hosts enforce what policies say of workloads by their labels, also while
 // these change, and nothing else.
 func TestPolicyBetweenHosts(t *testing.T) {
 	needDaemons(t)
 	s := fabric.NewSegment(t, "policy", 1)
-	for _, name := range []string{"h1", "h2"} {
-		s.Daemon(name, fabric.Settings{Extra: enforced})
-	}
-	h1, h2 := s.Hosts[0], s.Hosts[1]
-	h1.WaitReady()
-	h1.Apply(fabric.PoolManifest)
-	h2.WaitReady()
+	h1, h2 := enforcing(s)
 	web := labelled(t, h1, "web", map[string]string{"role": "web"}, 0, 0)
 	other := labelled(t, h1, "other", map[string]string{"role": "other"}, 0, 1)
 	db := labelled(t, h2, "db", map[string]string{"role": "db"}, 1, 0)
@@ -143,13 +149,7 @@ func TestHostEndpoint(t *testing.T) {
 	needDaemons(t)
 	s := fabric.NewSegment(t, "hep", 1)
 	outside, addr := s.Host("outside")
-	for _, name := range []string{"h1", "h2"} {
-		s.Daemon(name, fabric.Settings{Extra: enforced})
-	}
-	h1, h2 := s.Hosts[0], s.Hosts[1]
-	h1.WaitReady()
-	h1.Apply(fabric.PoolManifest)
-	h2.WaitReady()
+	h1, _ := enforcing(s)
 	all := populate(s.Hosts, 1)
 	own := netip.MustParsePrefix(h1.Settings.IPv4).Addr()
 	lab.Eventually(t, fabric.Limit, "the outside reaches the host", func() error { return outside.Ping(own) })
