@@ -215,7 +215,7 @@ func SplitPool(pool Pool, n int) ([]Pool, error) {
 	}
 	parts := []netip.Prefix{pool.CIDR}
 	for len(parts) < n {
-		if parts[0].Bits() == pool.BlockSize {
+		if parts[0].Bits() >= pool.BlockSize { // a disabled pool may be smaller than a block
 			return nil, fmt.Errorf("split pool %s: %d parts of %s would be smaller than a block (/%d): %w",
 				pool.Name, n, pool.CIDR, pool.BlockSize, errors.ErrUnsupported)
 		}

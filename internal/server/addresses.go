@@ -25,7 +25,7 @@ const maxAddresses = (store.MaxOps - 32) / 2
 // keys are read.
 func (w *writer) claim(ctx context.Context, t *txn, old stored, addresses []netip.Addr, again bool) error {
 	own := resourceKey(old.id)
-	for _, a := range addresses {
+	for i, a := range addresses {
 		key := store.AddressKey(a)
 		var kv store.KV
 		if again || old.revision != 0 {
@@ -39,7 +39,7 @@ func (w *writer) claim(ctx context.Context, t *txn, old stored, addresses []neti
 		case kv.ModRevision == 0:
 			t.put(key, []byte(own))
 		case string(kv.Value) != own:
-			return held(kv)
+			return atField(networkPath(i), held(kv))
 		}
 	}
 	return w.free(ctx, t, old, addresses)

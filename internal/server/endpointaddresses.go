@@ -47,8 +47,10 @@ func (e *endpointWrite) addressesOn(_ context.Context, s *ipam.Step) (addresses 
 			return nil, nil, invalid("allocate", "%d addresses, at most %d are allowed", n, maxAddresses)
 		}
 	}
-	for _, a := range addresses[:len(addresses)-len(taken)] {
-		if err := e.assign(s, a); err != nil {
+	for i, a := range addresses[:len(addresses)-len(taken)] {
+		if err := e.assign(s, a); needed(err) == nil && err != nil {
+			return nil, nil, atField(networkPath(i), err)
+		} else if err != nil {
 			return nil, nil, err
 		}
 	}
@@ -63,6 +65,9 @@ func (e *endpointWrite) addressesOn(_ context.Context, s *ipam.Step) (addresses 
 	}
 	return addresses, taken, nil
 }
+
+// networkPath is the path of an address of an endpoint.
+func networkPath(i int) string { return fmt.Sprintf("spec.ipNetworks[%d]", i) }
 
 // allocate finds addresses for an endpoint that has some already.
 func (e *endpointWrite) allocate(s *ipam.Step, have []netip.Addr) ([]ipam.Allocation, error) {

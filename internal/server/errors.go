@@ -49,6 +49,25 @@ func (e *heldError) Error() string {
 	return fmt.Sprintf("address %s is held by endpoint %s", e.address, e.holder)
 }
 
+// fieldError is a refusal because of what a field of a request says, where the
+// fault is not the request's alone: its code is that of err.
+type fieldError struct {
+	path string // of the field
+	err  error
+}
+
+// atField names the field of a request that an error is because of, if any.
+func atField(path string, err error) error {
+	if err == nil || path == "" {
+		return err
+	}
+	return &fieldError{path, err}
+}
+
+func (e *fieldError) Error() string { return e.path + ": " + e.err.Error() }
+
+func (e *fieldError) Unwrap() error { return e.err }
+
 // staleError is a resource version that is no longer, or never was, that of
 // the object.
 type staleError struct {
@@ -105,6 +124,10 @@ func statusOf(err error) *status.Status {
 		stage   *stageError
 	)
 	with := func(c codes.Code, details ...protoadapt.MessageV1) *status.Status {
+		if field := (&fieldError{}); errors.As(err, &field) {
+			details = append(details, &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
+				{Field: field.path, Description: field.err.Error()}}})
+		}
 		return rich(c, err, details)
 	}
 	switch {

@@ -22,6 +22,7 @@ func ipamStatus(err error) (codes.Code, []protoadapt.MessageV1, bool) {
 		block     *ipam.BlockError
 		pool      *ipam.PoolInUseError
 		address   *ipam.AddressError
+		stale     *ipam.StaleError
 		handle    *ipam.HandleError
 		bad       *ipam.RequestError
 	)
@@ -46,8 +47,10 @@ func ipamStatus(err error) (codes.Code, []protoadapt.MessageV1, bool) {
 				Description: "holds " + inUse.Address.String()},
 			&errdetails.ErrorInfo{Reason: "ADDRESS_HELD", Domain: errorDomain,
 				Metadata: map[string]string{"address": inUse.Address.String(), "handle": inUse.Handle}}), true
-	case errors.Is(err, ipam.ErrStale):
-		return codes.Aborted, nil, true
+	case errors.As(err, &stale):
+		return codes.Aborted, details(&errdetails.ErrorInfo{Reason: "STALE", Domain: errorDomain,
+			Metadata: map[string]string{"address": stale.Address.String(), "handle": stale.Handle,
+				"sequence": strconv.FormatUint(stale.Sequence, 10)}}), true
 	case errors.As(err, &pool):
 		return codes.FailedPrecondition, details(precondition(&stateError{"IN_USE", "IPPool/" + pool.Pool, pool.Error()})), true
 	case errors.As(err, &block):

@@ -90,8 +90,11 @@ func strict(method string, req any) error {
 	})
 }
 
-// withPaths rewrites the paths of an *resource.Invalid.
+// withPaths rewrites the paths of an *resource.Invalid, or a *fieldError.
 func withPaths(err error, rewrite func(string) string) error {
+	if field := (&fieldError{}); errors.As(err, &field) {
+		return atField(rewrite(field.path), field.err)
+	}
 	var invalid *resource.Invalid
 	if !errors.As(err, &invalid) {
 		return err

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -20,7 +21,7 @@ func (s *addresses) AssignBlock(ctx context.Context, in *vrouterv1.AssignBlockRe
 	}
 	err = s.do(ctx, node, func(_ context.Context, step *ipam.Step) error { return step.AssignBlock(node, cidr) })
 	if err != nil {
-		return nil, err
+		return nil, atBlock(err)
 	}
 	return &vrouterv1.AssignBlockResponse{}, nil
 }
@@ -37,9 +38,17 @@ func (s *addresses) ReleaseBlock(ctx context.Context, in *vrouterv1.ReleaseBlock
 	}
 	err = s.do(ctx, node, func(_ context.Context, step *ipam.Step) error { return step.ReleaseBlock(node, cidr, mode) })
 	if err != nil {
-		return nil, err
+		return nil, atBlock(err)
 	}
 	return &vrouterv1.ReleaseBlockResponse{}, nil
+}
+
+// atBlock names the block of a request where that is what it is refused for.
+func atBlock(err error) error {
+	if block := (&ipam.BlockError{}); errors.As(err, &block) {
+		return atField("cidr", err)
+	}
+	return err
 }
 
 func nodeBlock(node, text string) (string, netip.Prefix, error) {
@@ -65,11 +74,17 @@ func (s *addresses) SplitPool(ctx context.Context, in *vrouterv1.SplitPoolReques
 	if n := in.GetParts(); n < 2 || n > maxParts || n&(n-1) != 0 {
 		return nil, invalid("parts", "%d is not a power of two between 2 and %d", n, maxParts)
 	}
+	if in.GetPool() == "" {
+		return nil, invalid("pool", "is needed")
+	}
 	out := &vrouterv1.SplitPoolResponse{}
 	err := retried(ctx, func() error {
 		out.Pools = nil
 		return s.writer.splitPool(ctx, in.GetPool(), int(in.GetParts()), &out.Pools)
 	})
+	if missing := (&missingError{}); errors.As(err, &missing) {
+		err = atField("pool", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("split pool %s: %w", in.GetPool(), err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/store"
@@ -57,8 +58,11 @@ func (s *addresses) Allocate(ctx context.Context, in *vrouterv1.AllocateRequest)
 		}
 	}
 	result, err := s.writer.ipam.Allocate(ctx, req)
+	if none := (&ipam.NoPoolError{}); errors.As(err, &none) && len(req.Pools) > 0 {
+		return nil, atField("pools", err)
+	}
 	if err != nil {
-		return nil, err
+		return nil, atHandle(err)
 	}
 	if err := s.notOfEndpoints(ctx, req.Node, result.Allocations); err != nil {
 		return nil, err
@@ -134,9 +138,29 @@ func (s *addresses) Assign(ctx context.Context, in *vrouterv1.AssignRequest) (*v
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, atField(assignField(err), err)
 	}
 	return &vrouterv1.AssignResponse{Allocation: showAllocation(got)}, nil
+}
+
+// assignField is the field of a request for one address that it is refused for;
+// none if it is for another reason.
+func assignField(err error) string {
+	var (
+		handle *ipam.HandleError
+		inUse  *ipam.InUseError
+		held   *heldError
+		none   *ipam.AddressError
+		short  *ipam.ExhaustedError
+		block  *ipam.BlockError
+	)
+	switch {
+	case errors.As(err, &handle):
+		return "handle"
+	case errors.As(err, &inUse), errors.As(err, &held), errors.As(err, &none), errors.As(err, &short), errors.As(err, &block):
+		return "address"
+	}
+	return ""
 }
 
 // maxReleases is how many addresses one call gives back: each is compared with
@@ -166,10 +190,10 @@ func (s *addresses) Release(ctx context.Context, in *vrouterv1.ReleaseRequest) (
 	var none []netip.Addr
 	err := s.do(ctx, "", func(ctx context.Context, step *ipam.Step) (err error) {
 		if none, err = step.ReleaseAll(releases); err != nil {
-			return err
+			return atReleased(addresses, err)
 		}
 		step.Join(noHolder(addresses), nil)
-		return s.freeOfEndpoints(ctx, addresses)
+		return atReleased(addresses, s.freeOfEndpoints(ctx, addresses))
 	})
 	if err != nil {
 		return nil, err
@@ -179,6 +203,32 @@ func (s *addresses) Release(ctx context.Context, in *vrouterv1.ReleaseRequest) (
 		out.Unallocated = append(out.Unallocated, a.String())
 	}
 	return out, nil
+}
+
+// atReleased names the field of a request to release addresses that it is
+// refused for, if it is for that of one.
+func atReleased(addresses []netip.Addr, err error) error {
+	var (
+		stale   *ipam.StaleError
+		address *ipam.AddressError
+		held    *stateError
+		a       netip.Addr
+		field   = "address"
+	)
+	switch {
+	case errors.As(err, &stale):
+		if a, field = stale.Address, "sequence"; stale.WantHandle != "" && stale.WantHandle != stale.Handle {
+			field = "handle"
+		}
+	case errors.As(err, &address):
+		a = address.Address
+	case errors.As(err, &held):
+		a, _ = netip.ParseAddr(held.subject) // one of the addresses, or invalid
+	}
+	if i := slices.Index(addresses, a); i >= 0 {
+		return atField(fmt.Sprintf("addresses[%d].%s", i, field), err)
+	}
+	return err
 }
 
 // freeOfEndpoints refuses to release what endpoints have.
@@ -200,7 +250,7 @@ func (s *addresses) ReleaseByHandle(ctx context.Context, in *vrouterv1.ReleaseBy
 		var got *ipam.Released
 		err := s.do(ctx, "", func(ctx context.Context, step *ipam.Step) (err error) {
 			if got, err = step.ReleaseHandle(in.GetHandle()); err != nil {
-				return err
+				return atHandle(err)
 			}
 			if err := s.unowned(ctx, step, in.GetHandle()); err != nil {
 				return err
@@ -219,6 +269,14 @@ func (s *addresses) ReleaseByHandle(ctx context.Context, in *vrouterv1.ReleaseBy
 	}
 }
 
+// atHandle names the handle of a request where that is what it is refused for.
+func atHandle(err error) error {
+	if handle := (&ipam.HandleError{}); errors.As(err, &handle) {
+		return atField("handle", err)
+	}
+	return err
+}
+
 // unowned refuses to release a handle whose owner is there.
 func (s *addresses) unowned(ctx context.Context, step *ipam.Step, handle string) error {
 	kv, err := s.writer.holding(ctx, store.HandleKey(handle))
@@ -234,7 +292,7 @@ func (s *addresses) unowned(ctx context.Context, step *ipam.Step, handle string)
 		return err
 	}
 	if owner.ModRevision != 0 {
-		return &stateError{"IN_USE", handle, fmt.Sprintf("handle %s is of %s, which is there: remove that", handle, h.Owner.Key)}
+		return atField("handle", &stateError{"IN_USE", handle, fmt.Sprintf("handle %s is of %s, which is there: remove that", handle, h.Owner.Key)})
 	}
 	step.Join([]store.Compare{{Key: h.Owner.Key}}, nil)
 	return nil

@@ -192,6 +192,38 @@ func TestSplitPool(t *testing.T) {
 	r.consistent()
 }
 
+// TestSplitPoolEnds: into as many parts as there may be at once, and not where a
+// block would not fit, or a part has the name of another pool.
+func TestSplitPoolEnds(t *testing.T) {
+	r := newRig(t)
+	tiny := pool("tiny", "172.16.0.0/31")
+	tiny.Spec.Disabled, tiny.Spec.BlockSize = proto.Bool(true), proto.Int32(26)
+	r.put(tiny)
+	r.put(pool("six-1", "fd01::/64"))
+	at := r.revision()
+	split := func(name string, parts int32) ([]string, error) {
+		got, err := r.addresses.SplitPool(t.Context(), &vrouterv1.SplitPoolRequest{Pool: name, Parts: parts})
+		return got.GetPools(), err
+	}
+	for _, parts := range []int32{2, 4} {
+		_, err := split("tiny", parts)
+		wantPaths(t, err, "parts")
+	}
+	_, err := split("six", 2)
+	wantCode(t, err, codes.AlreadyExists)
+	if r.revision() != at {
+		t.Error("a refused call has written")
+	}
+	got, err := split("four", 32)
+	if err != nil || len(got) != 32 || got[31] != "four-31" {
+		t.Fatalf("%v, %v", got, err)
+	}
+	if n := r.register(registration("a")).Endpoint.Spec.IpNetworks; len(n) != 2 {
+		t.Errorf("given %q", n)
+	}
+	r.consistent()
+}
+
 // TestAllocateMeetsAnOlderEndpoint: an address that an endpoint has from before
 // there were blocks is not given out a second time; the call is refused, and
 // succeeds when it is tried again.

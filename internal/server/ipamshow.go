@@ -113,7 +113,7 @@ func (s *addresses) showHandle(ctx context.Context, env *ipam.Env, id string) (*
 		return nil, err
 	}
 	if h == nil {
-		return nil, &ipam.HandleError{Kind: ipam.ErrNoHandle, ID: id}
+		return nil, atField("handle", &ipam.HandleError{Kind: ipam.ErrNoHandle, ID: id})
 	}
 	out := &vrouterv1.HandleHoldings{Handle: h.ID, OwnerKind: string(h.Owner.Kind), Owner: h.Owner.Key}
 	var cidrs []netip.Prefix

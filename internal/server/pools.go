@@ -41,7 +41,7 @@ func (w *writer) insidePools(pools []ipam.Pool, addresses []netip.Addr) error {
 		inside := slices.ContainsFunc(pools, func(p ipam.Pool) bool { return p.CIDR.Contains(a) })
 		if w.requirePool && !inside {
 			bad.Problems = append(bad.Problems, resource.Problem{
-				Path:   fmt.Sprintf("spec.ipNetworks[%d]", i),
+				Path:   networkPath(i),
 				Reason: fmt.Sprintf("%s is in no IPPool", a),
 			})
 		}
