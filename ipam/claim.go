@@ -40,8 +40,12 @@ func (s *Step) putClaims(node string, cidr netip.Prefix) {
 func (f *search) ownBlocks() ([]*BlockAffinity, error) {
 	key, prefix := claimsKey(f.req.Node), store.HostBlockPrefix(f.req.Node)
 	keys := []string{key}
-	if !f.reads.ranges[prefix] && f.guesses() { // if it has none, this is read next
-		keys = append(keys, store.SequenceKey, store.BlockKey(newWalk(f.pools[0], f.req.Node).at(f.pools[0], 0)))
+	if !f.reads.ranges[prefix] && f.guesses() { // if it has none, these are read next
+		keys = append(keys, store.SequenceKey)
+		w := newWalk(f.pools[0], f.req.Node)
+		for i := range f.look(f.pools[0]) {
+			keys = append(keys, store.BlockKey(w.at(f.pools[0], uint64(i))))
+		}
 	}
 	if err := f.need(keys, []string{prefix}); err != nil {
 		return nil, err
@@ -94,6 +98,16 @@ func (f *search) begin() {
 // of a small one is read in no time.
 const manyBlocks = 64
 
+// maxLook is how many blocks are looked at in one go for some that are nobody's.
+const maxLook = 16
+
+// look returns how many blocks of a pool what is still wanted will take, within
+// bounds: that many are worth reading at once.
+func (f *search) look(pool *Pool) int {
+	size := 1 << (pool.CIDR.Addr().BitLen() - pool.BlockSize)
+	return min(max(1, (f.wanted-len(f.got)+size-1)/size), maxLook)
+}
+
 // guesses tells whether a block may be found without a survey.
 func (f *search) guesses() bool {
 	return !f.surveyed && !f.reads.ranges[store.HostsPrefix] && len(f.pools) > 0 && blockCount(f.pools[0]) >= manyBlocks
@@ -107,7 +121,8 @@ func (f *search) guessed() (*Block, error) {
 		return nil, nil
 	}
 	f.begin()
-	for _, look := range []int{1, 4} {
+	first := f.look(f.pools[0])
+	for _, look := range []int{first, max(first, 4)} {
 		next := f.candidates(f.pools[0], look)
 		keys := []string{store.SequenceKey}
 		for _, cidr := range next {
@@ -197,8 +212,8 @@ func (f *search) unclaimed() (*Block, error) {
 		if f.Env.reserved(pool.CIDR) {
 			continue
 		}
-		// Mostly the first is free; where it is not, many are read at once.
-		for look := 1; ; look = 16 {
+		// Mostly the first are free; where they are not, many are read at once.
+		for look := f.look(pool); ; look = maxLook {
 			batch := f.candidates(pool, look)
 			if len(batch) == 0 {
 				break

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/projectvrouter/vrouter/internal/store"
 )
@@ -14,7 +13,7 @@ import (
 // Store is what address management needs of a store.Store.
 type Store interface {
 	Get(ctx context.Context, key string) (store.KV, int64, error)
-	GetAll(ctx context.Context, keys []string) ([]store.KV, int64, error)
+	Read(ctx context.Context, keys, prefixes []string) (store.Snapshot, error)
 	List(ctx context.Context, prefix string, opts store.ListOptions) (store.Page, error)
 	Txn(ctx context.Context, compares []store.Compare, ops []store.Op) (int64, error)
 }
@@ -28,7 +27,7 @@ type NeedError struct {
 
 // Error names the keys.
 func (e *NeedError) Error() string {
-	return fmt.Sprintf("to be read: %s", strings.Join(append(slices.Clone(e.Prefixes), e.Keys...), " "))
+	return fmt.Sprintf("to be read: %s", strings.Join(slices.Concat(e.Prefixes, e.Keys), " "))
 }
 
 // Reads is what was read of the store. It need not be of one revision:
@@ -58,67 +57,47 @@ func NewReads(guess bool) *Reads {
 	return &Reads{keys: make(map[string]*read), ranges: make(map[string]bool), guess: guess}
 }
 
-// Fill reads what a step needs: the keys at one revision, and side by side with
-// them the ranges, each of one revision.
+// Fill reads what a step needs. What fits into one round trip is of one
+// revision, of which a range is in any case.
 func (r *Reads) Fill(ctx context.Context, s Store, need *NeedError) error {
-	var found []*read
-	var failed error
-	var wg sync.WaitGroup
-	wg.Go(func() { found, failed = getAll(ctx, s, need.Keys) })
-	listed := r.lists(ctx, s, need.Prefixes)
-	wg.Wait()
-	if listed != nil {
-		return listed
-	}
-	if failed != nil {
-		return failed
-	}
-	for _, f := range found {
-		r.keys[f.kv.Key] = f
+	keys, prefixes := need.Keys, need.Prefixes
+	for len(keys)+len(prefixes) > 0 {
+		ranges := prefixes[:min(len(prefixes), store.MaxOps)]
+		some := keys[:min(len(keys), store.MaxOps-len(ranges))]
+		keys, prefixes = keys[len(some):], prefixes[len(ranges):]
+		found, err := s.Read(ctx, some, ranges)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", strings.Join(slices.Concat(ranges, some), " "), err)
+		}
+		r.took(found.KVs, found.Revision)
+		for i, prefix := range ranges {
+			if err := r.rest(ctx, s, prefix, found.Pages[i]); err != nil {
+				return fmt.Errorf("read %s: %w", prefix, err)
+			}
+		}
 	}
 	return nil
 }
 
-func getAll(ctx context.Context, s Store, keys []string) (found []*read, err error) {
-	for some := range slices.Chunk(keys, store.MaxOps) {
-		kvs, revision, err := s.GetAll(ctx, some)
-		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", strings.Join(some, " "), err)
+// rest takes in a range of which the first page was read.
+func (r *Reads) rest(ctx context.Context, s Store, prefix string, p store.Page) (err error) {
+	r.took(p.KVs, p.Revision)
+	for p.Next != "" {
+		if p, err = s.List(ctx, prefix, store.ListOptions{Limit: page, Start: p.Next, Revision: p.Revision}); err != nil {
+			return err
 		}
-		for _, kv := range kvs {
-			found = append(found, &read{kv: kv, at: revision})
-		}
+		r.took(p.KVs, p.Revision)
 	}
-	return found, nil
-}
-
-func (r *Reads) lists(ctx context.Context, s Store, prefixes []string) error {
-	for _, prefix := range prefixes {
-		if err := r.list(ctx, s, prefix); err != nil {
-			return fmt.Errorf("read %s: %w", prefix, err)
-		}
-	}
+	r.ranges[prefix] = true
 	return nil
 }
 
 // page is how many keys of a range are read at a time.
-const page = 1000
+const page = store.ReadLimit
 
-func (r *Reads) list(ctx context.Context, s Store, prefix string) error {
-	opts := store.ListOptions{Limit: page}
-	for {
-		p, err := s.List(ctx, prefix, opts)
-		if err != nil {
-			return err
-		}
-		for _, kv := range p.KVs {
-			r.keys[kv.Key] = &read{kv: kv, at: p.Revision}
-		}
-		if p.Next == "" {
-			r.ranges[prefix] = true
-			return nil
-		}
-		opts.Start, opts.Revision = p.Next, p.Revision
+func (r *Reads) took(kvs []store.KV, revision int64) {
+	for _, kv := range kvs {
+		r.keys[kv.Key] = &read{kv: kv, at: revision}
 	}
 }
 

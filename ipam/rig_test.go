@@ -37,9 +37,9 @@ func (c *counting) Get(ctx context.Context, key string) (store.KV, int64, error)
 	return c.Store.Get(ctx, key)
 }
 
-func (c *counting) GetAll(ctx context.Context, keys []string) ([]store.KV, int64, error) {
+func (c *counting) Read(ctx context.Context, keys, prefixes []string) (store.Snapshot, error) {
 	c.reads.Add(1)
-	return c.Store.GetAll(ctx, keys)
+	return c.Store.Read(ctx, keys, prefixes)
 }
 
 func (c *counting) List(ctx context.Context, prefix string, opts store.ListOptions) (store.Page, error) {

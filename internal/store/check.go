@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// CheckKeys refuses to read more keys at once than a transaction holds; it is for
+// CheckRead refuses to read more at once than a transaction holds; it is for
 // drivers.
-func CheckKeys(keys []string) error {
-	if len(keys) > MaxOps {
-		return fmt.Errorf("%w: %d keys, at most %d", ErrTooLarge, len(keys), MaxOps)
+func CheckRead(keys, prefixes []string) error {
+	if len(keys)+len(prefixes) > MaxOps {
+		return fmt.Errorf("%w: %d keys and %d ranges, at most %d", ErrTooLarge, len(keys), len(prefixes), MaxOps)
 	}
 	return nil
 }

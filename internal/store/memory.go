@@ -82,25 +82,30 @@ func (m *Memory) Get(ctx context.Context, key string) (KV, int64, error) {
 	return kv, m.server.mvcc.revision, nil
 }
 
-// GetAll implements Store.
-func (m *Memory) GetAll(ctx context.Context, keys []string) ([]KV, int64, error) {
+// Read implements Store.
+func (m *Memory) Read(ctx context.Context, keys, prefixes []string) (Snapshot, error) {
 	m.server.mu.Lock()
 	defer m.server.mu.Unlock()
 	err := m.usableLocked(ctx)
 	if err == nil {
-		err = CheckKeys(keys)
+		err = CheckRead(keys, prefixes)
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("get %d keys: %w", len(keys), err)
+		return Snapshot{}, fmt.Errorf("read %d keys and %d ranges: %w", len(keys), len(prefixes), err)
 	}
-	all := make([]KV, len(keys))
+	all := Snapshot{KVs: make([]KV, len(keys)), Pages: make([]Page, len(prefixes)), Revision: m.server.mvcc.revision}
 	for i, key := range keys {
-		all[i].Key = key
+		all.KVs[i].Key = key
 		if kv, ok := m.server.mvcc.get(key); ok {
-			all[i] = kv
+			all.KVs[i] = kv
 		}
 	}
-	return all, m.server.mvcc.revision, nil
+	for i, prefix := range prefixes {
+		if all.Pages[i], err = m.server.mvcc.list(prefix, ListOptions{Limit: ReadLimit}); err != nil {
+			return Snapshot{}, fmt.Errorf("read %s: %w", prefix, err)
+		}
+	}
+	return all, nil
 }
 
 // List implements Store.

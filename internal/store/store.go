@@ -51,6 +51,16 @@ type Page struct {
 	Next     string // key to continue at; empty when this page is the last
 }
 
+// ReadLimit is how many keys of a range Read returns at most.
+const ReadLimit = 1000
+
+// Snapshot is what Read returns.
+type Snapshot struct {
+	KVs      []KV   // of the keys, in their order; one that does not exist has no revision
+	Pages    []Page // of the ranges, in their order: their first ReadLimit keys
+	Revision int64
+}
+
 // Store is a datastore with transactions, watches and leases. All methods may
 // be called at once. Every call ends in bounded time: at the deadline of its
 // context, and no later than a limit of the driver.
@@ -64,9 +74,9 @@ type Store interface {
 	// also holds with ErrNotFound.
 	Get(ctx context.Context, key string) (KV, int64, error)
 
-	// GetAll returns up to MaxOps keys as they are at one revision, the store's,
-	// linearizably and in their order. One that does not exist has no revision.
-	GetAll(ctx context.Context, keys []string) ([]KV, int64, error)
+	// Read returns keys and ranges as they are at one revision, the store's,
+	// linearizably and in one round trip: up to MaxOps of both together.
+	Read(ctx context.Context, keys, prefixes []string) (Snapshot, error)
 
 	// List returns the keys with a prefix. The first page (Revision zero) is
 	// linearizable; later ones are read at its revision. ErrCompacted when

@@ -18,6 +18,18 @@ func (s *Store) kv(kv *mvccpb.KeyValue) store.KV {
 	}
 }
 
+// page turns a part of a range as etcd tells it into one of the port's.
+func (s *Store) page(kvs []*mvccpb.KeyValue, more bool, revision int64) store.Page {
+	page := store.Page{Revision: revision, KVs: make([]store.KV, len(kvs))}
+	for i, kv := range kvs {
+		page.KVs[i] = s.kv(kv)
+	}
+	if more {
+		page.Next = page.KVs[len(page.KVs)-1].Key + "\x00"
+	}
+	return page
+}
+
 // event turns an event of etcd's into one of the port's.
 func (s *Store) event(e *mvccpb.Event) store.Event {
 	kv := s.kv(e.Kv)

@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -130,14 +131,17 @@ func (s *Store) Get(ctx context.Context, key string) (store.KV, int64, error) {
 	return s.kv(resp.Kvs[0]), resp.Header.Revision, nil
 }
 
-// GetAll implements store.Store.
-func (s *Store) GetAll(ctx context.Context, keys []string) ([]store.KV, int64, error) {
-	if err := store.CheckKeys(keys); err != nil {
-		return nil, 0, fmt.Errorf("get %d keys: %w", len(keys), err)
+// Read implements store.Store.
+func (s *Store) Read(ctx context.Context, keys, prefixes []string) (store.Snapshot, error) {
+	if err := store.CheckRead(keys, prefixes); err != nil {
+		return store.Snapshot{}, fmt.Errorf("read %d keys and %d ranges: %w", len(keys), len(prefixes), err)
 	}
-	reads := make([]clientv3.Op, len(keys))
-	for i, key := range keys {
-		reads[i] = clientv3.OpGet(s.key(key))
+	reads := make([]clientv3.Op, 0, len(keys)+len(prefixes))
+	for _, key := range keys {
+		reads = append(reads, clientv3.OpGet(s.key(key)))
+	}
+	for _, prefix := range prefixes {
+		reads = append(reads, clientv3.OpGet(s.key(prefix), clientv3.WithPrefix(), clientv3.WithLimit(store.ReadLimit)))
 	}
 	var resp *clientv3.TxnResponse
 	err := s.do(ctx, func(ctx context.Context, cli *client) (err error) {
@@ -145,16 +149,20 @@ func (s *Store) GetAll(ctx context.Context, keys []string) ([]store.KV, int64, e
 		return err
 	})
 	if err != nil {
-		return nil, 0, fmt.Errorf("get %d keys: %w", len(keys), err)
+		return store.Snapshot{}, fmt.Errorf("read %d keys and %d ranges: %w", len(keys), len(prefixes), err)
 	}
-	all := make([]store.KV, len(keys))
+	all := store.Snapshot{KVs: make([]store.KV, len(keys)), Pages: make([]store.Page, len(prefixes)), Revision: resp.Header.Revision}
 	for i, key := range keys {
-		all[i].Key = key
+		all.KVs[i].Key = key
 		if kvs := resp.Responses[i].GetResponseRange().Kvs; len(kvs) > 0 {
-			all[i] = s.kv(kvs[0])
+			all.KVs[i] = s.kv(kvs[0])
 		}
 	}
-	return all, resp.Header.Revision, nil
+	for i := range prefixes {
+		found := resp.Responses[len(keys)+i].GetResponseRange()
+		all.Pages[i] = s.page(found.Kvs, found.More, all.Revision)
+	}
+	return all, nil
 }
 
 // Revision implements store.Store. It reads a key that cannot exist, for the
@@ -187,17 +195,7 @@ func (s *Store) List(ctx context.Context, prefix string, opts store.ListOptions)
 	if err != nil {
 		return store.Page{}, fmt.Errorf("list %s: %w", prefix, err)
 	}
-	page := store.Page{Revision: opts.Revision, KVs: make([]store.KV, len(resp.Kvs))}
-	if page.Revision == 0 {
-		page.Revision = resp.Header.Revision
-	}
-	for i, kv := range resp.Kvs {
-		page.KVs[i] = s.kv(kv)
-	}
-	if resp.More {
-		page.Next = page.KVs[len(page.KVs)-1].Key + "\x00"
-	}
-	return page, nil
+	return s.page(resp.Kvs, resp.More, cmp.Or(opts.Revision, resp.Header.Revision)), nil
 }
 
 // Txn implements store.Store.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -39,29 +40,62 @@ func testGet(f *fixture) {
 	}
 }
 
-func testGetAll(f *fixture) {
+func testRead(f *fixture) {
 	f.put("r/a", "r/b")
 	now := f.put("r/a")
-	keys := make([]string, store.MaxOps)
+	keys := make([]string, store.MaxOps-3)
 	for i := range keys {
 		keys[i] = fmt.Sprint("r/none", i)
 	}
 	keys[7], keys[100] = "r/b", "r/a"
-	all, revision, err := f.client.GetAll(f.ctx, keys)
-	if err != nil || revision != now || len(all) != len(keys) {
-		f.Fatalf("%d of %d keys at revision %d, %v", len(all), len(keys), revision, err)
+	ranges := []string{"r/b", "none/", "r/"}
+	all, err := f.client.Read(f.ctx, keys, ranges)
+	if err != nil || all.Revision != now || len(all.KVs) != len(keys) || len(all.Pages) != len(ranges) {
+		f.Fatalf("%d of %d keys and %d ranges at revision %d, %v", len(all.KVs), len(keys), len(all.Pages), all.Revision, err)
 	}
-	for i, kv := range all {
+	for i, kv := range all.KVs {
 		there := i == 7 || i == 100
 		if kv.Key != keys[i] || (kv.ModRevision != 0) != there || (string(kv.Value) == keys[i]) != there {
 			f.Errorf("%s: %+v", keys[i], kv)
 		}
 	}
-	if all[100].ModRevision != now || all[100].CreateRevision == now {
-		f.Errorf("%+v", all[100])
+	if all.KVs[100].ModRevision != now || all.KVs[100].CreateRevision == now {
+		f.Errorf("%+v", all.KVs[100])
 	}
-	if _, _, err := f.client.GetAll(f.ctx, append(keys, "r/more")); !errors.Is(err, store.ErrTooLarge) {
-		f.Errorf("%d keys: %v", len(keys)+1, err)
+	var below [][]string
+	for i, page := range all.Pages {
+		below = append(below, keysOf(page))
+		if page.Revision != now || page.Next != "" {
+			f.Errorf("%s: revision %d, next %q", ranges[i], page.Revision, page.Next)
+		}
+	}
+	if diff := cmp.Diff([][]string{{"r/b"}, {}, {"r/a", "r/b"}}, below); diff != "" {
+		f.Error(diff)
+	}
+	if _, err := f.client.Read(f.ctx, append(keys, "r/more"), ranges); !errors.Is(err, store.ErrTooLarge) {
+		f.Errorf("%d keys and ranges: %v", len(keys)+1+len(ranges), err)
+	}
+}
+
+// testReadPages reads the first page of a range that is longer than one.
+func testReadPages(f *fixture) {
+	keys := make([]string, store.ReadLimit+1)
+	for i := range keys {
+		keys[i] = fmt.Sprintf("r/%04d", i)
+	}
+	for some := range slices.Chunk(keys, store.MaxOps) {
+		f.put(some...)
+	}
+	all, err := f.client.Read(f.ctx, nil, []string{"r/"})
+	if err != nil || len(all.Pages) != 1 || len(all.Pages[0].KVs) != store.ReadLimit {
+		f.Fatalf("%d pages, %v", len(all.Pages), err)
+	}
+	rest, err := f.client.List(f.ctx, "r/", store.ListOptions{Start: all.Pages[0].Next, Revision: all.Revision})
+	if err != nil || rest.Next != "" {
+		f.Fatalf("next %q, %v", rest.Next, err)
+	}
+	if diff := cmp.Diff(keys, append(keysOf(all.Pages[0]), keysOf(rest)...)); diff != "" {
+		f.Error(diff)
 	}
 }
 

@@ -49,7 +49,8 @@ func Run(t *testing.T, can Can, start func(*testing.T) *Server) {
 		needs Can
 	}{
 		{"get", testGet, Can{}},
-		{"get all", testGetAll, Can{}},
+		{"read", testRead, Can{}},
+		{"read pages", testReadPages, Can{}},
 		{"list", testList, Can{}},
 		{"list compacted", testListCompacted, Can{}},
 		{"transaction", testTxn, Can{}},
