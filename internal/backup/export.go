@@ -20,8 +20,13 @@ func clusterKey() string {
 	return store.ResourceKey(string(resource.KindClusterInformation), "", resource.DefaultName)
 }
 
+// readTries is how often a store is read that compacts while it is: a store of
+// 250,000 endpoints is read in seconds, and few compact more often.
+const readTries = 3
+
 // Read takes what a store holds, at one revision. Writer is the version of this
-// program. What was compacted meanwhile is store.ErrCompacted: begin anew.
+// program. A store that compacts that revision meanwhile is read again, at a
+// later one.
 func Read(ctx context.Context, s store.Store, secrets bool, writer string, now time.Time) (*File, error) {
 	cluster, _, err := store.Identity(ctx, s)
 	switch {
@@ -40,11 +45,16 @@ func Read(ctx context.Context, s store.Store, secrets bool, writer string, now t
 	if !secrets {
 		without = store.KindPrefix(string(resource.KindSecret))
 	}
-	if f.KVs, f.Revision, err = read(ctx, s, without); err != nil {
-		return nil, fmt.Errorf("export: %w", err)
-	}
-	if f.SequenceFloor, err = ipam.SequenceFloor(ctx, s, f.Revision); err != nil {
-		return nil, fmt.Errorf("export: %w", err)
+	for n := 1; ; n++ {
+		if f.KVs, f.Revision, err = read(ctx, s, without); err == nil {
+			f.SequenceFloor, err = ipam.SequenceFloor(ctx, s, f.Revision)
+		}
+		if err == nil {
+			break
+		}
+		if n == readTries || !errors.Is(err, store.ErrCompacted) {
+			return nil, fmt.Errorf("export: %w", err)
+		}
 	}
 	for _, kv := range f.KVs {
 		if locked := (&resource.LockedError{}); kv.Key == clusterKey() && errors.As(resource.Unlocked(kv.Value), &locked) {

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/projectvrouter/vrouter/internal/store"
 	"github.com/projectvrouter/vrouter/ipam"
 )
@@ -18,6 +20,10 @@ const (
 	// single value may be larger than the second.
 	batchKeys  = 100
 	batchBytes = 512 << 10
+	// atOnce is how many transactions are under way: an etcd far away costs its
+	// round trip an eighth of the time, and what it commits together in one sync
+	// of its disk is not more than its own limit of what may be pending.
+	atOnce = 8
 	// lostHistory is what the sequence numbers of an export are raised by that
 	// was not locked: more than what the cluster can have written since, which
 	// nobody knows of any more. It is a thousand revisions a second for 34 years.
@@ -119,22 +125,30 @@ func (i *Importer) difference(there, wanted []KV) []store.Op {
 	return ops
 }
 
-// commit performs operations, as many at a time as a transaction holds.
+// commit performs operations, as many at a time as a transaction holds, and
+// several transactions at a time: nobody follows the store before all are done,
+// so that their order means nothing.
 func (i *Importer) commit(ctx context.Context, t *target, ops []store.Op) error {
-	for len(ops) > 0 {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(atOnce)
+	for len(ops) > 0 && ctx.Err() == nil {
 		n, size := 0, 0
-		for n < len(ops) && n < batchKeys && (n == 0 || size+len(ops[n].Value) <= batchBytes) {
-			size += len(ops[n].Value) + len(ops[n].Key)
+		for n < len(ops) && n < batchKeys && (n == 0 || size+len(ops[n].Key)+len(ops[n].Value) <= batchBytes) {
+			size += len(ops[n].Key) + len(ops[n].Value)
 			n++
 		}
-		_, err := i.Store.Txn(ctx, t.compares(), ops[:n])
-		if errors.Is(err, store.ErrConflict) {
-			return fmt.Errorf("another import has begun, or somebody has changed the lock: %w", err)
-		}
-		if err != nil {
-			return fmt.Errorf("write %d keys from %s: %w", n, ops[0].Key, err)
-		}
+		batch := ops[:n]
 		ops = ops[n:]
+		g.Go(func() error {
+			_, err := i.Store.Txn(ctx, t.compares(), batch)
+			if errors.Is(err, store.ErrConflict) {
+				return fmt.Errorf("another import has begun, or somebody has changed the lock: %w", err)
+			}
+			if err != nil {
+				return fmt.Errorf("write %d keys from %s: %w", n, batch[0].Key, err)
+			}
+			return nil
+		})
 	}
-	return nil
+	return g.Wait()
 }

@@ -101,7 +101,7 @@ func TestImportBreaksOff(t *testing.T) {
 	for n := 0; ; n++ {
 		to := &rig{t, store.NewMemory()}
 		broken := to.importing("n1")
-		broken.Store = &failing{to.store, n}
+		broken.Store = awayAfter(to.store, n)
 		_, err := broken.Run(t.Context(), f, false)
 		if err == nil {
 			if n < 4 {
@@ -222,7 +222,7 @@ func TestTwoImports(t *testing.T) {
 	f, _ := filled(t).export()
 	r := &rig{t, store.NewMemory()}
 	broken := r.importing("me")
-	broken.Store = &failing{r.store, 1}
+	broken.Store = awayAfter(r.store, 1)
 	if _, err := broken.Run(t.Context(), f, false); !errors.Is(err, errAway) {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -142,13 +143,19 @@ func (r *rig) importing(self string) *Importer {
 // failing is a store that is away from some transaction on.
 type failing struct {
 	store.Store
-	left int
+	left atomic.Int64
+}
+
+func awayAfter(s store.Store, n int) *failing {
+	f := &failing{Store: s}
+	f.left.Store(int64(n))
+	return f
 }
 
 var errAway = errors.New("away")
 
 func (f *failing) Txn(ctx context.Context, compares []store.Compare, ops []store.Op) (int64, error) {
-	if f.left--; f.left < 0 {
+	if f.left.Add(-1) < 0 {
 		return 0, errAway
 	}
 	return f.Store.Txn(ctx, compares, ops)
@@ -167,15 +174,14 @@ func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 // transaction.
 type overtaken struct {
 	store.Store
-	after int
+	after int64
 	once  func()
+	calls atomic.Int64
 }
 
 func (o *overtaken) Txn(ctx context.Context, compares []store.Compare, ops []store.Op) (int64, error) {
-	if o.after--; o.after < 0 && o.once != nil {
-		once := o.once
-		o.once = nil
-		once()
+	if o.calls.Add(1) == o.after+1 {
+		o.once()
 	}
 	return o.Store.Txn(ctx, compares, ops)
 }

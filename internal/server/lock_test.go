@@ -3,12 +3,16 @@ package server
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
+	"github.com/hashicorp/go-hclog"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
@@ -164,4 +168,63 @@ func (c *counting) Txn(ctx context.Context, compares []store.Compare, ops []stor
 	}
 	c.mu.Unlock()
 	return c.Store.Txn(ctx, compares, ops)
+}
+
+// TestNothingSlipsPastTheLock: while many daemons register, one of them locks.
+// What was answered by then stands, whole; from the revision on that the store
+// has when Lock returns nothing is written, whoever was under way.
+func TestNothingSlipsPastTheLock(t *testing.T) {
+	r := newRig(t)
+	if _, _, err := store.EnsureIdentity(t.Context(), r.store); err != nil {
+		t.Fatal(err)
+	}
+	daemons := []clients{r.clients}
+	for i := range 3 {
+		opts := Options{Store: r.store, Local: r.local, NodeName: fmt.Sprintf("host%d", i+2), RequirePool: true,
+			Logger: hclog.NewNullLogger(), Socket: Socket{Path: filepath.Join(t.TempDir(), "s")}}
+		start(t, opts)
+		daemons = append(daemons, clientsOf(dial(t, opts.Socket.Path)))
+	}
+	registered := 0
+	for round := range 4 {
+		var done atomic.Int64
+		var all sync.WaitGroup
+		enough := make(chan struct{})
+		for n := range 12 {
+			all.Go(func() {
+				for i := 0; ; i++ {
+					req := registration(fmt.Sprintf("%d-%d-%d", round, n, i))
+					req.Node = fmt.Sprintf("host%d", n%5+1)
+					_, err := daemons[n%len(daemons)].endpoints.Register(t.Context(), req)
+					if status.Code(err) == codes.FailedPrecondition && strings.Contains(err.Error(), "is locked") {
+						return
+					}
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if done.Add(1) == 40 {
+						close(enough)
+					}
+				}
+			})
+		}
+		<-enough
+		if _, err := daemons[round].datastore.Lock(t.Context(), &vrouterv1.LockRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		locked := r.revision()
+		all.Wait()
+		if now := r.revision(); now != locked {
+			t.Errorf("round %d: written at revision %d, after Lock had returned at %d", round, now, locked)
+		}
+		registered += int(done.Load())
+		if has := len(keys(t, r.store, store.KindPrefix("WorkloadEndpoint"))); has != registered {
+			t.Errorf("round %d: %d endpoints are stored, %d were registered", round, has, registered)
+		}
+		r.consistent()
+		if _, err := daemons[0].datastore.Unlock(t.Context(), &vrouterv1.UnlockRequest{}); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
