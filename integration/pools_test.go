@@ -55,7 +55,8 @@ type chosen struct {
 
 // TestPoolsPerRackAndNamespace: endpoints that state no address get one of each
 // family, of the pools for their rack and namespace; everybody reaches everybody
-// by what each pool advertises.
+// by what each pool advertises, and nobody hears of anything else on the way
+// there: an address, say, before the block that came with it.
 func TestPoolsPerRackAndNamespace(t *testing.T) {
 	needDaemons(t)
 	s := fabric.NewSegment(t, "pools", 1)
@@ -66,6 +67,10 @@ func TestPoolsPerRackAndNamespace(t *testing.T) {
 	s.Hosts[0].Apply(chosenPools)
 	for _, d := range s.Hosts {
 		d.WaitReady()
+	}
+	var monitors []*fabric.Monitor
+	for _, d := range s.Hosts {
+		monitors = append(monitors, fabric.NewMonitor(t, d.Host))
 	}
 	racks, blue := "fd00:65:0:a::/64", [2]string{"10.65.128.0/18", "fd00:65:0:b::/64"}
 	all := []chosen{
@@ -102,6 +107,9 @@ func TestPoolsPerRackAndNamespace(t *testing.T) {
 		}
 		slices.Sort(want)
 		requireLearned(t, d.Host, strings.Join(want, ""))
+		if removed := monitors[i].Stop(); len(removed) > 0 {
+			t.Errorf("%s: there were other routes for a moment: %q", d.Name(), removed)
+		}
 	}
 }
 

@@ -208,6 +208,7 @@ func (a *Agent) runDataplane(run func(string, func(context.Context) error)) {
 	}
 	own := &ownBlocks{store: a.opts.Store, feed: a.feed, blocks: a.blocks, log: a.log.Named("blocks")}
 	run("own blocks", own.Run)
+	run("own blocks asked", own.Answer)
 	run("fib", a.opts.Table.Run)
 	if p := a.opts.Policing; p != nil {
 		edge := &policing{view: a.view, resolver: p.Resolver, table: p.Table, log: a.log.Named("policing")}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"maps"
 	"net/netip"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
@@ -25,16 +26,33 @@ func (w *workloads) tellBlocks() {
 	w.blocks.withdraw()
 }
 
-// tell has peers told of an address that the kernel forwards. One whose block is
-// about to be told waits for that, so that peers are not told of a moment.
-func (w *workloads) tell(p netip.Prefix, ifname string) error {
-	if !w.origins.told(p) && w.blocks.awaited(p) {
-		return errBlockAwaited
+// heard goes on after there was news of claims: endpoints may have waited for it.
+func (w *workloads) heard() {
+	w.follow()
+	for id := range maps.Clone(w.troubled) {
+		w.advance(id, w.byID[id])
 	}
-	return w.origins.originate(p, ifname)
 }
 
-var errBlockAwaited = errors.New("the block that peers are told of is not in the kernel yet")
+// tell has peers told of an address that the kernel forwards. One whose block is
+// about to be told waits for that, so that peers are not told of a moment.
+func (w *workloads) tell(p netip.Prefix, spec *resource.WorkloadEndpoint) error {
+	if !w.origins.told(p) {
+		switch {
+		case w.blocks.awaited(p):
+			return errBlockAwaited
+		case w.blocks.unheard(p, spec.Revision):
+			return errBlockUnheard
+		}
+	}
+	return w.origins.originate(p, spec.Interface)
+}
+
+// Why peers are not told of an address yet.
+var (
+	errBlockAwaited = errors.New("the block that peers are told of is not in the kernel yet")
+	errBlockUnheard = errors.New("whether it is in a block of this host is being asked of the store")
+)
 
 // holders returns the endpoints with an address in one of the blocks.
 func (w *workloads) holders(moved []netip.Prefix) map[resource.EndpointID]struct{} {

@@ -214,8 +214,21 @@ func (b *blocks) awaited(p netip.Prefix) bool {
 		b.origins.exports.advertised(prefix) == resource.AdvertiseBlocks
 }
 
-// tried reports whether the kernel was tried for every block.
+// unheard reports whether the transaction that wrote an endpoint with p may have
+// given the host a block to cover it that was not told yet.
+func (b *blocks) unheard(p netip.Prefix, revision int64) bool {
+	if _, own := b.holding(p); own != nil || b.origins.exports.advertised(p) != resource.AdvertiseBlocks {
+		return false
+	}
+	return !b.claims.Knows(revision)
+}
+
+// tried reports whether the kernel was tried for every block, and no endpoint
+// waits for news of them.
 func (b *blocks) tried() bool {
+	if b.claims.Asking() {
+		return false
+	}
 	for _, own := range b.owned {
 		if !own.yields && !own.status.Programmed && own.status.Err == nil {
 			return false

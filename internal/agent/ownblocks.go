@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -59,6 +60,41 @@ func (o *ownBlocks) watch(ctx context.Context, guid string) (told bool, err erro
 		told = true
 		o.blocks.Apply(batch)
 	}
+}
+
+// answerLimit bounds the reading of claims: an address waits for it that peers
+// are not told of yet.
+const answerLimit = 2 * time.Second
+
+// Answer reads the claims, until ctx ends, whenever an endpoint is heard of whose
+// transaction may have given the node its block, too.
+func (o *ownBlocks) Answer(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-o.blocks.Asked():
+		}
+		round := o.blocks.Round()
+		if err := o.read(ctx, round); err != nil && ctx.Err() == nil {
+			o.log.Warn("own blocks were not read; addresses are told to peers by themselves until the watch tells of blocks", "error", err)
+			o.blocks.GiveUp(round)
+		}
+	}
+}
+
+func (o *ownBlocks) read(ctx context.Context, round int) error {
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	page, err := o.store.List(ctx, o.blocks.Prefix(), store.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("read claims: %w", err)
+	}
+	if err := o.feed.confirm(ctx); err != nil {
+		return err
+	}
+	o.blocks.Take(round, page)
+	return nil
 }
 
 // confirm returns an error unless the store is known to be ours now, and no

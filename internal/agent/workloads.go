@@ -119,7 +119,7 @@ func (w *workloads) Run(ctx context.Context, known <-chan struct{}) error {
 			w.table.Done(fib.Blackhole)
 			blocksSynced = nil
 		case <-w.blocks.claims.Changed():
-			w.follow()
+			w.heard()
 		case <-w.ifs.Changed():
 			w.appeared(ctx, w.ifs.Drain())
 		case <-w.table.Changed():
@@ -255,7 +255,7 @@ func (w *workloads) advance(id resource.EndpointID, l *local) {
 		case w.police.Policed(id) < l.spec.Revision:
 			problem = "its policy is not in force yet"
 		case s.Programmed && s.Source == fib.Workload:
-			if err := w.tell(prefix, l.spec.Interface); err != nil {
+			if err := w.tell(prefix, l.spec); err != nil {
 				p.Advertised = false
 				p.Problems = append(p.Problems, fmt.Sprintf("%s: %v", prefix, err))
 			}

@@ -19,29 +19,38 @@ import (
 //
 // As in a View, what does not convert keeps its last good form, and what the
 // local copy told is forgotten when the first snapshot does not tell it.
+//
+// Two watches run apart. Who has heard of a transaction elsewhere, and has to
+// know whether it gave the node a block, asks by Knows: the claims are then read
+// and folded in by Take, which the watch repeats later.
 type Blocks struct {
 	node    string
 	changed chan struct{}
 	copied  chan struct{}
+	asked   chan struct{}
 
 	mu          sync.Mutex // guards the rest
 	claims      map[string]ownClaim
 	unconfirmed map[string]struct{} // keys of the copy, or of an earlier watch, that this one has not told
 	isSynced    bool
 	synced      chan struct{} // closed while isSynced
+	reached     int64         // revision up to which every claim is known
+	question    int64         // revision that somebody has to know of; zero: nobody asks
+	round       int           // of watches
 }
 
 // ownClaim is what is kept of a key.
 type ownClaim struct {
-	checked *ipam.BlockAffinity // the last good form; nil when there never was one
-	good    store.KV            // what checked was made of, else what is stored
-	problem error               // why what is stored does not convert; nil when it does
+	checked  *ipam.BlockAffinity // the last good form; nil when there never was one
+	good     store.KV            // what checked was made of, else what is stored
+	problem  error               // why what is stored does not convert; nil when it does
+	revision int64               // of what is stored
 }
 
 // NewBlocks returns the blocks of the node of that name: none.
 func NewBlocks(node string) *Blocks {
 	return &Blocks{
-		node: node, changed: make(chan struct{}, 1), copied: make(chan struct{}, 1),
+		node: node, changed: make(chan struct{}, 1), copied: make(chan struct{}, 1), asked: make(chan struct{}, 1),
 		claims: make(map[string]ownClaim), unconfirmed: make(map[string]struct{}), synced: make(chan struct{}),
 	}
 }
@@ -74,6 +83,9 @@ func (b *Blocks) Restart() {
 	if b.isSynced {
 		b.isSynced, b.synced = false, make(chan struct{})
 	}
+	b.round++
+	b.reached, b.question = 0, 0
+	signal(b.changed) // nobody is told what he asked
 }
 
 // Apply folds a batch of the watch.
@@ -82,6 +94,9 @@ func (b *Blocks) Apply(batch store.Batch) {
 	defer b.mu.Unlock()
 	news := len(batch.Events) > 0
 	for _, e := range batch.Events {
+		if _, old := b.unconfirmed[e.KV.Key]; !old && e.KV.ModRevision < b.claims[e.KV.Key].revision {
+			continue // Take knows more
+		}
 		delete(b.unconfirmed, e.KV.Key)
 		if e.Type == store.Put {
 			b.putLocked(e.KV)
@@ -101,6 +116,75 @@ func (b *Blocks) Apply(batch store.Batch) {
 		signal(b.changed)
 		signal(b.copied)
 	}
+	b.reachLocked(batch.Revision)
+}
+
+// Knows reports whether every claim is known that was there at a revision of
+// the store, as far as it can be: without a watch nobody asks for more. If not,
+// Changed signals when it is.
+func (b *Blocks) Knows(revision int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.isSynced || revision <= b.reached {
+		return true
+	}
+	b.question = max(b.question, revision)
+	signal(b.asked)
+	return false
+}
+
+// Asked signals that the claims are to be read: Round is to be called before,
+// and Take, or GiveUp, after.
+func (b *Blocks) Asked() <-chan struct{} { return b.asked }
+
+// Asking reports whether there is a question without an answer.
+func (b *Blocks) Asking() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.question != 0
+}
+
+// Round names the watch that runs now.
+func (b *Blocks) Round() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.round
+}
+
+// Take folds in the claims as they were read during a watch. What is not there
+// any longer is left to the watch.
+func (b *Blocks) Take(round int, page store.Page) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if round != b.round || page.Revision < b.reached {
+		return // of another store, perhaps; or the watch knows more
+	}
+	for _, kv := range page.KVs {
+		if kv.ModRevision > b.claims[kv.Key].revision {
+			b.putLocked(kv)
+			signal(b.changed)
+			signal(b.copied)
+		}
+	}
+	b.reachLocked(page.Revision)
+}
+
+// GiveUp says that what was asked cannot be found out: nobody waits for it.
+func (b *Blocks) GiveUp(round int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if round == b.round {
+		b.reachLocked(b.question)
+	}
+}
+
+// reachLocked notes up to which revision every claim is known.
+func (b *Blocks) reachLocked(revision int64) {
+	b.reached = max(b.reached, revision)
+	if b.question != 0 && b.question <= b.reached {
+		b.question = 0
+		signal(b.changed)
+	}
 }
 
 func (b *Blocks) putLocked(kv store.KV) {
@@ -110,6 +194,7 @@ func (b *Blocks) putLocked(kv store.KV) {
 	} else if claim.problem = err; claim.checked == nil {
 		claim.good = kv // a newer version may make something of it
 	}
+	claim.revision = kv.ModRevision
 	b.claims[kv.Key] = claim
 }
 
