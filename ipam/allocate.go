@@ -160,7 +160,7 @@ type search struct {
 	others []*BlockAffinity      // of other nodes, in these pools, shuffled; see foreign
 	asked  bool                  // others were looked for
 	taken  map[netip.Prefix]bool // blocks with an affinity, or of no use; see claim
-	tried  map[*Pool]uint64      // how far each pool's walk has come
+	walks  map[*Pool]*walk
 
 	surveyed bool // taken has those of all nodes
 }
@@ -192,9 +192,12 @@ func (f *search) run() (*ExhaustedError, error) {
 
 // fromElsewhere goes on when the node's own blocks have nothing left.
 func (f *search) fromElsewhere() (*ExhaustedError, error) {
-	limit := f.Env.Config.limit(f.req.MaxBlocks)
 	for !f.done() && !f.Env.Config.NoAutoAllocate {
-		if len(f.own) >= limit {
+		more, err := f.mayHaveMore()
+		if err != nil {
+			return nil, err
+		}
+		if !more {
 			return f.short(ErrBlockLimit), nil
 		}
 		found, err := f.claim()

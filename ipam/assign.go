@@ -100,17 +100,28 @@ func (s *Step) assignable(req *AssignRequest, pool *Pool, b *Block) (*Block, err
 		mine = mine || a.CIDR == cidr
 		assigned = assigned || a.Assigned
 	}
-	selected := !pool.Disabled && pool.selectsNode(req.Node, req.NodeLabels)
-	limited := len(f.own) >= s.Env.Config.limit(req.MaxBlocks)
-	claim := mine || selected && !limited && !assigned && !s.Env.Config.NoAutoAllocate
-	if !claim && s.Env.Config.StrictAffinity {
-		kind := ErrStrictAffinity
-		if limited && selected && !assigned {
+	var kind error // why the node cannot claim the block
+	switch {
+	case mine:
+	case assigned:
+		kind = ErrHostLocal
+	case s.Env.Config.NoAutoAllocate:
+		kind = ErrNoAutoAllocate
+	case pool.Disabled || !pool.selectsNode(req.Node, req.NodeLabels):
+		kind = ErrStrictAffinity
+	default:
+		more, err := f.mayHaveMore()
+		if err != nil {
+			return nil, err
+		}
+		if !more {
 			kind = ErrBlockLimit
 		}
+	}
+	if kind != nil && s.Env.Config.StrictAffinity {
 		return nil, f.short(kind)
 	}
-	return s.assignedBlock(f, b, cidr, claim, mine)
+	return s.assignedBlock(f, b, cidr, kind == nil, mine)
 }
 
 // shareable tells whether an address of a block with affinity may go to the

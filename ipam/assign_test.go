@@ -69,7 +69,49 @@ func TestAssignUnderStrictAffinity(t *testing.T) {
 	if _, err := r.assign("host1", "j", "10.0.0.65"); !errors.Is(err, ErrBlockLimit) {
 		t.Errorf("above the limit: %v", err)
 	}
+	r.settings.env.Config.NoAutoAllocate = true
+	if _, err := r.assign("host3", "k", "10.0.0.65"); !errors.Is(err, ErrNoAutoAllocate) {
+		t.Errorf("without a block assigned: %v", err)
+	}
+	if err := r.do(func(s *Step) error { return s.AssignBlock("host3", netip.MustParsePrefix("10.0.0.128/26")) }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.assign("host3", "k", "10.0.0.65"); !errors.Is(err, ErrHostLocal) {
+		t.Errorf("of a block that is not the one assigned: %v", err)
+	}
+	if _, err := r.assign("host3", "k", "10.0.0.129"); err != nil {
+		t.Errorf("of the block assigned: %v", err)
+	}
+	if h := r.read().Handles; len(h) != 2 {
+		t.Errorf("handles %v", h)
+	}
 	r.consistent()
+}
+
+// At the limit of blocks a reserve makes room for the block of a named address.
+func TestAssignInsteadOfAReserve(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/24/30"))
+	r.settings.env.Config = Config{StrictAffinity: true, MaxBlocksPerHost: 2}
+	own := r.one(ask("host1", "h", 4)).Block
+	if !r.keepSpare(ask("host1", "", 1)) {
+		t.Fatal("no reserve")
+	}
+	spare := r.read().Affinities
+	for _, address := range []string{"10.0.0.1", "10.0.0.5", "10.0.0.9"} {
+		a := netip.MustParseAddr(address)
+		if own.Contains(a) || spare[0].CIDR.Contains(a) || spare[1].CIDR.Contains(a) {
+			continue
+		}
+		if got, err := r.assign("host1", "i", address); err != nil || got.Borrowed {
+			t.Errorf("got %+v, %v", got, err)
+		}
+		if _, err := r.assign("host1", "j", "10.0.0.200"); !errors.Is(err, ErrBlockLimit) {
+			t.Errorf("above the limit: %v", err)
+		}
+		r.consistent()
+		return
+	}
+	t.Error("no address elsewhere")
 }
 
 // A pool that does not select the node gives a named address all the same; its

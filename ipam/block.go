@@ -143,9 +143,12 @@ func (b *Block) ordinal(a netip.Addr) (int, bool) {
 	return int(distance(b.CIDR.Addr(), a)), true
 }
 
-// cooling tells whether an address was released less than a cooldown ago.
+// cooling tells whether an address was released less than a cooldown ago. Clocks
+// of hosts may differ; one that was further ahead than any cooldown was wrong, and
+// holds nothing back.
 func (i idle) cooling(now time.Time, cooldown time.Duration) bool {
-	return i.released != 0 && cooldown > 0 && now.Before(time.Unix(i.released, 0).Add(cooldown))
+	since := now.Sub(time.Unix(i.released, 0))
+	return i.released != 0 && cooldown > 0 && -MaxCooldown <= since && since < cooldown
 }
 
 // usable returns how many addresses could be given out now.

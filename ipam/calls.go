@@ -34,12 +34,12 @@ func (c *Client) Allocate(ctx context.Context, req Request) (*Result, error) {
 		if !got.More {
 			return &all, nil
 		}
-		req.Resume = false // the first part has counted what there was
-		for _, a := range got.Allocations {
+		req.Resume = false                  // the first part has counted what there was
+		for _, a := range got.Allocations { // a handle may hold more than it asks for
 			if a.Address.Is4() {
-				req.IPv4--
+				req.IPv4 = max(0, req.IPv4-1)
 			} else {
-				req.IPv6--
+				req.IPv6 = max(0, req.IPv6-1)
 			}
 		}
 	}
@@ -63,7 +63,7 @@ func (c *Client) undo(ctx context.Context, node string, took []Allocation) error
 	releases := make([]Release, 0, len(took))
 	for _, a := range took {
 		if !a.Existed {
-			releases = append(releases, Release{Address: a.Address, Handle: a.Handle, Sequence: a.Sequence})
+			releases = append(releases, Release{Address: a.Address, Handle: a.Handle, Sequence: a.Sequence, Block: a.Block})
 		}
 	}
 	// The context may be what has ended; what was taken must go all the same.

@@ -268,3 +268,76 @@ func parallel(r *rig, processes, each int, open func(int) Store) {
 	}
 	r.consistent()
 }
+
+// A handle that holds more of one family than it asks for, and less of the
+// other than one transaction gives.
+func TestResumeOfManyAfterMore(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/24/26"), pool("b=fd00::/64/128"))
+	r.allocate(ask("host1", "h", 5))
+	req := Request{Node: "host1", Handle: "h", Owner: external(), IPv4: 3, IPv6: 150, MaxBlocks: 150, Resume: true}
+	if got := r.allocate(req); len(got.Allocations) != 5+150 {
+		t.Errorf("%d addresses", len(got.Allocations))
+	}
+	r.consistent()
+}
+
+// A handle of more blocks than a transaction compares gets more all the same.
+func TestResumeOfVeryMany(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/16/32"))
+	req := ask("host1", "h", 400)
+	req.MaxBlocks = 500
+	wantShort(t, r.allocate(req), 400, nil)
+	req.Resume, req.IPv4 = true, 403
+	got := r.other().allocate(req)
+	wantShort(t, got, 403, nil)
+	n := 0
+	for _, a := range got.Allocations {
+		if a.Existed {
+			n++
+		}
+	}
+	if n != 400 {
+		t.Errorf("%d existed", n)
+	}
+	r.consistent()
+}
+
+// What is resumed is still held when that is written.
+func TestResumeWhileReleased(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/24/26"))
+	req := Request{Node: "host1", Handle: "h", Owner: external(), IPv4: 2, Resume: true}
+	held := r.allocate(req)
+	for _, release := range []func(*rig) error{
+		func(o *rig) error { _, err := o.ReleaseHandle(t.Context(), "", "h"); return err },
+		func(o *rig) error {
+			_, err := o.Release(t.Context(), "", []Release{{Address: held.Allocations[1].Address}})
+			return err
+		},
+	} {
+		r.allocate(req)
+		tries := 0
+		var got *Result
+		_, err := r.Do(t.Context(), "host1", func(_ context.Context, s *Step) (err error) {
+			if got, err = s.Allocate(req); err != nil {
+				return err
+			}
+			if tries++; tries == 1 {
+				if err := release(r.other()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.Join(nil, []store.Op{{Key: "endpoint"}})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range got.Allocations {
+			if h, _ := r.read().Blocks[0].Holding(a.Address); h.Handle != "h" || h.Sequence != a.Sequence {
+				t.Errorf("%+v is held as %+v", a, h)
+			}
+		}
+		held = got
+	}
+	r.consistent()
+}

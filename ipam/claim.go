@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/projectvrouter/vrouter/internal/store"
 )
@@ -42,9 +43,9 @@ func (f *search) ownBlocks() ([]*BlockAffinity, error) {
 	keys := []string{key}
 	if !f.reads.ranges[prefix] && f.guesses() { // if it has none, these are read next
 		keys = append(keys, store.SequenceKey)
-		w := newWalk(f.pools[0], f.req.Node)
+		w := f.walk(f.pools[0])
 		for i := range f.look(f.pools[0]) {
-			keys = append(keys, store.BlockKey(w.at(f.pools[0], uint64(i))))
+			keys = append(keys, store.BlockKey(w.at(uint64(i))))
 		}
 	}
 	if err := f.need(keys, []string{prefix}); err != nil {
@@ -86,7 +87,6 @@ func (f *search) begin() {
 		return
 	}
 	f.taken = make(map[netip.Prefix]bool)
-	f.tried = make(map[*Pool]uint64)
 	for _, a := range f.own {
 		f.taken[a.CIDR] = true
 	}
@@ -110,14 +110,27 @@ func (f *search) look(pool *Pool) int {
 
 // guesses tells whether a block may be found without a survey.
 func (f *search) guesses() bool {
-	return !f.surveyed && !f.reads.ranges[store.HostsPrefix] && len(f.pools) > 0 && blockCount(f.pools[0]) >= manyBlocks
+	return !f.surveyed && !f.reads.ranges[store.HostsPrefix] && len(f.pools) > 0 && f.walk(f.pools[0]).count >= manyBlocks
+}
+
+// walk returns the node's walk of a pool.
+func (f *search) walk(pool *Pool) *walk {
+	w := f.walks[pool]
+	if w == nil {
+		w = newWalk(pool, f.Env.Reservations, f.req.Node)
+		if f.walks == nil {
+			f.walks = make(map[*Pool]*walk)
+		}
+		f.walks[pool] = w
+	}
+	return w
 }
 
 // guessed returns one of the blocks that unclaimed would begin with, if that
 // itself says that it is nobody's. Where half of a pool is claimed one in thirty
 // searches finds none.
 func (f *search) guessed() (*Block, error) {
-	if !f.guesses() || f.Env.reserved(f.pools[0].CIDR) {
+	if !f.guesses() {
 		return nil, nil
 	}
 	f.begin()
@@ -161,6 +174,9 @@ func (f *search) foreign() error {
 		virtual := AffinityOf(a.Node).Virtual() || AffinityOf(f.req.Node).Virtual()
 		if a.Node == f.req.Node || virtual || a.Assigned || a.State == PendingDeletion || f.chosen(a.CIDR) == nil {
 			continue
+		}
+		if _, err := f.affinity(a.Node, a.CIDR); err != nil {
+			continue // it may say that nobody else uses the block
 		}
 		f.others = append(f.others, a)
 		rank[a.CIDR] = hashOf(f.req.Node, a.CIDR.String()) >> 1
@@ -209,9 +225,6 @@ func (f *search) unclaimed() (*Block, error) {
 		return nil, err
 	}
 	for _, pool := range f.pools {
-		if f.Env.reserved(pool.CIDR) {
-			continue
-		}
 		// Mostly the first are free; where they are not, many are read at once.
 		for look := f.look(pool); ; look = maxLook {
 			batch := f.candidates(pool, look)
@@ -233,28 +246,16 @@ func (f *search) unclaimed() (*Block, error) {
 	return nil, nil
 }
 
-// maxReserved is how many reserved blocks of a pool a search passes by before it
-// takes the pool for reserved: a fraction of a second. All of a /8 is less.
-const maxReserved = 1 << 20
-
 // candidates returns up to n blocks of a pool that no affinity names, in the
 // node's order.
 func (f *search) candidates(pool *Pool, n int) []netip.Prefix {
 	var out []netip.Prefix
-	w := newWalk(pool, f.req.Node)
-	reserved := 0
-	for i := f.tried[pool]; i < w.count && len(out) < n && reserved < maxReserved; i++ {
-		cidr := w.at(pool, i)
-		switch {
-		case f.taken[cidr]:
-		case len(f.Env.Reservations) > 0 && f.Env.reserved(cidr):
-			reserved++
-		default:
+	w := f.walk(pool)
+	for i := w.tried; i < w.count && len(out) < n; i++ {
+		if cidr := w.at(i); !f.taken[cidr] {
 			out = append(out, cidr)
-			continue
-		}
-		if len(out) == 0 { // it need not be looked at again
-			f.tried[pool] = i + 1
+		} else if len(out) == 0 { // it need not be looked at again
+			w.tried = i + 1
 		}
 	}
 	return out
@@ -337,13 +338,18 @@ func (f *search) needOthers(from int) error {
 	return f.needBlocks(cidrs)
 }
 
+// reclaimAfter is the age at which an unused block of another host may be taken:
+// Calico's number.
+const reclaimAfter = time.Minute
+
 // spoils returns the block of another's affinity for the node to take over, nil
 // if it cannot. An affinity without its block claims nothing.
 func (f *search) spoils(a *BlockAffinity, b *Block) (*Block, error) {
 	if b == nil { // the key of the affinity is deleted, and so compared
 		return f.create(a.CIDR)
 	}
-	old := !f.Env.Now.Before(b.ClaimedAt.Add(f.Env.Config.reclaimAfter()))
+	age := f.Env.Now.Sub(b.ClaimedAt) // below zero by much: of a clock that was wrong
+	old := age >= reclaimAfter || age <= -reclaimAfter
 	if b.Affinity != AffinityOf(a.Node) || !b.unused(f.Env) || b.usable(f.Env) == 0 || a.State != Pending && !old {
 		return nil, nil
 	}

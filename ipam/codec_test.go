@@ -180,31 +180,3 @@ func FuzzDecodeIndexes(f *testing.F) {
 		}
 	})
 }
-
-func TestSplitBlock(t *testing.T) {
-	b := usedBlock()
-	parts, err := SplitBlock(b, 31)
-	if err != nil {
-		t.Fatal(err)
-	}
-	free := 0
-	for i, part := range parts {
-		if err := part.consistent(); err != nil || part.Affinity != b.Affinity || part.Size() != 2 {
-			t.Errorf("part %d: %+v, %v", i, part, err)
-		}
-		free += part.Free()
-		for _, h := range part.Holdings() {
-			if was, held := b.Holding(h.Address); !held || was.Handle != h.Handle || was.Sequence != h.Sequence {
-				t.Errorf("%+v, was %+v", h, was)
-			}
-		}
-	}
-	if len(parts) != 4 || free != b.Free() {
-		t.Errorf("%d parts, %d free", len(parts), free)
-	}
-	for _, bits := range []int{29, 28, 33} {
-		if parts, err := SplitBlock(b, bits); err == nil {
-			t.Errorf("/%d: %v", bits, parts)
-		}
-	}
-}

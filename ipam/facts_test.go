@@ -138,3 +138,36 @@ func TestReclaim(t *testing.T) {
 	wantShort(t, r.allocate(ask("host1", "c", 1)), 0, ErrStrictAffinity)
 	r.consistent()
 }
+
+// A clock that was years ahead when an address was released, or a block claimed,
+// and is right again, takes nothing out of use.
+func TestClockThatWasWrong(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/32/32"))
+	r.settings.env.Config = Config{StrictAffinity: true, Cooldown: time.Minute}
+	const wrong = 10 * 365 * 24 * time.Hour
+	r.pass(wrong)
+	r.one(ask("host1", "a", 1))
+	if _, err := r.ReleaseHandle(t.Context(), "host1", "a"); err != nil {
+		t.Fatal(err)
+	}
+	r.pass(-wrong)
+	if b := r.one(ask("host2", "b", 1)); b.Borrowed {
+		t.Errorf("got %+v", b)
+	}
+	r.consistent()
+}
+
+// Clocks of hosts that differ by a little do not end a cooldown early.
+func TestCooldownOfAnotherClock(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/32/32"))
+	r.settings.env.Config.Cooldown = time.Minute
+	r.one(ask("host1", "a", 1))
+	r.pass(5 * time.Minute)
+	if _, err := r.ReleaseHandle(t.Context(), "host1", "a"); err != nil {
+		t.Fatal(err)
+	}
+	r.pass(-5 * time.Minute)
+	wantShort(t, r.allocate(ask("host1", "b", 1)), 0, ErrPoolsExhausted)
+	r.pass(6 * time.Minute)
+	r.one(ask("host1", "b", 1))
+}

@@ -3,6 +3,7 @@ package ipam
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/projectvrouter/vrouter/internal/store"
 )
@@ -114,7 +115,7 @@ func (f *search) low(used []*BlockAffinity) (bool, error) {
 // plenty tells whether more than a quarter of a pool's blocks are unclaimed
 // after so many more were claimed.
 func (f *search) plenty(pool *Pool, more uint64) bool {
-	count, claimed := blockCount(pool), more
+	count, claimed := f.walk(pool).count, more
 	for cidr := range f.taken {
 		if f.Env.poolOfBlock(cidr) == pool {
 			claimed++
@@ -157,21 +158,50 @@ func (f *search) giveUp(spare []*BlockAffinity) (bool, error) {
 		if p := f.Env.poolOfBlock(a.CIDR); p != nil && f.plenty(p, 0) {
 			continue
 		}
-		b, err := f.block(a.CIDR)
+		ended, err := f.endReserve(a)
 		if err != nil {
 			return changed, err
 		}
-		f.guardBlock(a.CIDR)
-		if b != nil && b.Affinity == AffinityOf(a.Node) {
-			if !b.Empty() {
-				continue
-			}
-			f.dropBlock(b)
-		}
-		f.forget(a)
-		changed = true
+		changed = changed || ended
 	}
 	return changed, nil
+}
+
+// endReserve ends an affinity of the node that is pending. It tells whether it
+// was.
+func (f *search) endReserve(a *BlockAffinity) (bool, error) {
+	now, err := f.affinity(a.Node, a.CIDR)
+	if err != nil || now == nil || now.State != Pending {
+		return false, unlessNeed(err)
+	}
+	b, err := f.block(a.CIDR)
+	if err != nil {
+		return false, err
+	}
+	f.guardBlock(a.CIDR)
+	if b != nil && b.Affinity == AffinityOf(a.Node) {
+		if !b.Empty() {
+			return false, nil
+		}
+		f.dropBlock(b)
+	}
+	f.forget(a)
+	return true, nil
+}
+
+// mayHaveMore tells whether the limit lets the node have another block. A
+// reserve gives way: where there are addresses of it, they have been taken.
+func (f *search) mayHaveMore() (bool, error) {
+	limit := f.Env.Config.limit(f.req.MaxBlocks)
+	for _, a := range slices.Clone(f.own) {
+		if len(f.own) < limit {
+			break
+		}
+		if _, err := f.endReserve(a); err != nil {
+			return false, err
+		}
+	}
+	return len(f.own) < limit, nil
 }
 
 // AssignBlock gives a node a block by decision of an operator or orchestrator

@@ -3,7 +3,9 @@ package ipam
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/projectvrouter/vrouter/internal/store"
 )
@@ -55,5 +57,28 @@ func TestHalfDoneClaims(t *testing.T) {
 			}
 			r.consistent()
 		})
+	}
+}
+
+// A claim that a newer version has written in a way that is not understood keeps
+// its block from others; its node goes on with it.
+func TestClaimThatCannotBeRead(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/30/30"))
+	a := r.one(ask("host1", "h", 1))
+	key := store.HostBlockKey("host1", a.Block)
+	r.write(key, &BlockAffinity{Node: "host1", CIDR: a.Block, State: "guarded"})
+	wantShort(t, r.other().allocate(ask("host2", "i", 1)), 0, ErrPoolsExhausted)
+	if b := r.other().one(ask("host1", "j", 1)); b.Borrowed {
+		t.Errorf("got %+v", b)
+	}
+	for _, handle := range []string{"h", "j"} {
+		if _, err := r.ReleaseHandle(t.Context(), "host1", handle); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.pass(time.Hour)
+	wantShort(t, r.other().allocate(ask("host2", "i", 1)), 0, ErrPoolsExhausted)
+	if kv, _, err := r.memory.Get(t.Context(), key); err != nil || !strings.Contains(string(kv.Value), "guarded") {
+		t.Errorf("the claim is now %q, %v", kv.Value, err)
 	}
 }

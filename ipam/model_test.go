@@ -168,7 +168,7 @@ func (w *world) step1(p *process, node string, work func(*Step) error) error {
 // block returns any block of a pool; the same within one call.
 func (w *world) block() netip.Prefix {
 	p := &w.settings.env.Pools[w.calls%3]
-	return blockAt(p, uint64(w.calls)*7%blockCount(p))
+	return blockAt(p.CIDR, p.BlockSize, uint64(w.calls)*7%blockCount(p.CIDR, p.BlockSize))
 }
 
 func (w *world) reconfigure() {

@@ -113,8 +113,8 @@ func (w *world) exhausted(env *Env, e *ExhaustedError, got *Result) {
 		if !slices.Contains(e.Pools, p.Name) {
 			continue
 		}
-		for n := range blockCount(p) {
-			cidr := blockAt(p, n)
+		for n := range blockCount(p.CIDR, p.BlockSize) {
+			cidr := blockAt(p.CIDR, p.BlockSize, n)
 			b := newBlock(cidr, 0)
 			if j := slices.IndexFunc(c.Blocks, func(b *Block) bool { return b.CIDR == cidr }); j >= 0 {
 				b = c.Blocks[j]

@@ -77,7 +77,6 @@ type Config struct {
 	NoAutoAllocate   bool          // autoAllocateBlocks is false: blocks are assigned, never claimed
 	MaxBlocksPerHost int           // of a family; zero: not given
 	Cooldown         time.Duration // for which a released address is held back
-	ReclaimAfter     time.Duration // age at which an empty block of another host may be taken; zero: a minute
 }
 
 // Problem is something wrong with a setting, by its path in the manifest.
@@ -109,10 +108,6 @@ func (c Config) limit(request int) int {
 	}
 	return limit
 }
-
-// reclaimAfter is the age at which an empty block of another host may be
-// taken.
-func (c Config) reclaimAfter() time.Duration { return cmp.Or(c.ReclaimAfter, time.Minute) }
 
 // Env is everything but the store's content that a step depends on.
 type Env struct {
@@ -160,51 +155,6 @@ func (e *Env) usable(b *Block, i idle) bool {
 		}
 	}
 	return true
-}
-
-// reserved tells whether all of a prefix is reserved.
-func (e *Env) reserved(p netip.Prefix) bool {
-	var inside []netip.Prefix
-	for _, r := range e.Reservations {
-		switch {
-		case r.Bits() <= p.Bits() && r.Contains(p.Addr()):
-			return true
-		case p.Contains(r.Addr()):
-			inside = append(inside, r)
-		}
-	}
-	return covered(p, inside)
-}
-
-// covered tells whether prefixes inside p make up all of it.
-func covered(p netip.Prefix, inside []netip.Prefix) bool {
-	if len(inside) == 0 {
-		return false
-	}
-	if slices.Contains(inside, p) {
-		return true
-	}
-	for _, half := range halves(p) {
-		var within []netip.Prefix
-		for _, r := range inside {
-			if half.Contains(r.Addr()) {
-				within = append(within, r)
-			}
-		}
-		if !covered(half, within) {
-			return false
-		}
-	}
-	return true
-}
-
-// halves returns the two halves of a prefix that is not a single address.
-func halves(p netip.Prefix) [2]netip.Prefix {
-	low := netip.PrefixFrom(p.Addr(), p.Bits()+1)
-	raw := p.Addr().AsSlice()
-	raw[p.Bits()/8] |= 0x80 >> (p.Bits() % 8)
-	high, _ := netip.AddrFromSlice(raw) // of the length of an address
-	return [2]netip.Prefix{low, netip.PrefixFrom(high, p.Bits()+1)}
 }
 
 // SplitPool cuts a pool into n pools of equal size, named NAME-0 and on. n is

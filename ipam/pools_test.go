@@ -2,6 +2,7 @@ package ipam
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -92,6 +93,39 @@ func TestVirtualBlocksAreApart(t *testing.T) {
 	wantShort(t, r.allocate(ask("host1", "h", 2)), 1, ErrPoolsExhausted)
 	wantShort(t, r.allocate(ask("virtual:load-balancer", "lb", 2)), 1, ErrPoolsExhausted)
 	r.consistent()
+}
+
+// A reservation at the start of a pool of more blocks than anybody counts
+// leaves the others, wherever they are.
+func TestHugePools(t *testing.T) {
+	for _, c := range []struct{ pool, reserved, inside string }{
+		{"a=fd00::/32/122", "", "fd00::/32"},
+		{"a=fd00::/32/122", "fd00::/33", "fd00:0:8000::/33"},
+		{"a=fd00::/32/116", "fd00::/64 fd00:0:0:1::/64", "fd00::/32"},
+		{"a=fd00::/32/128", "fd00::/64 fd00:0:4000::/34 fd00:0:8000::/33", "fd00::/34"},
+		{"a=::/0/122", "::/1", "8000::/1"},
+		{"a=0.0.0.0/0/32", "0.0.0.0/1", "128.0.0.0/1"},
+	} {
+		r := newRig(t, pool(c.pool))
+		for _, text := range strings.Fields(c.reserved) {
+			r.settings.env.Reservations = append(r.settings.env.Reservations, netip.MustParsePrefix(text))
+		}
+		seen := make(map[netip.Prefix]bool)
+		for i := range 20 {
+			req := ask(fmt.Sprint("host", i), fmt.Sprint("h", i), 1)
+			if strings.Contains(c.pool, ":") {
+				req.IPv4, req.IPv6 = 0, 1
+			}
+			a := r.one(req)
+			if seen[a.Block] || !netip.MustParsePrefix(c.inside).Contains(a.Address) {
+				t.Errorf("%s without %q: %+v", c.pool, c.reserved, a)
+			}
+			seen[a.Block] = true
+			req.Node = "host0"
+			r.keepSpare(req)
+		}
+		r.consistent()
+	}
 }
 
 // A pool of which nearly all is reserved gives the rest.
@@ -264,33 +298,5 @@ func TestSplitPool(t *testing.T) {
 	}
 	if parts, err := SplitPool(pool("a=fd00::/32/122"), 2); err != nil || parts[1].CIDR.String() != "fd00:0:8000::/33" {
 		t.Errorf("%v, %v", parts, err)
-	}
-}
-
-// Every host comes by every block of a pool once, and hosts begin apart.
-func TestWalk(t *testing.T) {
-	p := pool("a=10.0.0.0/20/26")
-	starts := make(map[netip.Prefix]bool)
-	for _, node := range []string{"host1", "host2", "host3", "host4", "host5", "host6", "host7", "host8"} {
-		w := newWalk(&p, node)
-		starts[w.at(&p, 0)] = true
-		seen := make(map[netip.Prefix]bool)
-		for i := range w.count {
-			b := w.at(&p, i)
-			if !p.CIDR.Contains(b.Addr()) || b.Bits() != 26 || seen[b] {
-				t.Fatalf("%s: block %s", node, b)
-			}
-			seen[b] = true
-		}
-		if len(seen) != 64 {
-			t.Errorf("%s: %d blocks", node, len(seen))
-		}
-	}
-	if len(starts) < 6 {
-		t.Errorf("8 hosts begin at %d blocks", len(starts))
-	}
-	six := pool("six=fd00::/48/122")
-	if w := newWalk(&six, "host1"); !six.CIDR.Contains(w.at(&six, w.count-1).Addr()) {
-		t.Error("a block outside of its pool")
 	}
 }

@@ -5,11 +5,11 @@ import (
 	"testing"
 )
 
-func (r *rig) keepSpare(node string) bool {
+func (r *rig) keepSpare(req Request) bool {
 	r.Helper()
 	changed := false
 	err := r.do(func(s *Step) (err error) {
-		changed, err = s.KeepSpare(Request{Node: node, IPv4: 1})
+		changed, err = s.KeepSpare(req)
 		return err
 	})
 	if err != nil {
@@ -22,19 +22,19 @@ func (r *rig) keepSpare(node string) bool {
 // with the first address: one transaction, as for any address.
 func TestSpare(t *testing.T) {
 	r := newRig(t, pool("a=10.0.0.0/24/28"))
-	if r.keepSpare("host1") {
+	if r.keepSpare(ask("host1", "", 1)) {
 		t.Error("a reserve for a node without a block")
 	}
 	if r.allocate(ask("host1", "h", 12)).Low {
 		t.Error("low, with a quarter of a block left")
 	}
-	if r.keepSpare("host1") {
+	if r.keepSpare(ask("host1", "", 1)) {
 		t.Error("a reserve for a node with a quarter of a block left")
 	}
 	if !r.allocate(ask("host1", "i", 1)).Low {
 		t.Error("not low, with less than a quarter of a block left")
 	}
-	if !r.keepSpare("host1") || r.keepSpare("host1") {
+	if !r.keepSpare(ask("host1", "", 1)) || r.keepSpare(ask("host1", "", 1)) {
 		t.Error("not one reserve, once")
 	}
 	r.consistent()
@@ -67,7 +67,7 @@ func TestSpareOfAScarcePool(t *testing.T) {
 	}
 	r.one(ask("host1", "h", 1))
 	use(4)
-	if r.keepSpare("host1") {
+	if r.keepSpare(ask("host1", "", 1)) {
 		t.Error("a reserve that leaves a quarter")
 	}
 	if _, err := r.ReleaseHandle(t.Context(), "", "h1"); err != nil {
@@ -80,11 +80,11 @@ func TestSpareOfAScarcePool(t *testing.T) {
 			}
 		}
 	}
-	if !r.keepSpare("host1") {
+	if !r.keepSpare(ask("host1", "", 1)) {
 		t.Error("no reserve with half of the blocks unclaimed")
 	}
 	use(1)
-	if !r.keepSpare("host1") {
+	if !r.keepSpare(ask("host1", "", 1)) {
 		t.Error("the reserve stays in a scarce pool")
 	}
 	if got := r.read().Affinities; len(got) != 5 {
@@ -99,7 +99,7 @@ func TestSpareIsGivenUp(t *testing.T) {
 	r := newRig(t, pool("a=10.0.0.0/30/32")) // four blocks
 	r.settings.env.Config.StrictAffinity = true
 	r.one(ask("host1", "a", 1))
-	if !r.keepSpare("host1") {
+	if !r.keepSpare(ask("host1", "", 1)) {
 		t.Fatal("no reserve")
 	}
 	r.one(ask("host2", "b", 1))
@@ -107,6 +107,26 @@ func TestSpareIsGivenUp(t *testing.T) {
 	if a := r.one(ask("host4", "d", 1)); a.Borrowed {
 		t.Errorf("got %+v", a)
 	}
+	for _, a := range r.read().Affinities {
+		if a.State != Confirmed {
+			t.Errorf("affinity %+v", a)
+		}
+	}
+	r.consistent()
+}
+
+// A reserve does not stand against the limit of blocks: it goes where another
+// pool is asked for.
+func TestSpareWithinTheLimit(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/24/30"), pool("b=10.1.0.0/24/30"))
+	r.settings.env.Config = Config{StrictAffinity: true, MaxBlocksPerHost: 2}
+	r.one(ask("host1", "h", 4))
+	if !r.keepSpare(ask("host1", "", 1)) {
+		t.Fatal("no reserve")
+	}
+	req := ask("host1", "i", 5)
+	req.Pools = []string{"b"}
+	wantShort(t, r.allocate(req), 4, ErrBlockLimit)
 	for _, a := range r.read().Affinities {
 		if a.State != Confirmed {
 			t.Errorf("affinity %+v", a)
