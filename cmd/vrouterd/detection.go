@@ -13,6 +13,7 @@ import (
 	"github.com/projectvrouter/vrouter/internal/agent"
 	"github.com/projectvrouter/vrouter/internal/config"
 	"github.com/projectvrouter/vrouter/internal/hostnet"
+	"github.com/projectvrouter/vrouter/internal/resource"
 )
 
 // detector looks for the node's addresses where the configuration states none,
@@ -69,6 +70,10 @@ func detectOptions(cfg config.Config) hostnet.DetectOptions {
 	return hostnet.DetectOptions{
 		IPv4: method(cfg.Node.IPv4Detection), IPv6: method(cfg.Node.IPv6Detection),
 		Own: []uint8{p.Workload, p.Overlay, p.BGP, p.Blackhole}, Workload: isWorkload(cfg.Workloads.InterfacePrefixes),
+		Check: func(p netip.Prefix) error { // or the Node would not be accepted
+			_, err := resource.ParseNodeAddress(p.String(), p.Addr().Is4())
+			return err
+		},
 	}
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -46,6 +47,10 @@ func parseDetection(s string, v4 bool) (Detection, bool, error) {
 	case s == string(FirstFound):
 	case !given && slices.Contains([]DetectionMethod{CanReach, OnInterface, SkipInterface, InCIDR}, d.Method):
 		err = fmt.Errorf("%s= needs what follows it", name)
+	case s == "kubernetes-internal-ip":
+		err = errors.New("kubernetes-internal-ip is not built: name the network by cidr=, or set the address in the Node")
+	case !given && word.MatchString(s):
+		err = fmt.Errorf("%q is not an IP address, and none of %s", s, methods)
 	case !given:
 		return Detection{}, false, nil
 	case d.Method == CanReach:
@@ -55,7 +60,7 @@ func parseDetection(s string, v4 bool) (Detection, bool, error) {
 	case d.Method == InCIDR:
 		d.CIDRs, err = parseEach(argument, func(s string) (netip.Prefix, error) { return parseCIDR(s, v4) })
 	default:
-		err = fmt.Errorf("%q is none of first-found, can-reach=, interface=, skip-interface=, cidr=, none", s)
+		err = fmt.Errorf("%q is none of %s", s, methods)
 	}
 	if err != nil {
 		return Detection{}, true, err
@@ -63,10 +68,16 @@ func parseDetection(s string, v4 bool) (Detection, bool, error) {
 	return d, true, nil
 }
 
-// parseEach reads a list with commas in between.
+// word is what looks like a method and like no address.
+var word = regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`)
+
+const methods = "first-found, can-reach=, interface=, skip-interface=, cidr=, none"
+
+// parseEach reads a list with commas in between, and spaces about them.
 func parseEach[T any](list string, parse func(string) (T, error)) ([]T, error) {
 	var all []T
-	for part := range strings.SplitSeq(list, ",") {
+	for _, part := range splitList(list) {
+		part = strings.TrimSpace(part)
 		if part == "" {
 			return nil, fmt.Errorf("%q has an empty part", list)
 		}
@@ -77,6 +88,39 @@ func parseEach[T any](list string, parse func(string) (T, error)) ([]T, error) {
 		all = append(all, one)
 	}
 	return all, nil
+}
+
+// splitList cuts a list at its commas, but for those that belong to an
+// expression: escaped, or inside brackets, such as that of [0-9]{1,2}.
+func splitList(list string) []string {
+	var all []string
+	var open []byte // brackets that are not closed yet
+	begin := 0
+	for i := 0; i < len(list); i++ {
+		c := list[i]
+		class := len(open) > 0 && open[len(open)-1] == ']' // where only its end means anything
+		switch {
+		case c == '\\':
+			i++
+		case len(open) > 0 && c == open[len(open)-1]:
+			open = open[:len(open)-1]
+		case class:
+		case c == '[':
+			open = append(open, ']')
+			rest := strings.TrimPrefix(list[i+1:], "^")
+			if i = len(list) - len(rest) - 1; strings.HasPrefix(rest, "]") {
+				i++ // the first one stands for itself
+			}
+		case c == '(':
+			open = append(open, ')')
+		case c == '{':
+			open = append(open, '}')
+		case c == ',' && len(open) == 0:
+			all = append(all, list[begin:i])
+			begin = i + 1
+		}
+	}
+	return append(all, list[begin:])
 }
 
 func parseCIDR(s string, v4 bool) (netip.Prefix, error) {

@@ -20,6 +20,8 @@ func TestDetectionMethods(t *testing.T) {
 		{"can-reach=192.0.2.9", "", "can-reach 192.0.2.9 first-found"},
 		{"can-reach=tor-1.example.net", "can-reach=2001:db8::9", "can-reach tor-1.example.net can-reach 2001:db8::9"},
 		{"interface=^eth[0-9]$,ens", "none", "interface [^eth[0-9]$ ens] -"},
+		{"interface=eth[0-9]{1,2}, ens ,[],a](x|y,z)", "interface=a\\,b,[^],]", "interface [eth[0-9]{1,2} ens [],a](x|y,z)] interface [a\\,b [^],]]"},
+		{"cidr=10.0.0.0/8, 192.0.2.1/32", "none", "cidr [10.0.0.0/8 192.0.2.1/32] -"},
 		{"skip-interface=^mgmt=", "none", "skip-interface [^mgmt=] -"},
 		{"cidr=10.0.0.0/8,192.0.2.1/32", "cidr=fd00::/8", "cidr [10.0.0.0/8 192.0.2.1/32] cidr [fd00::/8]"},
 	} {

@@ -89,6 +89,7 @@ func FuzzParse(f *testing.F) {
 		"", "---", "#", "node: {name: n, asNumber: 1.10}", "bgp: {peers: [{peerIP: [1]}, 5, {name: a}]}", "a: &x [*x]",
 		"? {a: b}\n: c", "store: {endpoints: [unix:///x]}\n---\n", "log: !!binary aGk=", "metrics: !x {}", "workloads: {requirePool: !!bool ''}",
 		"node: {ipv4Address: 'cidr=10.0.0.0/8,1.2.3.4/32', ipv6Address: can-reach=a.b}", "node: {ipv4Address: 'interface=^(a|b)$,c', ipv6Address: none}",
+		`node: {ipv4Address: 'interface=a{1,2}, [],]\\,(,', ipv6Address: 'skip-interface=[^],\\'}`,
 	} {
 		f.Add([]byte(seed))
 	}

@@ -15,9 +15,11 @@ import (
 type chooser struct {
 	method   Method
 	workload func(name string) bool
-	way      *wayOut    // the default route, of FirstFound and SkipInterface; nil: none
+	way      *wayOut // the default route, of FirstFound and SkipInterface; nil: none
+	check    func(netip.Prefix) error
 	source   netip.Addr // of CanReach
-	towards  string     // what source leads to
+	target   netip.Addr // what source leads to
+	towards  string     // the same in words
 }
 
 // rank orders candidates, the lowest first. Equal ones stay in their order.
@@ -35,18 +37,26 @@ func (r rank) less(s rank) bool {
 func (c *chooser) choose(all []hostAddress) Found {
 	var f Found
 	best, bestRank := -1, rank{}
+	var settling []rank
 	for _, a := range all {
 		r, reason := c.judge(a)
-		if reason == "" {
+		switch {
+		case reason == "":
 			reason = "another comes first"
 			if best < 0 || r.less(bestRank) {
 				best, bestRank = len(f.Candidates), r
 			}
-		} else if c.omitted(a) {
+		case reason == tentative:
+			a.Flags &^= unix.IFA_F_TENTATIVE
+			if r, reason := c.judge(a); reason == "" {
+				settling = append(settling, r)
+			}
+		case c.omitted(a):
 			continue
 		}
 		f.Candidates = append(f.Candidates, Candidate{Interface: a.link, Prefix: a.prefix, Reason: reason})
 	}
+	f.Settling = slices.ContainsFunc(settling, func(r rank) bool { return best < 0 || r.less(bestRank) })
 	if best < 0 {
 		f.Reason = c.whyNone(all)
 		return f
@@ -80,8 +90,11 @@ func (c *chooser) judge(a hostAddress) (rank, string) {
 	}
 	switch c.method.Kind {
 	case CanReach:
-		if a.prefix.Addr() != c.source {
+		switch {
+		case a.prefix.Addr() != c.source:
 			return r, "not the source towards " + c.towards
+		case r.lone == 2 && c.source == c.target:
+			return r, shared
 		}
 	case OnInterface:
 		r.argument = c.expression(a.link)
@@ -91,11 +104,19 @@ func (c *chooser) judge(a hostAddress) (rank, string) {
 		case r.argument < 0:
 			return r, "in none of the CIDRs"
 		case r.lone == 2 && !slices.Contains(c.method.CIDRs, a.prefix):
-			return r, "alone on lo, taken for one that others have, too"
+			return r, shared
+		}
+	}
+	if c.check != nil {
+		if err := c.check(a.prefix); err != nil {
+			return r, err.Error()
 		}
 	}
 	return r, ""
 }
+
+// shared is why a VIP is none.
+const shared = "alone on lo, taken for one that others have, too"
 
 // leftOut says why the method does not look at an interface; empty: it does.
 func (c *chooser) leftOut(a hostAddress) string {
@@ -181,7 +202,7 @@ func (c *chooser) why(r rank) string {
 		case r.way == 0:
 			return "preferred source of the default route"
 		case r.way == math.MaxInt:
-			reason = "first address, where the interface of the default route has none"
+			reason = "first address, where the interface of the default route has none that will do"
 		default:
 			reason = "first address of the default route's interface"
 		}
@@ -223,10 +244,12 @@ func unusable(a hostAddress) string {
 		return "deprecated"
 	case has(unix.IFA_F_DADFAILED):
 		return "duplicate of an address on the link"
-	case has(unix.IFA_F_TENTATIVE):
-		return "tentative: not yet known to be unique"
 	case !a.up:
 		return "the interface is down"
+	case has(unix.IFA_F_TENTATIVE):
+		return tentative
 	}
 	return ""
 }
+
+const tentative = "tentative: not yet known to be unique"

@@ -2,6 +2,7 @@ package hostnet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -93,7 +94,7 @@ func TestChoose(t *testing.T) {
 			"*eth0 10.0.0.5/24: first address, where no interface has a default route",
 			"eth1 10.1.0.5/24: another comes first"}},
 		{"unnumbered uplink", usual[2:3], first, &wayOut{links: []int{9}}, "", []string{
-			"*eth0 10.0.0.5/24: first address, where the interface of the default route has none"}},
+			"*eth0 10.0.0.5/24: first address, where the interface of the default route has none that will do"}},
 		{"preferred source", []string{"2:eth0 10.0.0.5/24", "2:eth0 10.0.1.5/32"}, first,
 			&wayOut{links: []int{2}, source: netip.MustParseAddr("10.0.1.5")}, "", []string{
 				"eth0 10.0.0.5/24: another comes first",
@@ -118,7 +119,7 @@ func TestChoose(t *testing.T) {
 			"eth0 fe80::1/64: not a global unicast address", "*eth0 fd00::1/64: first address of the default route's interface"}},
 		{"skip an interface", usual[2:6], Method{Kind: SkipInterface, Interfaces: expressions("^mgmt", "0$")}, &wayOut{links: []int{2}}, "", []string{
 			"eth0 10.0.0.5/24: 0$ matches the interface",
-			"*eth1 10.1.0.5/24: first address, where the interface of the default route has none",
+			"*eth1 10.1.0.5/24: first address, where the interface of the default route has none that will do",
 			"eth1 10.1.0.6/24: secondary",
 			"mgmt0 192.168.0.5/24: ^mgmt matches the interface"}},
 		{"by interface, in the order of the expressions", usual[1:5], Method{Kind: OnInterface, Interfaces: expressions("eth1", "eth")}, nil, "", []string{
@@ -153,14 +154,32 @@ func TestChoose(t *testing.T) {
 			"*lo 10.9.9.9/32: source towards tor",
 			"eth0 10.0.0.5/24: not the source towards tor",
 			"eth1 10.1.0.5/24: not the source towards tor"}},
+		{"an address that all hosts have is the destination", usual[1:4], Method{Kind: CanReach, Destination: "10.9.9.9"}, nil, "10.9.9.9", []string{
+			"lo 10.9.9.9/32: alone on lo, taken for one that others have, too",
+			"eth0 10.0.0.5/24: not the source towards tor",
+			"eth1 10.1.0.5/24: not the source towards tor",
+			"10.9.9.9, the source towards tor, will not do; 10.9.9.9/32 on lo can be had by interface=^lo$"}},
+		{"own address is the destination", usual[1:3], Method{Kind: CanReach, Destination: "10.0.0.5"}, nil, "10.0.0.5", []string{
+			"lo 10.9.9.9/32: not the source towards tor",
+			"*eth0 10.0.0.5/24: source towards tor"}},
+		{"an address that no Node may have", []string{"2:eth0 192.0.2.0/24", "2:eth0 192.0.2.1/24"}, first, nil, "", []string{
+			"eth0 192.0.2.0/24: it is the subnet",
+			"*eth0 192.0.2.1/24: first address, where no interface has a default route"}},
 		{"source that will not do", usual[:1], Method{Kind: CanReach}, nil, "127.0.0.1", []string{
 			"lo 127.0.0.1/8: not a global unicast address",
 			"127.0.0.1, the source towards tor, will not do"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := chooser{method: test.method, way: test.way, workload: func(name string) bool { return strings.HasPrefix(name, "vr") }}
+			c := chooser{method: test.method, way: test.way, workload: func(name string) bool { return strings.HasPrefix(name, "vr") },
+				check: func(p netip.Prefix) error {
+					if p == netip.MustParsePrefix("192.0.2.0/24") {
+						return errors.New("it is the subnet")
+					}
+					return nil
+				}}
 			if test.source != "" {
 				c.source, c.towards = netip.MustParseAddr(test.source), "tor"
+				c.target, _ = netip.ParseAddr(test.method.Destination)
 			}
 			found := c.choose(hostOf(test.addrs...))
 			var got []string
@@ -184,6 +203,49 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// TestSettling: an address that may prove to be a duplicate is waited for where
+// it would be chosen, and nowhere else.
+func TestSettling(t *testing.T) {
+	way := &wayOut{links: []int{2}}
+	for _, test := range []struct {
+		addrs string
+		want  bool
+	}{
+		{"2:eth0 2001:db8::1/64 tentative", true},
+		{"2:eth0 2001:db8::1/64 tentative|3:eth1 fd00::1/64", true},
+		{"2:eth0 2001:db8::1/64|3:eth1 fd00::1/64 tentative", false},
+		{"2:eth0 2001:db8::1/64 tentative|2:eth0 fd00::1/64", false},
+		{"2:eth0 2001:db8::1/64 duplicate", false},
+		{"2:eth0 2001:db8::1/64 tentative down", false},
+		{"2:docker0 2001:db8::1/64 tentative", false},
+		{"2:eth0 fe80::1/64 tentative", false},
+	} {
+		c := chooser{method: Method{Kind: FirstFound}, way: way}
+		if found := c.choose(hostOf(strings.Split(test.addrs, "|")...)); found.Settling != test.want {
+			t.Errorf("%s: %+v", test.addrs, found)
+		}
+	}
+}
+
+func TestSteady(t *testing.T) {
+	for _, test := range []struct {
+		interrupted int
+		end         error
+		calls       int
+	}{{0, nil, 1}, {2, nil, 3}, {2, unix.ENOBUFS, 3}, {99, nil, dumpTries}} {
+		calls := 0
+		err := steady(func() error {
+			if calls++; calls <= test.interrupted {
+				return netlink.ErrDumpInterrupted
+			}
+			return test.end
+		})
+		if calls != test.calls || !errors.Is(err, test.end) {
+			t.Errorf("%+v: %d calls, %v", test, calls, err)
+		}
+	}
+}
+
 func TestResolve(t *testing.T) {
 	lookup := func(ctx context.Context, network, name string) ([]netip.Addr, error) {
 		if _, bounded := ctx.Deadline(); !bounded {
@@ -193,7 +255,7 @@ func TestResolve(t *testing.T) {
 			return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
 		}
 		return map[string][]netip.Addr{
-			"ip4": {netip.MustParseAddr("::ffff:192.0.2.1")}, "ip6": {netip.MustParseAddr("2001:db8::1")},
+			"ip4": {netip.MustParseAddr("::ffff:192.0.2.7"), netip.MustParseAddr("192.0.2.1")}, "ip6": {netip.MustParseAddr("2001:db8::1")},
 		}[network], nil
 	}
 	for _, test := range []struct {
@@ -201,7 +263,7 @@ func TestResolve(t *testing.T) {
 		destination string
 		want        string
 	}{
-		{netlink.FAMILY_V4, "tor", "[192.0.2.1] true <nil>"},
+		{netlink.FAMILY_V4, "tor", "[192.0.2.1 192.0.2.7] true <nil>"},
 		{netlink.FAMILY_V6, "tor", "[2001:db8::1] true <nil>"},
 		{netlink.FAMILY_V4, "spine", "[] true lookup spine: no such host"},
 		{netlink.FAMILY_V4, "192.0.2.9", "[192.0.2.9] false <nil>"},

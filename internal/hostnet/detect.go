@@ -60,6 +60,8 @@ type DetectOptions struct {
 	Own []uint8
 	// Workload tells by the name which interfaces are of workloads; nil: none.
 	Workload func(name string) bool
+	// Check says what forbids to know a node by an address; nil: nothing does.
+	Check func(netip.Prefix) error
 	// Lookup resolves a name; nil: the system's resolver does.
 	Lookup func(ctx context.Context, network, name string) ([]netip.Addr, error)
 }
@@ -84,6 +86,9 @@ type Found struct {
 	Interface  string
 	Reason     string
 	Candidates []Candidate // by index of the interface, then in the order of the kernel
+	// Settling: an address that would be chosen is not yet known to be unique
+	// (RFC 4862 §5.4). In a second or two it is.
+	Settling bool
 }
 
 // Detect finds the addresses of the node. That there is none is no error.
@@ -97,13 +102,13 @@ func (h *Host) detect(ctx context.Context, family int, m Method, opts *DetectOpt
 	if m.Kind == "" {
 		return Found{Reason: "none is looked for"}, nil
 	}
-	c := chooser{method: m, workload: opts.Workload}
+	c := chooser{method: m, workload: opts.Workload, check: opts.Check}
 	var err error
 	switch m.Kind {
 	case FirstFound, SkipInterface:
 		c.way, err = h.defaultRoute(family, opts.Own)
 	case CanReach:
-		c.source, c.towards, err = h.sourceTowards(ctx, family, m.Destination, opts.Lookup)
+		err = c.askWay(ctx, family, opts.Lookup)
 		var none *unreachableError
 		if errors.As(err, &none) {
 			return Found{Reason: none.Error()}, nil
@@ -130,7 +135,7 @@ type hostAddress struct {
 
 // addresses returns all addresses of a family, by index of their links.
 func (h *Host) addresses(family int) ([]hostAddress, error) {
-	links, err := h.nl.LinkList()
+	links, err := h.listLinks()
 	if err != nil {
 		return nil, fmt.Errorf("list interfaces: %w", err)
 	}
@@ -138,7 +143,7 @@ func (h *Host) addresses(family int) ([]hostAddress, error) {
 	for _, l := range links {
 		byIndex[l.Attrs().Index] = l.Attrs()
 	}
-	kernel, err := h.nl.AddrList(nil, family)
+	kernel, err := h.listAddrs(nil, family)
 	if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
@@ -156,36 +161,44 @@ func (h *Host) addresses(family int) ([]hostAddress, error) {
 	return all, nil
 }
 
-// wayOut is a default route.
+// wayOut is the default route.
 type wayOut struct {
-	links  []int      // the interfaces of its next hops
+	links  []int      // the interfaces of its next hops, in order
 	source netip.Addr // that it prefers, if it does
 }
 
 // defaultRoute is the unicast default route of the main table with the lowest
-// metric, or nil. Routes are read one by one: there may be a million.
+// metric, or nil. Of several, as routers that advertise themselves on two links
+// make them, the order in which they came says nothing: they count as one with
+// all their next hops.
 func (h *Host) defaultRoute(family int, own []uint8) (*wayOut, error) {
-	var best *netlink.Route
-	filter := &netlink.Route{Table: unix.RT_TABLE_MAIN}
-	err := h.nl.RouteListFilteredIter(family, filter, netlink.RT_FILTER_TABLE, func(r netlink.Route) bool {
-		if !isDefault(&r) || r.Type != unix.RTN_UNICAST || slices.Contains(own, uint8(r.Protocol)) || len(routeLinks(&r)) == 0 {
-			return true
+	var best []netlink.Route
+	begin := func() { best = nil }
+	err := h.eachRoute(family, unix.RT_TABLE_MAIN, begin, func(r *netlink.Route) {
+		switch {
+		case !isDefault(r) || r.Type != unix.RTN_UNICAST || slices.Contains(own, uint8(r.Protocol)) || len(routeLinks(r)) == 0:
+		case len(best) > 0 && r.Priority > best[0].Priority:
+		case len(best) > 0 && r.Priority == best[0].Priority:
+			best = append(best, *r)
+		default:
+			best = []netlink.Route{*r}
 		}
-		if best == nil || r.Priority < best.Priority {
-			best = &r
-		}
-		return true
 	})
 	if err != nil && !vanished(err) && !errors.Is(err, unix.EAFNOSUPPORT) {
 		return nil, fmt.Errorf("list routes: %w", err)
 	}
-	if best == nil {
+	if len(best) == 0 {
 		return nil, nil
 	}
-	way := &wayOut{links: routeLinks(best)}
-	if a, ok := netip.AddrFromSlice(best.Src); ok {
-		way.source = a.Unmap()
+	way := &wayOut{}
+	for i := range best {
+		way.links = append(way.links, routeLinks(&best[i])...)
+		a, ok := netip.AddrFromSlice(best[i].Src)
+		if a = a.Unmap(); ok && (!way.source.IsValid() || a.Less(way.source)) {
+			way.source = a
+		}
 	}
+	slices.Sort(way.links)
 	return way, nil
 }
 

@@ -88,18 +88,21 @@ func capabilities() (netAdmin, netRaw, netBind bool) {
 // will not be renewed because the host forwards.
 func (h *Host) surveyRoutes(protocols []uint8) (ours map[uint8]int, ending []string, err error) {
 	ours = map[uint8]int{}
-	all := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
 	var learned []int
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		err := h.nl.RouteListFilteredIter(family, all, netlink.RT_FILTER_TABLE, func(r netlink.Route) bool {
+		var counted map[uint8]int
+		begin := func() { counted, learned = map[uint8]int{}, nil }
+		err := h.eachRoute(family, unix.RT_TABLE_UNSPEC, begin, func(r *netlink.Route) {
 			if slices.Contains(protocols, uint8(r.Protocol)) {
-				ours[uint8(r.Protocol)]++
+				counted[uint8(r.Protocol)]++
 			}
-			if family == netlink.FAMILY_V6 && r.Protocol == unix.RTPROT_RA && isDefault(&r) {
-				learned = append(learned, routeLinks(&r)...)
+			if family == netlink.FAMILY_V6 && r.Protocol == unix.RTPROT_RA && isDefault(r) {
+				learned = append(learned, routeLinks(r)...)
 			}
-			return true
 		})
+		for protocol, n := range counted {
+			ours[protocol] += n
+		}
 		if err != nil && !vanished(err) && !errors.Is(err, unix.EAFNOSUPPORT) {
 			return nil, nil, fmt.Errorf("list routes: %w", err)
 		}

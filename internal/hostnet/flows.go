@@ -67,7 +67,7 @@ func (h *Host) CutFlows(ctx context.Context, denied func(*Flow) bool) (int, erro
 
 // ownAddresses returns the addresses of all interfaces.
 func (h *Host) ownAddresses() (map[netip.Addr]bool, error) {
-	list, err := h.nl.AddrList(nil, netlink.FAMILY_ALL)
+	list, err := h.listAddrs(nil, netlink.FAMILY_ALL)
 	if err != nil {
 		return nil, fmt.Errorf("list addresses of the host: %w", err)
 	}

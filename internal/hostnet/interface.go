@@ -111,7 +111,7 @@ func (h *Host) refuseOwn(link netlink.Link, kind Kind) error {
 	if kind == Physical {
 		return nil
 	}
-	addrs, err := h.nl.AddrList(link, netlink.FAMILY_ALL)
+	addrs, err := h.listAddrs(link, netlink.FAMILY_ALL)
 	if vanished(err) {
 		return nil
 	}
@@ -167,7 +167,7 @@ func (h *Host) hasIPv6(link netlink.Link) bool {
 // It is usable at once: nobody else on a link of two can have it, and
 // detection of duplicates would cost the workload its first second.
 func (h *Host) addGatewayIPv6(link netlink.Link) error {
-	addrs, err := h.nl.AddrList(link, netlink.FAMILY_V6)
+	addrs, err := h.listAddrs(link, netlink.FAMILY_V6)
 	if vanished(err) {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -24,16 +25,19 @@ func (e *unreachableError) Error() string {
 	return fmt.Sprintf("no source towards %s: %s", e.destination, strings.Join(e.tried, "; "))
 }
 
-// sourceTowards returns the address that the kernel sends from towards a
-// destination, and what that is. Of the addresses of a name the first that can
-// be reached counts. An *unreachableError says that none can.
-func (h *Host) sourceTowards(ctx context.Context, family int, destination string,
-	lookup func(context.Context, string, string) ([]netip.Addr, error)) (netip.Addr, string, error) {
+// lookup resolves a name, as net.Resolver.LookupNetIP does.
+type lookup func(ctx context.Context, network, name string) ([]netip.Addr, error)
+
+// askWay learns from which address the kernel sends towards the destination of
+// the method. Of the addresses of a name the lowest that can be reached counts:
+// servers tell them in turns. An *unreachableError says that none can.
+func (c *chooser) askWay(ctx context.Context, family int, lookup lookup) error {
+	destination := c.method.Destination
 	none := &unreachableError{destination: destination}
 	targets, named, err := resolve(ctx, family, destination, lookup)
 	if err != nil {
 		none.tried = append(none.tried, err.Error())
-		return netip.Addr{}, "", none
+		return none
 	}
 	for _, target := range targets {
 		source, err := sourceOf(target)
@@ -43,19 +47,20 @@ func (h *Host) sourceTowards(ctx context.Context, family int, destination string
 			continue
 		}
 		if err != nil {
-			return netip.Addr{}, "", err
+			return err
 		}
+		c.source, c.target, c.towards = source, target, destination
 		if named {
-			destination = fmt.Sprintf("%s (%s)", destination, target)
+			c.towards = fmt.Sprintf("%s (%s)", destination, target)
 		}
-		return source, destination, nil
+		return nil
 	}
-	return netip.Addr{}, "", none
+	return none
 }
 
-// resolve returns the addresses of a destination, and whether it is a name.
-func resolve(ctx context.Context, family int, destination string,
-	lookup func(context.Context, string, string) ([]netip.Addr, error)) (all []netip.Addr, named bool, err error) {
+// resolve returns the addresses of a destination in their order, and whether it
+// is a name.
+func resolve(ctx context.Context, family int, destination string, lookup lookup) (all []netip.Addr, named bool, err error) {
 	if a, err := netip.ParseAddr(destination); err == nil {
 		return []netip.Addr{a}, false, nil
 	}
@@ -75,6 +80,7 @@ func resolve(ctx context.Context, family int, destination string,
 	for _, a := range found {
 		all = append(all, a.Unmap())
 	}
+	slices.SortFunc(all, netip.Addr.Compare)
 	return all, true, nil
 }
 

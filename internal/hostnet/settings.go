@@ -39,7 +39,7 @@ func (h *Host) addGatewayIPv4() error {
 	if err != nil {
 		return fmt.Errorf("find interface lo: %w", err)
 	}
-	addrs, err := h.nl.AddrList(lo, netlink.FAMILY_V4)
+	addrs, err := h.listAddrs(lo, netlink.FAMILY_V4)
 	if err != nil {
 		return fmt.Errorf("list addresses of lo: %w", err)
 	}
