@@ -14,12 +14,19 @@ import (
 // request that is not Partial cannot be met, or an error ends it, what this
 // call took is given back.
 func (c *Client) Allocate(ctx context.Context, req Request) (*Result, error) {
+	return c.AllocateBy(ctx, req, func(_ context.Context, s *Step, req Request) (*Result, error) { return s.Allocate(req) })
+}
+
+// AllocateBy is Allocate by work that calls Step.Allocate for each transaction,
+// and may join it or refuse what came of it.
+func (c *Client) AllocateBy(ctx context.Context, req Request,
+	work func(context.Context, *Step, Request) (*Result, error)) (*Result, error) {
 	var all Result
 	wanted := map[Family]int{IPv4: req.IPv4, IPv6: req.IPv6}
 	for {
 		var got *Result
-		_, err := c.DoShared(ctx, req.Node, func(_ context.Context, s *Step) (err error) {
-			got, err = s.Allocate(req)
+		_, err := c.DoShared(ctx, req.Node, func(ctx context.Context, s *Step) (err error) {
+			got, err = work(ctx, s, req)
 			return err
 		})
 		if err != nil {

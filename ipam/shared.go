@@ -205,21 +205,11 @@ func (s *Step) shareOne(call *call) error {
 // room returns errNoRoom when the transaction is larger than the store takes it,
 // and another error when two of those who joined write the same key.
 func (s *Step) room() error {
-	compares, weight := len(s.compares)+len(s.order)+len(s.Env.Guards)+storeOwn, 0
-	for key := range s.guards {
-		if _, written := s.staged[key]; !written {
-			compares++
-		}
-	}
-	for _, object := range s.staged {
-		if b, ok := object.(*Block); ok {
-			weight += b.weight()
-		}
-	}
+	weight := s.weight()
 	for _, op := range s.ops {
 		weight += len(op.Key) + len(op.Value)
 	}
-	if compares > store.MaxOps || len(s.order)+len(s.ops) > store.MaxOps || weight > maxWeight {
+	if !s.Fits(0) || len(s.order)+len(s.ops) > store.MaxOps || weight > maxWeight {
 		return errNoRoom
 	}
 	return store.CheckTxn(nil, s.ops)

@@ -77,19 +77,33 @@ func (s *Step) Txn() ([]store.Compare, []store.Op, error) {
 
 // full tells whether the step should write no more blocks: it leaves room for
 // those who join it.
-func (s *Step) full() bool {
-	keys, weight := len(s.order), 0
+func (s *Step) full() bool { return s.keys() > maxKeys || s.weight() > maxWeight }
+
+// keys returns how many keys the step itself compares.
+func (s *Step) keys() int {
+	n := len(s.order)
 	for key := range s.guards {
 		if _, written := s.staged[key]; !written {
-			keys++
+			n++
 		}
 	}
+	return n
+}
+
+// weight returns about how many bytes the step itself writes.
+func (s *Step) weight() int {
+	n := 0
 	for _, object := range s.staged {
 		if b, ok := object.(*Block); ok {
-			weight += b.weight()
+			n += b.weight()
 		}
 	}
-	return keys > maxKeys || weight > maxWeight
+	return n
+}
+
+// Fits tells whether the transaction has room for so many compares more.
+func (s *Step) Fits(compares int) bool {
+	return s.keys()+len(s.compares)+len(s.Env.Guards)+storeOwn+compares <= store.MaxOps
 }
 
 // attempt runs an operation whole or not at all.

@@ -110,21 +110,21 @@ func (w *writer) holding(ctx context.Context, key string) (store.KV, error) {
 	return kv, nil
 }
 
-// heldOne returns the key of one of many addresses that an endpoint holds, one
-// without a revision when none is held. It takes one read for each
-// store.MaxOps of them.
-func (w *writer) heldOne(ctx context.Context, addresses []netip.Addr) (store.KV, error) {
+// holdings returns the keys of those of many addresses that an endpoint holds.
+// It takes one read for each store.MaxOps of them.
+func (w *writer) holdings(ctx context.Context, addresses []netip.Addr) (held []store.KV, err error) {
 	for some := range slices.Chunk(addresses, store.MaxOps) {
-		_, err := w.store.Store.Txn(ctx, noHolder(some), nil) // the lock forbids no look
-		var conflict *store.ConflictError
-		if errors.As(err, &conflict) {
-			return conflict.Have, nil
+		keys := make([]string, len(some))
+		for i, a := range some {
+			keys[i] = store.AddressKey(a)
 		}
+		found, err := w.store.Read(ctx, keys, nil)
 		if err != nil {
-			return store.KV{}, fmt.Errorf("look who holds %d addresses: %w", len(some), err)
+			return nil, fmt.Errorf("look who holds %d addresses: %w", len(some), err)
 		}
+		held = append(held, slices.DeleteFunc(found.KVs, func(kv store.KV) bool { return kv.ModRevision == 0 })...)
 	}
-	return store.KV{}, nil
+	return held, nil
 }
 
 // noHolder are the compares that hold while no endpoint has an address.

@@ -27,11 +27,7 @@ func holderOf(id resource.ID) holder {
 // gives up those that it shall not. It returns them all, and those that were
 // found for it, as text.
 func (e *endpointWrite) addressesOn(_ context.Context, s *ipam.Step) (addresses []netip.Addr, taken []string, err error) {
-	if len(e.avoid) > 0 {
-		env := *s.Env
-		env.Reservations = slices.Concat(env.Reservations, e.avoid)
-		s.Env = &env
-	}
+	avoiding(s, e.avoid)
 	addresses = slices.Clone(e.checked.Addresses)
 	if len(addresses) == 0 {
 		addresses = slices.Clone(e.base.had)
@@ -68,6 +64,16 @@ func (e *endpointWrite) addressesOn(_ context.Context, s *ipam.Step) (addresses 
 
 // networkPath is the path of an address of an endpoint.
 func networkPath(i int) string { return fmt.Sprintf("spec.ipNetworks[%d]", i) }
+
+// avoiding has a step give out none of some addresses.
+func avoiding(s *ipam.Step, avoid []netip.Prefix) {
+	if len(avoid) == 0 {
+		return
+	}
+	env := *s.Env
+	env.Reservations = slices.Concat(env.Reservations, avoid)
+	s.Env = &env
+}
 
 // allocate finds addresses for an endpoint that has some already.
 func (e *endpointWrite) allocate(s *ipam.Step, have []netip.Addr) ([]ipam.Allocation, error) {

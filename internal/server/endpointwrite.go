@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 
@@ -45,7 +44,7 @@ type endpointWrite struct {
 type endpointBase struct {
 	old    stored
 	had    []netip.Addr // addresses of old
-	labels struct{ node, namespace map[string]string }
+	labels labels
 }
 
 // putEndpoint performs a change of an endpoint.
@@ -96,7 +95,7 @@ func (e *endpointWrite) readAhead(ctx context.Context) {
 	} else if e.read(ctx) != nil {
 		return
 	}
-	_ = e.readLabels(ctx, env)
+	_ = e.base.labels.read(ctx, e.writer, env, e.checked.Node, e.checked.Namespace)
 }
 
 // run decides on what there is now.
@@ -109,7 +108,7 @@ func (e *endpointWrite) run(ctx context.Context, s *ipam.Step) error {
 			return err
 		}
 	}
-	if err := e.readLabels(ctx, s.Env); err != nil {
+	if err := e.base.labels.read(ctx, e.writer, s.Env, e.checked.Node, e.checked.Namespace); err != nil {
 		return err
 	}
 	err := e.decide(ctx, s)
@@ -143,40 +142,6 @@ func (e *endpointWrite) read(ctx context.Context) error {
 	e.base = &endpointBase{old: old, had: had}
 	e.tries++
 	return nil
-}
-
-// readLabels reads the labels of node and namespace, which are of use to the
-// selectors of pools only.
-func (e *endpointWrite) readLabels(ctx context.Context, env *ipam.Env) (err error) {
-	labels := &e.base.labels
-	for i := range env.Pools {
-		if env.Pools[i].NodeSelector != nil && labels.node == nil {
-			id := resource.ID{Kind: resource.KindNode, Name: e.checked.Node}
-			if labels.node, err = e.labels(ctx, id); err != nil {
-				return err
-			}
-		}
-		if env.Pools[i].NamespaceSelector != nil && labels.namespace == nil {
-			id := resource.ID{Kind: resource.KindNamespace, Name: e.checked.Namespace}
-			if labels.namespace, err = e.labels(ctx, id); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// labels returns the labels of an object; none, and not nil, where there is no
-// object.
-func (w *writer) labels(ctx context.Context, id resource.ID) (map[string]string, error) {
-	s, err := w.stored(ctx, id)
-	if err != nil {
-		return nil, fmt.Errorf("read labels of %s: %w", id, err)
-	}
-	if s.msg == nil || resource.MetadataOf(s.msg).GetLabels() == nil {
-		return map[string]string{}, nil
-	}
-	return resource.MetadataOf(s.msg).GetLabels(), nil
 }
 
 // statedAddresses returns the addresses that a stored endpoint states.

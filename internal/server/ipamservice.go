@@ -42,32 +42,21 @@ func (s *addresses) Allocate(ctx context.Context, in *vrouterv1.AllocateRequest)
 	req := ipam.Request{
 		Node: s.nodeOf(in.GetNode()), Use: ipam.Use(in.GetUse()), IPv4: int(in.GetIpv4()), IPv6: int(in.GetIpv6()),
 		Pools: in.GetPools(), MaxBlocks: int(in.GetMaxBlocks()), Handle: in.GetHandle(), Owner: external(),
-		Attributes: in.GetAttributes(), Partial: in.GetPartial(), Resume: in.GetResume(), NamespaceLabels: in.GetScopeLabels(),
+		Attributes: in.GetAttributes(), Partial: in.GetPartial(), Resume: in.GetResume(),
 	}
 	if in.GetNamespace() != "" && len(in.GetScopeLabels()) > 0 {
 		return nil, invalid("scopeLabels", "must be empty when a namespace is given")
 	}
-	var err error
-	if req.NodeLabels, err = s.writer.labels(ctx, resource.ID{Kind: resource.KindNode, Name: req.Node}); err != nil {
-		return nil, err
-	}
-	if in.GetNamespace() != "" {
-		id := resource.ID{Kind: resource.KindNamespace, Name: in.GetNamespace()}
-		if req.NamespaceLabels, err = s.writer.labels(ctx, id); err != nil {
-			return nil, err
-		}
-	}
-	result, err := s.writer.ipam.Allocate(ctx, req)
+	u := &unheld{writer: s.writer, namespace: in.GetNamespace(), labels: labels{namespace: in.GetScopeLabels()}}
+	result, err := s.writer.ipam.AllocateBy(ctx, req, u.allocate)
 	if none := (&ipam.NoPoolError{}); errors.As(err, &none) && len(req.Pools) > 0 {
 		return nil, atField("pools", err)
 	}
 	if err != nil {
 		return nil, atHandle(err)
 	}
-	if err := s.notOfEndpoints(ctx, req.Node, result.Allocations); err != nil {
-		return nil, err
-	}
 	if result.Low {
+		req.NodeLabels, req.NamespaceLabels = u.labels.node, u.labels.namespace
 		s.writer.spares.keep(req)
 	}
 	out := &vrouterv1.AllocateResponse{}
@@ -81,31 +70,51 @@ func (s *addresses) Allocate(ctx context.Context, in *vrouterv1.AllocateRequest)
 	return out, nil
 }
 
-// notOfEndpoints gives back what was given out, if an endpoint from before there
-// were blocks has some of it. Released addresses are given out last: the next
-// call finds others.
-func (s *addresses) notOfEndpoints(ctx context.Context, node string, given []ipam.Allocation) error {
-	var back []ipam.Release
-	var addresses []netip.Addr
-	for _, a := range given {
+// unheld gives out addresses that no endpoint has. One may have some from before
+// there were blocks.
+type unheld struct {
+	*writer
+	namespace string // empty: none
+	labels    labels
+
+	compared bool           // a transaction was to tell whether endpoints have any
+	avoid    []netip.Prefix // endpoints have them
+}
+
+// allocate has the first transaction tell whether endpoints have any of the
+// addresses. When it did, or they are too many, they are looked for before: after
+// the pools were read no endpoint takes one without its block knowing.
+func (u *unheld) allocate(ctx context.Context, s *ipam.Step, req ipam.Request) (*ipam.Result, error) {
+	if err := u.labels.read(ctx, u.writer, s.Env, req.Node, u.namespace); err != nil {
+		return nil, err
+	}
+	req.NodeLabels, req.NamespaceLabels = u.labels.node, u.labels.namespace
+	avoiding(s, u.avoid)
+	result, err := s.Allocate(req)
+	if err != nil {
+		return nil, err
+	}
+	var given []netip.Addr
+	for _, a := range result.Allocations {
 		if !a.Existed {
-			back = append(back, ipam.Release{Address: a.Address, Handle: a.Handle, Sequence: a.Sequence})
-			addresses = append(addresses, a.Address)
+			given = append(given, a.Address)
 		}
 	}
-	kv, err := s.writer.heldOne(ctx, addresses)
-	if err == nil && kv.ModRevision != 0 {
-		err = fmt.Errorf("%w: %s, from before there were blocks: try again", store.ErrConflict, held(kv).Error())
+	if !u.compared && s.Fits(len(given)) {
+		u.compared = true
+		s.Join(noHolder(given), nil)
+		return result, nil
 	}
-	if err == nil {
-		return nil
+	held, err := u.holdings(ctx, given)
+	if err != nil || len(held) == 0 {
+		return result, err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), spareTime)
-	defer cancel()
-	if _, undone := s.writer.ipam.Release(ctx, node, back); undone != nil {
-		return errors.Join(err, fmt.Errorf("give back %d addresses: %w", len(back), undone))
+	for _, kv := range held {
+		if a, err := store.ParseAddressKey(kv.Key); err == nil {
+			u.avoid = append(u.avoid, netip.PrefixFrom(a, a.BitLen()))
+		}
 	}
-	return err
+	return nil, &store.ConflictError{Key: held[0].Key, Have: held[0]}
 }
 
 func showAllocation(a ipam.Allocation) *vrouterv1.Allocation {
@@ -122,11 +131,13 @@ func (s *addresses) Assign(ctx context.Context, in *vrouterv1.AssignRequest) (*v
 	}
 	req := ipam.AssignRequest{Address: a, Node: s.nodeOf(in.GetNode()), MaxBlocks: int(in.GetMaxBlocks()),
 		Handle: in.GetHandle(), Owner: external(), Attributes: in.GetAttributes(), HeldBy: in.GetHeldBy()}
-	if req.NodeLabels, err = s.writer.labels(ctx, resource.ID{Kind: resource.KindNode, Name: req.Node}); err != nil {
-		return nil, err
-	}
 	var got ipam.Allocation
+	var l labels
 	err = s.do(ctx, req.Node, func(ctx context.Context, step *ipam.Step) (err error) {
+		if err := l.read(ctx, s.writer, step.Env, req.Node, ""); err != nil {
+			return err
+		}
+		req.NodeLabels = l.node
 		if got, err = step.Assign(req); err != nil || got.Existed {
 			return err
 		}
@@ -233,11 +244,11 @@ func atReleased(addresses []netip.Addr, err error) error {
 
 // freeOfEndpoints refuses to release what endpoints have.
 func (s *addresses) freeOfEndpoints(ctx context.Context, addresses []netip.Addr) error {
-	kv, err := s.writer.heldOne(ctx, addresses)
-	if err != nil || kv.ModRevision == 0 {
+	kvs, err := s.writer.holdings(ctx, addresses)
+	if err != nil || len(kvs) == 0 {
 		return err
 	}
-	return &stateError{"IN_USE", shownAddress(kv.Key), held(kv).Error() + ": remove it from the endpoint"}
+	return &stateError{"IN_USE", shownAddress(kvs[0].Key), held(kvs[0]).Error() + ": remove it from the endpoint"}
 }
 
 // ReleaseByHandle gives back all that a handle holds.
