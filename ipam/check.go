@@ -170,12 +170,16 @@ func (k *checking) ofHandles() {
 }
 
 func (k *checking) ofEndpoints() {
+	present := make(map[string]bool) // endpoints that have addresses
+	for _, key := range k.Endpoints {
+		present[key] = true
+	}
 	for _, a := range slices.SortedFunc(maps.Keys(k.Endpoints), netip.Addr.Compare) {
 		if k.env.poolOf(a) == nil {
 			continue
 		}
 		if _, held := k.held[a]; !held {
-			k.found(NotAllocated, a.String(), "it is of %s, and free for others", k.Endpoints[a])
+			k.found(NotAllocated, a.String(), "it is of %s, and free for others", Owner{OwnerEndpoint, k.Endpoints[a]})
 		}
 	}
 	for _, b := range k.Blocks {
@@ -184,8 +188,12 @@ func (k *checking) ofEndpoints() {
 			if h == nil || h.Owner.Kind != OwnerEndpoint || k.Endpoints[held.Address] == h.Owner.Key {
 				continue
 			}
-			k.found(NoEndpoint, held.Address.String(), "handle %s is of %s, which does not have it", h.ID, h.Owner.Key)
-			k.report.Leaks = append(k.report.Leaks, Leak{held.Address, h.ID, held.Sequence, h.Owner.Key + " does not have it"})
+			reason := h.Owner.String() + " has others"
+			if !present[h.Owner.Key] {
+				reason = h.Owner.String() + " is gone, or has none"
+			}
+			k.found(NoEndpoint, held.Address.String(), "handle %s holds it: %s", h.ID, reason)
+			k.report.Leaks = append(k.report.Leaks, Leak{held.Address, h.ID, held.Sequence, reason})
 		}
 	}
 }

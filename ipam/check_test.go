@@ -3,6 +3,7 @@ package ipam
 import (
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,6 +81,41 @@ func TestCheckFinds(t *testing.T) {
 				t.Errorf("found %s\nwanted %s", text, c.want)
 			}
 		})
+	}
+}
+
+// Who holds what is told by name, and of what leaked whether its endpoint is
+// there.
+func TestCheckNamesOwners(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/24/26"))
+	key := func(workload string) string {
+		return store.ResourceKey("WorkloadEndpoint", "shop", "docker/"+workload+"/eth0")
+	}
+	for _, workload := range []string{"gone", "there"} {
+		r.one(Request{Node: "host1", Handle: workload, Owner: Owner{OwnerEndpoint, key(workload)}, IPv4: 1})
+	}
+	r.write(store.AddressKey(netip.MustParseAddr("10.0.0.63")), text(key("there")))
+	var got []string
+	for _, p := range r.read().Check(&r.settings.env).Problems {
+		got = append(got, string(p.Kind)+": "+p.Detail)
+	}
+	want := []string{
+		"not-allocated: it is of endpoint shop/docker/there/eth0, and free for others",
+		"no-endpoint-address: handle gone holds it: endpoint shop/docker/gone/eth0 is gone, or has none",
+		"no-endpoint-address: handle there holds it: endpoint shop/docker/there/eth0 has others",
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("found\n%s\nwanted\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	for owner, want := range map[Owner]string{
+		{OwnerExternal, ""}: "external",
+		{OwnerTunnel, store.ResourceKey("Node", "", "host1")}: "tunnel host1",
+	} {
+		if owner.String() != want {
+			t.Errorf("%+v is told as %q, wanted %q", owner, owner.String(), want)
+		}
 	}
 }
 

@@ -52,7 +52,7 @@ func (c *Contents) CheckRoutes(endpoints map[netip.Addr]Placed, routes map[strin
 	for _, a := range slices.SortedFunc(maps.Keys(endpoints), netip.Addr.Compare) {
 		e := endpoints[a]
 		if known, asked := routes[e.Node]; asked && !known[a].Programmed {
-			k.found(NoRoute, e.Node+" "+a.String(), "it is of %s; the node says: %s", e.Key,
+			k.found(NoRoute, e.Node+" "+a.String(), "it is of %s; the node says: %s", Owner{OwnerEndpoint, e.Key},
 				cmp.Or(known[a].Problem, "nothing of such a route"))
 		}
 	}
@@ -67,7 +67,7 @@ func (k *checking) routeOf(node string, a netip.Addr, endpoints map[netip.Addr]P
 	switch {
 	case placed && e.Node == node:
 	case placed:
-		k.found(RouteElsewhere, subject, "it is of %s on node %s", e.Key, e.Node)
+		k.found(RouteElsewhere, subject, "it is of %s on node %s", Owner{OwnerEndpoint, e.Key}, e.Node)
 	case k.Endpoints[a] != "": // which was seen at another moment
 	case held:
 		k.found(RouteNoEndpoint, subject, "handle %s holds it, and no endpoint has it", handle)

@@ -40,9 +40,9 @@ func TestCheckRoutes(t *testing.T) {
 	want := []string{
 		"route-no-endpoint: host1 " + held[1].String() + ": handle held holds it, and no endpoint has it",
 		"route-not-allocated: host1 10.0.0.200: nobody holds it",
-		"route-elsewhere: host1 192.0.2.2: it is of r/c on node host2",
-		"no-route: host2 192.0.2.2: it is of r/c; the node says: nothing of such a route",
-		"no-route: host2 2001:db8::15: it is of r/f; the node says: interface vr1 does not exist",
+		"route-elsewhere: host1 192.0.2.2: it is of endpoint r/c on node host2",
+		"no-route: host2 192.0.2.2: it is of endpoint r/c; the node says: nothing of such a route",
+		"no-route: host2 2001:db8::15: it is of endpoint r/f; the node says: interface vr1 does not exist",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -20,7 +20,7 @@ func (e *Env) choose(req *Request, family Family) ([]*Pool, error) {
 			continue
 		}
 		if reason := p.refuses(req); reason != "" {
-			none.Pools = append(none.Pools, PoolReason{p.Name, reason})
+			none.Pools = append(none.Pools, PoolReason{Pool: p.Name, Reason: reason})
 			continue
 		}
 		pools = append(pools, p)
@@ -63,13 +63,13 @@ func (e *Env) requested(req *Request, family Family) ([]*Pool, error) {
 		i := slices.IndexFunc(e.Pools, func(p Pool) bool { return p.Name == name || p.CIDR.String() == name })
 		switch {
 		case i < 0:
-			return nil, &NoPoolError{Family: family, Node: req.Node, Pools: []PoolReason{{name, "there is no such pool"}}}
+			return nil, &NoPoolError{Family: family, Node: req.Node, Pools: []PoolReason{{Pool: name, Reason: "there is no such pool"}}}
 		case FamilyOf(e.Pools[i].CIDR.Addr()) != family:
-			others = append(others, PoolReason{name, "it is not of " + family.String()})
+			others = append(others, PoolReason{name, "it is not of " + family.String(), true})
 		case e.Pools[i].Disabled:
-			none.Pools = append(none.Pools, PoolReason{name, "disabled"})
+			none.Pools = append(none.Pools, PoolReason{Pool: name, Reason: "disabled"})
 		case !e.Pools[i].allows(use):
-			none.Pools = append(none.Pools, PoolReason{name, "allowedUses does not have " + string(use)})
+			none.Pools = append(none.Pools, PoolReason{Pool: name, Reason: "allowedUses does not have " + string(use)})
 		case !slices.Contains(pools, &e.Pools[i]):
 			pools = append(pools, &e.Pools[i])
 		}

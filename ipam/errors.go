@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -29,25 +30,49 @@ var (
 )
 
 // PoolReason is why a pool gives nothing to a request.
-type PoolReason struct{ Pool, Reason string }
+type PoolReason struct {
+	Pool, Reason string
+
+	family bool // it is of the other family
+}
 
 // NoPoolError is a request that no pool is for.
 type NoPoolError struct {
-	Family Family
+	Family Family // zero: either would do
 	Node   string
 	Pools  []PoolReason // of this family
 }
 
 // Error names each pool with its reason.
 func (e *NoPoolError) Error() string {
+	family := ""
+	if e.Family != 0 {
+		family = " of " + e.Family.String()
+	}
 	if len(e.Pools) == 0 {
-		return fmt.Sprintf("%v: there is no IPPool of %s", ErrNoPool, e.Family)
+		return fmt.Sprintf("%v: there is no IPPool%s", ErrNoPool, family)
 	}
 	var why []string
 	for _, p := range e.Pools {
 		why = append(why, p.Pool+": "+p.Reason)
 	}
-	return fmt.Sprintf("%v: %s for node %s (%s)", ErrNoPool, e.Family, e.Node, strings.Join(why, "; "))
+	return fmt.Sprintf("%v%s on node %s (%s)", ErrNoPool, family, e.Node, strings.Join(why, "; "))
+}
+
+// Either is the refusal of a request for an address of any family, of the
+// refusals of both. A pool that both name has the reason of its own family.
+func (e *NoPoolError) Either(other *NoPoolError) *NoPoolError {
+	both := &NoPoolError{Node: e.Node}
+	for _, p := range slices.Concat(e.Pools, other.Pools) {
+		i := slices.IndexFunc(both.Pools, func(have PoolReason) bool { return have.Pool == p.Pool })
+		switch {
+		case i < 0:
+			both.Pools = append(both.Pools, p)
+		case both.Pools[i].family:
+			both.Pools[i] = p
+		}
+	}
+	return both
 }
 
 // Unwrap returns ErrNoPool.
@@ -81,11 +106,11 @@ func (e *ExhaustedError) Help() string {
 	case errors.Is(e.Kind, ErrBlockLimit):
 		help = fmt.Sprintf("the node has %d blocks of at most %d: raise maxBlocksPerHost or the limit of the request, or free addresses", e.Blocks, e.Limit)
 	case errors.Is(e.Kind, ErrStrictAffinity):
-		help = "every block belongs to a host: add a pool, or let hosts borrow (strictAffinity: false)"
+		help = "every block belongs to a host: add a pool, or let hosts borrow what others have free (strictAffinity: false)"
 	case errors.Is(e.Kind, ErrNoAutoAllocate):
 		help = "assign a block to the node, or set autoAllocateBlocks: true"
 	case errors.Is(e.Kind, ErrHostLocal):
-		help = "the node uses assigned blocks only: assign it another one, or free addresses"
+		help = "the node uses assigned blocks only: assign it another one, free addresses, or take its assigned blocks from it, so that it claims again"
 	default:
 		help = "add a pool, or free addresses"
 	}
@@ -146,7 +171,7 @@ type HandleError struct {
 // Error names the handle.
 func (e *HandleError) Error() string {
 	if errors.Is(e.Kind, ErrHandleOwner) {
-		return fmt.Sprintf("handle %s: %v: %s %s", e.ID, e.Kind, e.Owner.Kind, e.Owner.Key)
+		return fmt.Sprintf("handle %s: %v: %s", e.ID, e.Kind, e.Owner)
 	}
 	return fmt.Sprintf("handle %s: %v", e.ID, e.Kind)
 }

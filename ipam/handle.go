@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -33,6 +34,15 @@ type Owner struct {
 	// Key in the store that exists as long as the owner does; empty for what is
 	// external.
 	Key string
+}
+
+// String is the kind and the name of the owner: endpoint default/docker/web/eth0.
+func (o Owner) String() string {
+	name := o.Key
+	if _, namespace, n, err := store.ParseResourceKey(o.Key); err == nil {
+		name = strings.TrimPrefix(namespace+"/"+n, "/")
+	}
+	return strings.TrimSpace(string(o.Kind) + " " + name)
 }
 
 // Handle is a holder of addresses: the index of blocks by holder.

@@ -62,9 +62,43 @@ func TestNoPoolSaysWhy(t *testing.T) {
 	rack.NodeSelector = mustSelector("rack == 'r1'")
 	r := newRig(t, off, rack)
 	_, err := r.Allocate(t.Context(), ask("host1", "h", 1))
-	const want = `no pool is for this request: IPv4 for node host1 (off: disabled; rack: nodeSelector rack == "r1" does not match the node)`
+	const want = `no pool is for this request of IPv4 on node host1 (off: disabled; rack: nodeSelector rack == "r1" does not match the node)`
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+// Of a request that takes any family the refusal tells a pool once, with the
+// reason that somebody can do something about.
+func TestNoPoolOfEitherFamily(t *testing.T) {
+	off, six := pool("off=10.0.0.0/24/26"), pool("six=fd00::/64/122")
+	off.Disabled, six.Disabled = true, true
+	r := newRig(t, off, six)
+	refusal := func(families Request, pools ...string) *NoPoolError {
+		req := ask("host1", "h", families.IPv4)
+		req.IPv6, req.Pools = families.IPv6, pools
+		_, err := r.Allocate(t.Context(), req)
+		var none *NoPoolError
+		if !errors.As(err, &none) {
+			t.Fatalf("%v of %v: %v", families, pools, err)
+		}
+		return none
+	}
+	four, sixth := Request{IPv4: 1}, Request{IPv6: 1}
+	for _, c := range []struct {
+		pools []string
+		want  string
+	}{
+		{nil, "no pool is for this request on node host1 (off: disabled; six: disabled)"},
+		{[]string{"off"}, "no pool is for this request on node host1 (off: disabled)"},
+		{[]string{"six"}, "no pool is for this request on node host1 (six: disabled)"},
+	} {
+		if got := refusal(four, c.pools...).Either(refusal(sixth, c.pools...)); got.Error() != c.want {
+			t.Errorf("%v: got %v, want %s", c.pools, got, c.want)
+		}
+	}
+	if got, want := (&NoPoolError{}).Either(&NoPoolError{}).Error(), "no pool is for this request: there is no IPPool"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 

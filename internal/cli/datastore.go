@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"os"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -48,7 +49,10 @@ vrouterd restarts; packets flow, sessions stay.`,
 
 // caller is who calls, as far as the environment knows.
 func (a *app) caller() string {
-	who := or(a.Getenv("SUDO_USER"), a.Getenv("USER"), "somebody")
+	who := or(a.Getenv("SUDO_USER"), a.Getenv("USER"), "root")
+	if uid := os.Getuid(); who == "root" && uid != 0 {
+		who = "uid " + strconv.Itoa(uid)
+	}
 	if host, err := os.Hostname(); err == nil {
 		who += "@" + host
 	}

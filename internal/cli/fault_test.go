@@ -98,6 +98,10 @@ func TestServerErrors(t *testing.T) {
 	}{
 		{"etcd away", with(codes.Unavailable, "read Node: etcd does not answer", &errdetails.RetryInfo{RetryDelay: durationpb.New(1500 * time.Millisecond)}),
 			ExitFailed, "error: read Node: etcd does not answer\n  try again in 1.5s\n"},
+		{"killed while it answers", with(codes.Unavailable, "error reading from server: EOF"),
+			ExitUnreachable, "error: cannot reach vrouterd at /run/vrouter/vrouterd.sock: the connection was closed\n"},
+		{"no pool", with(codes.FailedPrecondition, "no pool is for this request (a: disabled)", &errdetails.PreconditionFailure{Violations: []*errdetails.PreconditionFailure_Violation{{Type: "NO_POOL", Subject: "IPPool/a", Description: "disabled"}}}),
+			ExitFailed, "error: no pool is for this request (a: disabled)\n"},
 		{"etcd full", with(codes.ResourceExhausted, "the store is full"), ExitFailed, "error: the store is full\n"},
 		{"one violation", with(codes.InvalidArgument, "write IPPool/x: spec.cidr: no", &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{violation("spec.cidr", "no")}}),
 			ExitFailed, "error: spec.cidr: no\n"},

@@ -144,7 +144,8 @@ func (c alertConn) Write(p []byte) (int, error) {
 }
 
 // translate tells errors of the connection from answers of the server: only
-// the latter come while the connection is up.
+// the latter come while the connection is up. What broke it may be told before
+// it counts as down.
 func (c *client) translate(err error) error {
 	if err == nil || errors.Is(err, io.EOF) {
 		return err
@@ -153,7 +154,7 @@ func (c *client) translate(err error) error {
 	if s.Code() != codes.Unavailable && s.Code() != codes.DeadlineExceeded {
 		return err
 	}
-	if len(s.Details()) > 0 || c.conn.GetState() == connectivity.Ready {
+	if len(s.Details()) > 0 || c.conn.GetState() == connectivity.Ready && !wrapping.MatchString(s.Message()) {
 		return err
 	}
 	return &unreachableError{server: c.link.server, cause: c.link.cause(s)}

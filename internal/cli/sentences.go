@@ -135,9 +135,12 @@ func detailLines(detail any, message string) []string {
 		}
 	case *errdetails.PreconditionFailure:
 		for _, v := range d.GetViolations() {
+			if strings.Contains(message, v.GetDescription()) {
+				continue // nothing is said twice
+			}
 			subject := v.GetSubject()
-			if strings.HasPrefix(v.GetDescription(), subject) || v.GetDescription() == message {
-				subject = "" // "node a is not alive" names it, and nothing is said twice
+			if strings.HasPrefix(v.GetDescription(), subject) {
+				subject = "" // "node a is not alive" names it
 			}
 			lines = append(lines, violation(subject, v.GetDescription()))
 		}

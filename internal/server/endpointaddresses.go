@@ -99,12 +99,15 @@ func (e *endpointWrite) allocate(s *ipam.Step, have []netip.Addr) ([]ipam.Alloca
 		return nil, nil
 	}
 	var found []ipam.Allocation
-	var none []error
+	var none *ipam.NoPoolError
 	for _, families := range [][2]int{{1, 0}, {0, 1}} {
 		req.IPv4, req.IPv6 = families[0], families[1]
 		got, err := e.take(s, req)
-		if errors.Is(err, ipam.ErrNoPool) {
-			none = append(none, err)
+		if why := (&ipam.NoPoolError{}); errors.As(err, &why) {
+			if none != nil {
+				why = none.Either(why)
+			}
+			none = why
 			continue
 		}
 		if err != nil {
@@ -113,7 +116,7 @@ func (e *endpointWrite) allocate(s *ipam.Step, have []netip.Addr) ([]ipam.Alloca
 		found = append(found, got...)
 	}
 	if len(found) == 0 {
-		return nil, errors.Join(none...)
+		return nil, none
 	}
 	return found, nil
 }

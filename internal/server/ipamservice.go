@@ -303,7 +303,7 @@ func (s *addresses) unowned(ctx context.Context, step *ipam.Step, handle string)
 		return err
 	}
 	if owner.ModRevision != 0 {
-		return atField("handle", &stateError{"IN_USE", handle, fmt.Sprintf("handle %s is of %s, which is there: remove that", handle, h.Owner.Key)})
+		return atField("handle", &stateError{"IN_USE", handle, fmt.Sprintf("handle %s is of %s, which is there: remove that", handle, h.Owner)})
 	}
 	step.Join([]store.Compare{{Key: h.Owner.Key}}, nil)
 	return nil
