@@ -12,7 +12,6 @@ import (
 
 // Store is what address management needs of a store.Store.
 type Store interface {
-	Get(ctx context.Context, key string) (store.KV, int64, error)
 	Read(ctx context.Context, keys, prefixes []string) (store.Snapshot, error)
 	List(ctx context.Context, prefix string, opts store.ListOptions) (store.Page, error)
 	Txn(ctx context.Context, compares []store.Compare, ops []store.Op) (int64, error)

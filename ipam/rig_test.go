@@ -32,11 +32,6 @@ type counting struct {
 	txns  int
 }
 
-func (c *counting) Get(ctx context.Context, key string) (store.KV, int64, error) {
-	c.reads.Add(1)
-	return c.Store.Get(ctx, key)
-}
-
 func (c *counting) Read(ctx context.Context, keys, prefixes []string) (store.Snapshot, error) {
 	c.reads.Add(1)
 	return c.Store.Read(ctx, keys, prefixes)

@@ -2,11 +2,8 @@ package ipam
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/selector"
@@ -20,54 +17,57 @@ type Stored struct{ Store Store }
 // Fresh returns the settings, as Env does.
 func (s Stored) Fresh(ctx context.Context) (*Env, error) { return s.Env(ctx) }
 
-// Env returns the settings. A pool or reservation that does not convert is left
-// out; an IPAMConfiguration that does not convert is an error, because without
-// it more might be given out than it allows.
+// Env returns the settings, of one revision. A pool or reservation that does not
+// convert is left out; an IPAMConfiguration that does not convert is an error,
+// because without it more might be given out than it allows.
 func (s Stored) Env(ctx context.Context) (*Env, error) {
-	env := &Env{Now: time.Now()}
-	var g errgroup.Group
-	g.Go(func() error {
-		return s.each(ctx, resource.KindIPPool, func(object resource.Object) {
-			env.Pools = append(env.Pools, PoolOf(object.(*resource.IPPool)))
-		})
-	})
-	g.Go(func() error {
-		return s.each(ctx, resource.KindIPReservation, func(object resource.Object) {
-			env.Reservations = append(env.Reservations, object.(*resource.IPReservation).CIDRs...)
-		})
-	})
-	g.Go(func() error {
-		config, _, err := s.Configuration(ctx)
-		if err == nil {
-			env.Config = ConfigOf(config)
-		}
-		return err
-	})
-	return env, g.Wait()
+	env, _, err := s.EnvWith(ctx)
+	return env, err
 }
 
-// each calls back with the objects of a kind that convert.
-func (s Stored) each(ctx context.Context, kind resource.Kind, found func(resource.Object)) error {
-	opts := store.ListOptions{Limit: page}
-	for {
-		p, err := s.Store.List(ctx, store.KindPrefix(string(kind)), opts)
-		if err != nil {
-			return fmt.Errorf("read %s: %w", kind, err)
-		}
-		for _, kv := range p.KVs {
-			msg, err := resource.Decode(kind, kv.Value, kv.ModRevision)
-			if err != nil {
-				continue
-			}
-			if object, err := resource.Check(msg); err == nil {
-				found(object)
-			}
-		}
-		if p.Next == "" {
-			return nil
-		}
-		opts.Start, opts.Revision = p.Next, p.Revision
+// EnvWith returns the settings, and keys as they were at the same revision. A key
+// that does not exist has no revision.
+func (s Stored) EnvWith(ctx context.Context, keys ...string) (*Env, []store.KV, error) {
+	env := &Env{Now: time.Now()}
+	reads := NewReads(false)
+	need := &NeedError{
+		Keys:     append([]string{ConfigurationKey()}, keys...),
+		Prefixes: []string{store.KindPrefix(string(resource.KindIPPool)), store.KindPrefix(string(resource.KindIPReservation))},
 	}
+	if err := reads.Fill(ctx, s.Store, need); err != nil {
+		return nil, nil, err
+	}
+	config, err := configuration(reads.keys[ConfigurationKey()].kv)
+	if err != nil {
+		return nil, nil, err
+	}
+	env.Config = ConfigOf(config)
+	for _, object := range reads.objects(resource.KindIPPool) {
+		env.Pools = append(env.Pools, PoolOf(object.(*resource.IPPool)))
+	}
+	for _, object := range reads.objects(resource.KindIPReservation) {
+		env.Reservations = append(env.Reservations, object.(*resource.IPReservation).CIDRs...)
+	}
+	kvs := make([]store.KV, len(keys))
+	for i, key := range keys {
+		kvs[i] = reads.keys[key].kv
+	}
+	return env, kvs, nil
+}
+
+// objects returns the objects of a kind that were read and convert.
+func (r *Reads) objects(kind resource.Kind) (objects []resource.Object) {
+	for _, key := range r.below(store.KindPrefix(string(kind))) {
+		kv := r.keys[key].kv
+		msg, err := resource.Decode(kind, kv.Value, kv.ModRevision)
+		if err != nil {
+			continue
+		}
+		if object, err := resource.Check(msg); err == nil {
+			objects = append(objects, object)
+		}
+	}
+	return objects
 }
 
 // ConfigurationKey is where the IPAMConfiguration is stored.
@@ -78,22 +78,27 @@ func ConfigurationKey() string {
 // Configuration returns the IPAMConfiguration and its revision; an empty one
 // where there is none.
 func (s Stored) Configuration(ctx context.Context) (*resource.IPAMConfiguration, int64, error) {
-	kv, _, err := s.Store.Get(ctx, ConfigurationKey())
-	if errors.Is(err, store.ErrNotFound) {
-		return &resource.IPAMConfiguration{}, 0, nil
-	}
+	found, err := s.Store.Read(ctx, []string{ConfigurationKey()}, nil)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read %s: %w", ConfigurationKey(), err)
+	}
+	config, err := configuration(found.KVs[0])
+	return config, found.KVs[0].ModRevision, err
+}
+
+func configuration(kv store.KV) (*resource.IPAMConfiguration, error) {
+	if kv.ModRevision == 0 {
+		return &resource.IPAMConfiguration{}, nil
 	}
 	msg, err := resource.Decode(resource.KindIPAMConfiguration, kv.Value, kv.ModRevision)
 	if err != nil {
-		return nil, 0, fmt.Errorf("read %s: %w", ConfigurationKey(), err)
+		return nil, fmt.Errorf("read %s: %w", kv.Key, err)
 	}
 	object, err := resource.Check(msg)
 	if err != nil {
-		return nil, 0, fmt.Errorf("read %s: %w", ConfigurationKey(), err)
+		return nil, fmt.Errorf("read %s: %w", kv.Key, err)
 	}
-	return object.(*resource.IPAMConfiguration), kv.ModRevision, nil
+	return object.(*resource.IPAMConfiguration), nil
 }
 
 // ConfigOf is what the settings of an IPAMConfiguration mean here.

@@ -2,8 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -75,15 +73,11 @@ func (s *settings) Env(ctx context.Context) (*ipam.Env, error) {
 
 // Fresh reads the settings.
 func (s *settings) Fresh(ctx context.Context) (*ipam.Env, error) {
-	guard, _, err := s.store.Get(ctx, settingsGuard) // before what it guards
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return nil, fmt.Errorf("read %s: %w", settingsGuard, err)
-	}
-	env, err := ipam.Stored{Store: s.store}.Env(ctx)
+	env, kvs, err := ipam.Stored{Store: s.store}.EnvWith(ctx, settingsGuard)
 	if err != nil {
 		return nil, err
 	}
-	env.Guards = []store.Compare{{Key: settingsGuard, ModRevision: guard.ModRevision}}
+	env.Guards = []store.Compare{{Key: settingsGuard, ModRevision: kvs[0].ModRevision}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last = env
