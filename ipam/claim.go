@@ -41,7 +41,7 @@ func (s *Step) putClaims(node string, cidr netip.Prefix) {
 func (f *search) ownBlocks() ([]*BlockAffinity, error) {
 	key, prefix := claimsKey(f.req.Node), store.HostBlockPrefix(f.req.Node)
 	keys := []string{key}
-	if !f.reads.ranges[prefix] && f.guesses() { // if it has none, these are read next
+	if f.reads.ranges[prefix] == 0 && f.guesses() { // if it has none, these are read next
 		keys = append(keys, store.SequenceKey)
 		w := f.walk(f.pools[0])
 		for i := range f.look(f.pools[0]) {
@@ -110,7 +110,7 @@ func (f *search) look(pool *Pool) int {
 
 // guesses tells whether a block may be found without a survey.
 func (f *search) guesses() bool {
-	return !f.surveyed && !f.reads.ranges[store.HostsPrefix] && len(f.pools) > 0 && f.walk(f.pools[0]).count >= manyBlocks
+	return !f.surveyed && f.reads.ranges[store.HostsPrefix] == 0 && len(f.pools) > 0 && f.walk(f.pools[0]).count >= manyBlocks
 }
 
 // walk returns the node's walk of a pool.

@@ -24,8 +24,8 @@ func (e *PoolInUseError) Unwrap() error { return ErrPoolInUse }
 // DropPool removes the blocks of a pool that is to be deleted, and refuses while
 // addresses of it are held. More says that there are more blocks than one
 // transaction takes: commit, and go on; the pool itself is deleted in the last
-// one, which fails if a block was used meanwhile. New blocks are made only
-// while the pool's key is as it was (Pool.Key), so that none appears beside
+// one, which fails if a block was used or made meanwhile. New blocks are made
+// only while the pool's key is as it was (Pool.Key), so that none appears after
 // that. Errors: *PoolInUseError, *BlockError.
 func (s *Step) DropPool(pool *Pool) (more bool, err error) {
 	err = s.attempt(func() error {
@@ -35,6 +35,9 @@ func (s *Step) DropPool(pool *Pool) (more bool, err error) {
 		more, err = s.dropPool(pool)
 		return err
 	})
+	if err == nil && !more {
+		s.Join([]store.Compare{{Key: store.BlockPrefix, ModRevision: s.reads.ranges[store.BlockPrefix], Below: true}}, nil)
+	}
 	return more, err
 }
 

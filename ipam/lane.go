@@ -1,6 +1,7 @@
 package ipam
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -96,7 +97,7 @@ func (c *Client) takeWaiting(l *lane, n int) []*call {
 // remember keeps of what was read the node's own blocks.
 func (c *Client) remember(l *lane, node string, reads *Reads) {
 	prefix := store.HostBlockPrefix(node)
-	if !reads.ranges[prefix] && !reads.ranges[store.HostsPrefix] {
+	if reads.ranges[prefix] == 0 && reads.ranges[store.HostsPrefix] == 0 {
 		return
 	}
 	keys := map[string]bool{claimsKey(node): true, store.SequenceKey: true}
@@ -107,7 +108,7 @@ func (c *Client) remember(l *lane, node string, reads *Reads) {
 	}
 	whole := reads.ranges[store.HostsPrefix]
 	reads.keep(prefix, keys)
-	reads.ranges[prefix] = reads.ranges[prefix] || whole
+	reads.ranges[prefix] = cmp.Or(reads.ranges[prefix], whole)
 	reads.guess = true
 	l.reads = reads
 }

@@ -34,7 +34,7 @@ func (e *NeedError) Error() string {
 // one goroutine.
 type Reads struct {
 	keys   map[string]*read
-	ranges map[string]bool
+	ranges map[string]int64 // revision of which a range was read whole
 	// guess says that handles that were not read may be taken for absent, and
 	// that the rest may be old: the transaction tells. A refusal is in doubt
 	// then, and so is that there is less than was asked for.
@@ -53,7 +53,7 @@ type read struct {
 // read are taken for absent, which saves reading them and makes a conflict if
 // wrong; a refusal must then be tried again without.
 func NewReads(guess bool) *Reads {
-	return &Reads{keys: make(map[string]*read), ranges: make(map[string]bool), guess: guess}
+	return &Reads{keys: make(map[string]*read), ranges: make(map[string]int64), guess: guess}
 }
 
 // Fill reads what a step needs. What fits into one round trip is of one
@@ -87,7 +87,7 @@ func (r *Reads) rest(ctx context.Context, s Store, prefix string, p store.Page) 
 		}
 		r.took(p.KVs, p.Revision)
 	}
-	r.ranges[prefix] = true
+	r.ranges[prefix] = p.Revision
 	return nil
 }
 
@@ -120,7 +120,7 @@ func (r *Reads) keep(prefix string, keys map[string]bool) {
 	maps.DeleteFunc(r.keys, func(key string, _ *read) bool {
 		return !keys[key] && !strings.HasPrefix(key, prefix)
 	})
-	maps.DeleteFunc(r.ranges, func(p string, _ bool) bool { return p != prefix })
+	maps.DeleteFunc(r.ranges, func(p string, _ int64) bool { return p != prefix })
 }
 
 // known returns a key that was read, or lies in a range that was.

@@ -154,7 +154,7 @@ func (s *Step) guardAffinity(b *Block) {
 func (s *Step) need(keys, prefixes []string) error {
 	var need NeedError
 	for _, prefix := range prefixes {
-		if !s.reads.ranges[prefix] {
+		if s.reads.ranges[prefix] == 0 {
 			need.Prefixes = append(need.Prefixes, prefix)
 		}
 	}
@@ -263,7 +263,7 @@ func (s *Step) object(key string, decode func([]byte) (any, error)) (any, error)
 // everybody's, as the step leaves them, in order of keys. One that cannot be
 // read counts as confirmed: its block is not for others.
 func (s *Step) affinities(prefix string) ([]*BlockAffinity, error) {
-	if !s.reads.ranges[prefix] && !s.reads.ranges[store.HostsPrefix] {
+	if s.reads.ranges[prefix] == 0 && s.reads.ranges[store.HostsPrefix] == 0 {
 		return nil, &NeedError{Prefixes: []string{prefix}}
 	}
 	keys := s.reads.below(prefix)

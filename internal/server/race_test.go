@@ -120,6 +120,9 @@ func objectRaces() []race {
 				_, err := r.try(apply, pool("q", "172.16.0.0/12"))
 				return err
 			}, codes.InvalidArgument},
+		{"pool removed, an address of it taken", func(r *rig) { r.put(pool("p", "172.16.0.0/16")) },
+			func(r *rig) { r.register(asking("a", &vrouterv1.AddressRequest{Pools: []string{"p"}})) },
+			func(r *rig) error { return r.removePool("p") }, codes.FailedPrecondition},
 		{"replace, changed", node1, node2, func(r *rig) error {
 			n := node("n", "192.0.2.3/24")
 			n.Metadata.ResourceVersion = proto.String(fmt.Sprint(r.revision()))

@@ -190,7 +190,7 @@ func writeIdentity(ctx context.Context, s Store, c Cluster, modRevision int64) (
 	if err != nil {
 		return 0, err
 	}
-	return s.Txn(ctx, []Compare{{MetaKey, modRevision}}, []Op{{Key: MetaKey, Value: value}})
+	return s.Txn(ctx, []Compare{{Key: MetaKey, ModRevision: modRevision}}, []Op{{Key: MetaKey, Value: value}})
 }
 
 // DecodeCluster reads the value of MetaKey.

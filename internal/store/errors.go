@@ -26,12 +26,14 @@ var (
 type ConflictError struct {
 	Key  string
 	Want int64 // ModRevision that was compared with; zero: must not exist
-	Have KV    // what the key holds; ModRevision zero: it does not exist
+	Have KV    // what the key holds, or a new key below it; ModRevision zero: it does not exist
 }
 
 // Error names the key and both revisions.
 func (e *ConflictError) Error() string {
 	switch {
+	case e.Have.Key != "" && e.Have.Key != e.Key:
+		return fmt.Sprintf("%s: conflict: %s is newer than revision %d", e.Key, e.Have.Key, e.Want)
 	case e.Want == 0:
 		return fmt.Sprintf("%s: conflict: exists at revision %d", e.Key, e.Have.ModRevision)
 	case e.Have.ModRevision == 0:

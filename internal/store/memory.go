@@ -159,7 +159,8 @@ func (m *Memory) txnLocked(ctx context.Context, compares []Compare, ops []Op) (i
 		return 0, fmt.Errorf("%w: %d bytes", ErrTooLarge, size)
 	}
 	for _, c := range compares {
-		if have, _ := s.mvcc.get(c.Key); have.ModRevision != c.ModRevision {
+		have, holds := s.mvcc.compare(c)
+		if !holds {
 			return 0, &ConflictError{Key: c.Key, Want: c.ModRevision, Have: have}
 		}
 	}

@@ -51,6 +51,21 @@ func (e Event) live() (KV, bool) {
 	return e.KV, true
 }
 
+// compare tells whether a compare holds, and what it was compared with.
+func (s *mvcc) compare(c Compare) (have KV, holds bool) {
+	if !c.Below {
+		have, _ = s.get(c.Key)
+		return have, have.ModRevision == c.ModRevision
+	}
+	page, _ := s.list(c.Key, ListOptions{}) // the newest revision there always is
+	for _, kv := range page.KVs {
+		if kv.CreateRevision > c.ModRevision {
+			return kv, false
+		}
+	}
+	return KV{}, true
+}
+
 // write performs ops at the next revision, unless they change nothing, and
 // returns what they changed.
 func (s *mvcc) write(ops []Op) []Event {

@@ -23,6 +23,10 @@ type KV struct {
 type Compare struct {
 	Key         string
 	ModRevision int64
+	// Below: Key is a prefix, and none of the keys below it was created after
+	// ModRevision. So a range that was read then can be relied upon to have got
+	// no more keys; others may have gone, or been written again.
+	Below bool
 }
 
 // Op is a put, or a delete when Delete is set. A delete of a key that does not

@@ -206,8 +206,7 @@ func (s *Store) Txn(ctx context.Context, compares []store.Compare, ops []store.O
 	cmps := make([]clientv3.Cmp, len(compares))
 	reads := make([]clientv3.Op, len(compares)) // to say what differed
 	for i, c := range compares {
-		cmps[i] = clientv3.Compare(clientv3.ModRevision(s.key(c.Key)), "=", c.ModRevision)
-		reads[i] = clientv3.OpGet(s.key(c.Key))
+		cmps[i], reads[i] = s.compare(c)
 	}
 	writes := make([]clientv3.Op, len(ops))
 	for i, op := range ops {
@@ -235,6 +234,17 @@ func (s *Store) Txn(ctx context.Context, compares []store.Compare, ops []store.O
 	return resp.Header.Revision, nil
 }
 
+// compare returns what a compare is to etcd, and what to read if it does not
+// hold.
+func (s *Store) compare(c store.Compare) (clientv3.Cmp, clientv3.Op) {
+	key := s.key(c.Key)
+	if !c.Below {
+		return clientv3.Compare(clientv3.ModRevision(key), "=", c.ModRevision), clientv3.OpGet(key)
+	}
+	return clientv3.Compare(clientv3.CreateRevision(key), "<", c.ModRevision+1).WithPrefix(),
+		clientv3.OpGet(key, clientv3.WithPrefix(), clientv3.WithMinCreateRev(c.ModRevision+1), clientv3.WithLimit(1))
+}
+
 // conflict finds the first compare that did not hold, in what the transaction
 // read instead of writing.
 func (s *Store) conflict(compares []store.Compare, resp *clientv3.TxnResponse) error {
@@ -243,7 +253,7 @@ func (s *Store) conflict(compares []store.Compare, resp *clientv3.TxnResponse) e
 		if kvs := resp.Responses[i].GetResponseRange().Kvs; len(kvs) > 0 {
 			have = s.kv(kvs[0])
 		}
-		if have.ModRevision != c.ModRevision {
+		if c.Below && have.ModRevision != 0 || !c.Below && have.ModRevision != c.ModRevision {
 			return &store.ConflictError{Key: c.Key, Want: c.ModRevision, Have: have}
 		}
 	}

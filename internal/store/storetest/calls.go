@@ -141,6 +141,29 @@ func testListCompacted(f *fixture) {
 	}
 }
 
+// testTxnBelow: a range that was read gets no more keys; what is written again
+// or goes does not matter, and neither does what lies elsewhere.
+func testTxnBelow(f *fixture) {
+	read := f.put("r/a", "r/b", "r0")
+	try := func() error {
+		_, err := f.client.Txn(f.ctx, []store.Compare{{Key: "r/", ModRevision: read, Below: true}}, []store.Op{{Key: "done"}})
+		return err
+	}
+	f.put("r/a", "r", "r1", "s/a")
+	f.delete("r/b")
+	if err := try(); err != nil {
+		f.Errorf("nothing new: %v", err)
+	}
+	f.put("r/b")
+	var conflict *store.ConflictError
+	if err := try(); !errors.As(err, &conflict) || conflict.Key != "r/" || conflict.Have.Key != "r/b" || conflict.Have.CreateRevision <= read {
+		f.Errorf("a key was made again: %v", err)
+	}
+	if _, err := f.client.Txn(f.ctx, []store.Compare{{Key: "x/", Below: true}}, []store.Op{{Key: "done"}}); err != nil {
+		f.Errorf("nothing there: %v", err)
+	}
+}
+
 func testTxn(f *fixture) {
 	a := f.put("a", "b")
 	for _, c := range []struct {

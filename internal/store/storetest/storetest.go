@@ -54,6 +54,7 @@ func Run(t *testing.T, can Can, start func(*testing.T) *Server) {
 		{"list", testList, Can{}},
 		{"list compacted", testListCompacted, Can{}},
 		{"transaction", testTxn, Can{}},
+		{"transaction below", testTxnBelow, Can{}},
 		{"transaction that looks", testTxnLooks, Can{}},
 		{"transaction limits", testTxnLimits, Can{}},
 		{"parallel writers", testParallelWriters, Can{}},
