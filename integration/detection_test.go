@@ -80,3 +80,55 @@ func TestNodeIsDetected(t *testing.T) {
 	d.WaitReady()
 	expect("10.9.9.9/32", "interface=^lo$", "")
 }
+
+// TestNodeIsDetectedLate: a daemon that starts before its host has an address, as
+// before a lease is given, runs and says what it lacks; it takes the first address
+// of each family when that comes, and speaks BGP by it.
+func TestNodeIsDetectedLate(t *testing.T) {
+	needDaemons(t)
+	l := lab.New(t, "late")
+	h, other := l.Host("h"), l.Host("other")
+	l.Link(h.Port("up0"), other.Port("p0", "10.1.0.1/24", "fd00:1::1/64"))
+	d := fabric.New(t, h, fabric.Settings{})
+	d.WaitReady()
+	d.Apply("{apiVersion: projectcalico.org/v3, kind: Node, metadata: {name: other}, spec: {bgp: {ipv4Address: 10.1.0.1/24, ipv6Address: fd00:1::1/64}}}\n")
+	expect := func(problem string, addresses ...string) {
+		t.Helper()
+		lab.Eventually(t, fabric.Limit, fmt.Sprintf("a node known by %q", addresses), func() error {
+			n, err := d.Resources.Get(t.Context(), &vrouterv1.GetRequest{Kind: "Node", Name: "h"})
+			if err != nil {
+				return err
+			}
+			own := n.GetResource().GetNode().GetSpec().GetBgp()
+			st, err := d.Nodes.GetStatus(t.Context(), &vrouterv1.GetStatusRequest{})
+			if err != nil {
+				return err
+			}
+			var found, detected, sessions []string
+			for _, a := range []string{own.GetIpv4Address(), own.GetIpv6Address()} {
+				if a != "" {
+					found = append(found, a)
+				}
+			}
+			for _, f := range st.GetDetections() {
+				if f.GetAddress() != "" {
+					detected = append(detected, f.GetAddress())
+				}
+			}
+			for _, p := range st.GetPeers() {
+				sessions = append(sessions, p.GetFamily())
+			}
+			all := strings.Join(st.GetProblems(), "\n")
+			if !slices.Equal(found, addresses) || !slices.Equal(detected, addresses) || len(sessions) != len(addresses) ||
+				(problem == "") != (all == "") || !strings.Contains(all, problem) {
+				return fmt.Errorf("node has %q, detected %q, sessions %q, problems %q", found, detected, sessions, all)
+			}
+			return nil
+		})
+	}
+	expect("no IPv4 address was detected by first-found: no address will do")
+	h.MustRun("ip", "addr", "add", "fd00:1::2/64", "dev", "up0")
+	expect("", "fd00:1::2/64")
+	h.AddAddr("up0", "10.1.0.2/24")
+	expect("", "10.1.0.2/24", "fd00:1::2/64")
+}

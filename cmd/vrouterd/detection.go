@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -17,17 +19,24 @@ import (
 )
 
 // detector looks for the node's addresses where the configuration states none,
-// at the start, and again when the host's addresses change. What it found at
-// the start holds: sessions and other hosts know the node by it.
+// at the start, and again when the host's addresses change. What it found first
+// holds: sessions and other hosts know the node by it. A family that had none at
+// the start, as before a lease is given, has the first one that comes.
 type detector struct {
-	host *hostnet.Host
-	opts hostnet.DetectOptions
-	log  hclog.Logger
-	was  hostnet.Detection // at the start
+	host   *hostnet.Host
+	opts   hostnet.DetectOptions
+	stated bool // the configuration states an address
+	log    hclog.Logger
 
-	mu  sync.Mutex // guards the rest
+	mu  sync.Mutex        // guards the rest
+	was hostnet.Detection // what holds
 	now hostnet.Detection
 }
+
+// settleTime is how long an address is waited for that the kernel is about to
+// know for unique, at most: it takes a second or two after a link has come up,
+// and forever on one without a cable.
+const settleTime = 3 * time.Second
 
 // newDetector looks for the addresses, and logs what it found and why. It must
 // be closed.
@@ -36,27 +45,47 @@ func newDetector(ctx context.Context, cfg config.Config, log hclog.Logger) (*det
 	if err != nil {
 		return nil, err
 	}
-	d := &detector{host: host, opts: detectOptions(cfg), log: log}
-	if d.was, err = host.Detect(ctx, d.opts); err != nil {
+	d := &detector{host: host, opts: detectOptions(cfg), stated: cfg.Node.IPv4.IsValid() || cfg.Node.IPv6.IsValid(), log: log}
+	if d.was, err = d.settled(ctx); err != nil {
 		host.Close()
 		return nil, fmt.Errorf("detect the node's addresses: %w", err)
 	}
 	d.now = d.was
 	for _, f := range d.families() {
-		considered := describeCandidates(f.was.Candidates)
-		switch {
-		case f.was.Prefix.IsValid():
-			log.Info("address of the node was detected", "family", f.name, "method", methodText(f.method),
-				"address", f.was.Prefix, "interface", f.was.Interface, "reason", f.was.Reason, "considered", considered)
-		case f.method.Kind == hostnet.FirstFound: // a host without a family is usual
-			log.Info("no address of the node was detected", "family", f.name, "method", methodText(f.method),
-				"reason", f.was.Reason, "considered", considered)
-		case f.method.Kind != "":
-			log.Warn("no address of the node was detected", "family", f.name, "method", methodText(f.method),
-				"reason", f.was.Reason, "considered", considered)
-		}
+		d.tell(f)
 	}
 	return d, nil
+}
+
+// settled looks for the addresses until none is about to become usable.
+func (d *detector) settled(ctx context.Context) (hostnet.Detection, error) {
+	for until := time.Now().Add(settleTime); ; {
+		found, err := d.host.Detect(ctx, d.opts)
+		if err != nil || !found.IPv4.Settling && !found.IPv6.Settling || time.Now().After(until) {
+			return found, err
+		}
+		select {
+		case <-ctx.Done():
+			return found, ctx.Err()
+		case <-time.After(settleTime / 30):
+		}
+	}
+}
+
+// tell logs what was found of a family, and why.
+func (d *detector) tell(f familyFound) {
+	considered := describeCandidates(f.was.Candidates)
+	switch {
+	case f.was.Prefix.IsValid():
+		d.log.Info("address of the node was detected", "family", f.name, "method", methodText(f.method),
+			"address", f.was.Prefix, "interface", f.was.Interface, "reason", f.was.Reason, "considered", considered)
+	case f.needed:
+		d.log.Warn("no address of the node was detected, it is taken when it comes", "family", f.name, "method", methodText(f.method),
+			"reason", f.was.Reason, "considered", considered)
+	case f.method.Kind != "": // a host without a family is usual
+		d.log.Info("no address of the node was detected", "family", f.name, "method", methodText(f.method),
+			"reason", f.was.Reason, "considered", considered)
+	}
 }
 
 func (d *detector) Close() { d.host.Close() }
@@ -77,26 +106,40 @@ func detectOptions(cfg config.Config) hostnet.DetectOptions {
 	}
 }
 
-// familyFound is what was, and is now, found of a family.
+// familyFound is what holds of a family, and what would be found now.
 type familyFound struct {
 	name     string
 	method   hostnet.Method
 	was, now hostnet.Found
+	// needed: there is to be an address, since the configuration says how it is
+	// found, or since there is none at all.
+	needed bool
 }
 
 func (d *detector) families() []familyFound {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return []familyFound{
-		{"IPv4", d.opts.IPv4, d.was.IPv4, d.now.IPv4},
-		{"IPv6", d.opts.IPv6, d.was.IPv6, d.now.IPv6},
+	all := []familyFound{
+		{"IPv4", d.opts.IPv4, d.was.IPv4, d.now.IPv4, false},
+		{"IPv6", d.opts.IPv6, d.was.IPv6, d.now.IPv6, false},
 	}
+	none := !d.stated && !d.was.IPv4.Prefix.IsValid() && !d.was.IPv6.Prefix.IsValid()
+	for i := range all {
+		kind := all[i].method.Kind
+		all[i].needed = kind != "" && (none || kind != hostnet.FirstFound)
+	}
+	return all
 }
 
-// Identify puts what was found at the start into id: beside what the
-// configuration states where it chose the method, so that it is restored at
-// every start as that is, and else where it only fills what the API leaves open.
+// missing reports whether an address is to be there, and is not.
+func (f *familyFound) missing() bool { return f.needed && !f.was.Prefix.IsValid() }
+
+// Identify puts what was found into id: beside what the configuration states
+// where it chose the method, so that it is restored at every start as that is,
+// and else where it only fills what the API leaves open.
 func (d *detector) Identify(id *agent.Identity, n config.Node) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	id.Detected.IPv4, id.Detected.IPv6 = d.was.IPv4.Prefix, d.was.IPv6.Prefix
 	if n.IPv4Detection.Given && id.Detected.IPv4.IsValid() {
 		id.Configured.IPv4 = id.Detected.IPv4
@@ -106,25 +149,54 @@ func (d *detector) Identify(id *agent.Identity, n config.Node) {
 	}
 }
 
-// Run looks again when addresses change, and says what would be found now.
-func (d *detector) Run(ctx context.Context) error {
-	return d.host.FollowDetection(ctx, d.opts, func(now hostnet.Detection) {
-		before := d.families()
-		d.mu.Lock()
-		d.now = now
-		d.mu.Unlock()
-		for i, f := range d.families() {
-			if f.now.Prefix == before[i].now.Prefix {
-				continue
-			}
-			if f.now.Prefix == f.was.Prefix {
-				d.log.Info("address of the node would be detected as at the start", "family", f.name, "address", f.now.Prefix)
-				continue
-			}
-			d.log.Warn("another address of the node would be detected now", "family", f.name,
-				"address", f.now.Prefix, "reason", f.now.Reason, "address_at_start", f.was.Prefix)
+// Run looks again when addresses change, and says what would be found now. It
+// calls came when a family has its first address.
+func (d *detector) Run(ctx context.Context, came func()) error {
+	return d.host.FollowDetection(ctx, d.opts, func(now hostnet.Detection) time.Duration {
+		if d.follow(now) {
+			came()
 		}
+		if slices.ContainsFunc(d.families(), func(f familyFound) bool { return f.missing() }) {
+			return missingPause
+		}
+		return 0
 	})
+}
+
+// missingPause is how often an address that is missing is looked for without a
+// change of addresses: that a destination's name is known, that there is a way,
+// that a link is up, nobody tells.
+const missingPause = 10 * time.Second
+
+// follow takes in what is found now, and reports whether it holds for a family
+// that had none.
+func (d *detector) follow(now hostnet.Detection) (came bool) {
+	before := d.families()
+	d.mu.Lock()
+	d.now = now
+	for _, f := range []struct {
+		was *hostnet.Found
+		now hostnet.Found
+	}{{&d.was.IPv4, now.IPv4}, {&d.was.IPv6, now.IPv6}} {
+		if !f.was.Prefix.IsValid() { // also why there is none may have changed
+			*f.was = f.now
+		}
+	}
+	d.mu.Unlock()
+	for i, f := range d.families() {
+		switch {
+		case f.now.Prefix == before[i].now.Prefix:
+		case !before[i].was.Prefix.IsValid():
+			came = true
+			d.tell(f)
+		case f.now.Prefix == f.was.Prefix:
+			d.log.Info("address of the node would be detected as at first", "family", f.name, "address", f.now.Prefix)
+		default:
+			d.log.Warn("another address of the node would be detected now", "family", f.name,
+				"address", f.now.Prefix, "reason", f.now.Reason, "address_at_first", f.was.Prefix)
+		}
+	}
+	return came
 }
 
 // FollowInterfaces calls found with the host's interfaces that have addresses of
@@ -161,9 +233,9 @@ func (d *detector) State() []agent.Detection {
 func (f *familyFound) problem() string {
 	switch {
 	case f.now.Prefix != f.was.Prefix:
-		return fmt.Sprintf("detected %s address: it was %s at the start, now it would be %s (%s)",
+		return fmt.Sprintf("detected %s address: it was %s at first, now it would be %s (%s)",
 			f.name, prefixText(f.was), prefixText(f.now), f.now.Reason)
-	case !f.was.Prefix.IsValid() && f.method.Kind != hostnet.FirstFound:
+	case f.missing():
 		return fmt.Sprintf("no %s address was detected by %s: %s", f.name, methodText(f.method), f.was.Reason)
 	}
 	return ""

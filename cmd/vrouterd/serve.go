@@ -102,11 +102,13 @@ func serve(ctx context.Context, cfg config.Config, role string) (err error) {
 	}
 	defer found.Close()
 	opts.Detections = found.State
-	tasks = append(tasks, task{"detection", found.Run})
 	if opts.Identity, err = identity(cfg, role, found); err != nil {
 		return err
 	}
 	a := agent.New(opts)
+	tasks = append(tasks, task{"detection", func(ctx context.Context) error {
+		return found.Run(ctx, func() { a.SetIdentity(identify(opts.Identity, cfg, found)) })
+	}})
 	if role == agent.RoleAgent {
 		tasks = append(tasks, task{"host interfaces", func(ctx context.Context) error { return found.FollowInterfaces(ctx, a.SetInterfaces) }})
 	}
@@ -283,9 +285,14 @@ func identity(cfg config.Config, role string, found *detector) (agent.Identity, 
 		},
 		HasAddress: hasAddress,
 	}
+	return identify(id, cfg, found), nil
+}
+
+// identify puts into id what was found, and where its API is.
+func identify(id agent.Identity, cfg config.Config, found *detector) agent.Identity {
 	found.Identify(&id, cfg.Node)
 	id.APIAddress = apiAddress(cfg, id)
-	return id, nil
+	return id
 }
 
 // hasAddress reports whether an address is one of this host's.

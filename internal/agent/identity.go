@@ -1,12 +1,14 @@
 package agent
 
 import (
+	"encoding/json"
 	"net/netip"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/projectvrouter/vrouter/bgp"
+	"github.com/projectvrouter/vrouter/internal/version"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
@@ -45,6 +47,32 @@ type Live struct {
 	Version    string `json:"version"`
 	HostID     string `json:"hostID"`
 	BootID     string `json:"bootID"`
+}
+
+// live is the value of the daemon's key.
+func (id Identity) live() ([]byte, error) {
+	return json.Marshal(Live{APIAddress: id.APIAddress, Version: version.String(), HostID: id.HostID, BootID: id.BootID})
+}
+
+// SetIdentity says what the host says of itself from now on, because an address
+// was detected that was not there at the start. Name, role and host are what
+// they were.
+func (a *Agent) SetIdentity(id Identity) {
+	id = id.withClusterID()
+	n := a.node
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.next = &id
+	signal(n.identified)
+}
+
+// identify takes over what SetIdentity said.
+func (n *node) identify() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.next != nil {
+		n.id, n.next = *n.next, nil
+	}
 }
 
 // own is what the configuration states, filled with what was detected.

@@ -1,12 +1,15 @@
 package agent
 
 import (
+	"encoding/json"
 	"net/netip"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/projectvrouter/vrouter/bgp"
+	"github.com/projectvrouter/vrouter/internal/store"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
@@ -51,4 +54,74 @@ func TestRouterID(t *testing.T) {
 	if a, b := bgp.RouterID("n1", netip.Prefix{}), bgp.RouterID("n2", netip.Prefix{}); a == b || a != bgp.RouterID("n1", netip.Prefix{}) {
 		t.Errorf("router ids %s and %s", a, b)
 	}
+}
+
+// TestAddressThatComesLate: a host without an address is registered, and known by
+// the one that comes, where the API left it open; who calls it learns where.
+func TestAddressThatComesLate(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		id := identity1()
+		id.Configured = NodeFields{}
+		r.start(func(o *Options) { o.Identity = id })
+		n := r.own()
+		if own := n.GetSpec().GetBgp(); own.GetIpv4Address() != "" || own.GetIpv6Address() != "" {
+			t.Fatalf("addresses from nowhere: %v", own)
+		}
+		n.Spec = &vrouterv1.NodeSpec{Bgp: &vrouterv1.NodeBGPSpec{Ipv6Address: proto.String("2001:db8::77/64")}}
+		r.put(n)
+		id.Detected = NodeFields{IPv4: pfx("192.0.2.1/24")}
+		id.APIAddress = "192.0.2.1:7179"
+		r.agent.SetIdentity(id)
+		r.pass(0)
+		if own := r.own().Spec.Bgp; own.GetIpv4Address() != "192.0.2.1/24" || own.GetIpv6Address() != "2001:db8::77/64" {
+			t.Errorf("addresses %v", own)
+		}
+		live := func(want Live) {
+			t.Helper()
+			kv, _, err := r.store.Get(t.Context(), store.LiveKey(RoleAgent, "host1"))
+			var got Live
+			_ = json.Unmarshal(kv.Value, &got)
+			if got.Version = ""; got != want {
+				t.Errorf("live key %+v, want %+v; %v", got, want, err)
+			}
+		}
+		late := Live{APIAddress: "192.0.2.1:7179", HostID: "id-1", BootID: "boot-1"}
+		live(late)
+		r.wantNotReady()
+		r.put(nodeObject("host2", "192.0.2.2/24"))
+		if n := len(r.speaker.Peers()); n != 1 {
+			t.Errorf("%d sessions with the late address", n)
+		}
+		r.client.Disconnect()
+		r.pass(time.Minute)
+		live(Live{}) // the lease has ended
+		r.client.Reconnect()
+		r.pass(time.Minute)
+		live(late)
+	})
+}
+
+// TestAddressThatComesWhileLocked: it is stored once the datastore is unlocked.
+func TestAddressThatComesWhileLocked(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		id := identity1()
+		id.Configured = NodeFields{}
+		r.start(func(o *Options) { o.Identity = id })
+		cluster := &vrouterv1.ClusterInformation{Metadata: named("default")}
+		r.read(cluster)
+		cluster.Spec.DatastoreReady = proto.Bool(false)
+		r.put(cluster)
+		id.Detected = NodeFields{IPv4: pfx("192.0.2.1/24")}
+		r.agent.SetIdentity(id)
+		r.pass(time.Minute)
+		if got := r.own().GetSpec().GetBgp().GetIpv4Address(); got != "" {
+			t.Errorf("written while locked: %s", got)
+		}
+		cluster.Spec.DatastoreReady = proto.Bool(true)
+		r.put(cluster)
+		r.pass(time.Minute)
+		if got := r.own().GetSpec().GetBgp().GetIpv4Address(); got != "192.0.2.1/24" {
+			t.Errorf("address %q once unlocked", got)
+		}
+	})
 }

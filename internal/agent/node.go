@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,7 +21,7 @@ import (
 
 // node is the edge configuration → our own Node, and keeps our lease.
 type node struct {
-	id       Identity
+	id       Identity // belongs to Run
 	leaseTTL time.Duration
 	store    store.Store
 	gate     *store.Gate // the store, while the datastore is not locked
@@ -31,18 +32,20 @@ type node struct {
 	written  int64         // revision of our Node then
 
 	linksChanged chan struct{} // signalled when our Node does not list the host's interfaces
+	identified   chan struct{} // signalled when there is a next identity
 
 	mu    sync.Mutex               // guards the rest
 	asked bool                     // the store has said who has the name
 	taken bool                     // another live host has it
 	links []resource.NodeInterface // of the host, which our Node is to list; nil: not known
+	next  *Identity                // takes the place of id; nil: nothing does
 }
 
 func newNode(id Identity, ttl time.Duration, s store.Store, f *feed, health *telemetry.Health, log hclog.Logger) *node {
 	cluster := store.ResourceKey(string(resource.KindClusterInformation), "", resource.DefaultName)
 	gate := store.NewGate(s, cluster, func(kv store.KV) error { return resource.Unlocked(kv.Value) })
 	return &node{id: id, leaseTTL: ttl, store: s, gate: gate, feed: f, health: health, log: log,
-		claimed: make(chan struct{}), linksChanged: make(chan struct{}, 1)}
+		claimed: make(chan struct{}), linksChanged: make(chan struct{}, 1), identified: make(chan struct{}, 1)}
 }
 
 // Run registers the node and keeps its lease until ctx ends. It does nothing
@@ -100,14 +103,25 @@ func (n *node) keep(ctx context.Context, lease store.Lease, held bool, guid stri
 			links = n.tryLinks(ctx)
 		case <-links:
 			links = n.tryLinks(ctx)
+		case <-n.identified:
+			if err := n.restate(ctx, lease, guid); err != nil {
+				held = true
+				n.log.Warn("changes of the node wait", "node", n.id.Name, "retry_in", longPause, "error", err)
+			}
 		case <-again:
-			_, err := n.writeNode(ctx)
-			if err = errors.Join(err, n.writeDefaults(ctx, guid)); err == nil {
+			if n.restate(ctx, lease, guid) == nil {
 				held = false
 				n.log.Info("node is registered as it should be", "node", n.id.Name)
 			}
 		}
 	}
+}
+
+// restate writes what could not be written before, or has changed since.
+func (n *node) restate(ctx context.Context, lease store.Lease, guid string) error {
+	n.identify()
+	_, err := n.writeNode(ctx)
+	return errors.Join(err, n.writeDefaults(ctx, guid), n.announce(ctx, lease))
 }
 
 // report states the condition of the node. A lease lost with the store turns a
@@ -128,6 +142,7 @@ func (n *node) report(err error) {
 // datastore is locked a Node that stands there will do, and what would have been
 // written is held back; a host without one cannot join.
 func (n *node) register(ctx context.Context, guid string) (lease store.Lease, held, err error) {
+	n.identify()
 	lease, err = n.claim(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -167,9 +182,7 @@ func (n *node) claim(ctx context.Context) (store.Lease, error) {
 		free = append(free, store.Compare{Key: key, ModRevision: kv.ModRevision})
 	}
 	n.setTaken(false)
-	value, err := json.Marshal(Live{
-		APIAddress: n.id.APIAddress, Version: version.String(), HostID: n.id.HostID, BootID: n.id.BootID,
-	})
+	value, err := n.id.live()
 	if err != nil {
 		return nil, err
 	}
@@ -182,6 +195,29 @@ func (n *node) claim(ctx context.Context) (store.Lease, error) {
 		return nil, errors.Join(fmt.Errorf("claim the name %q: %w", n.id.Name, err), lease.Revoke(ctx))
 	}
 	return lease, nil
+}
+
+// announce tells under our lease where our API is, if that has changed. Without
+// our key the lease is lost, and all is told anew.
+func (n *node) announce(ctx context.Context, lease store.Lease) error {
+	key := store.LiveKey(n.id.Role, n.id.Name)
+	value, err := n.id.live()
+	if err != nil {
+		return err
+	}
+	kv, _, err := n.store.Get(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil || bytes.Equal(kv.Value, value) {
+		return err
+	}
+	if _, other := n.heldBy(kv.Value); other {
+		return nil
+	}
+	own := store.Op{Key: key, Value: value, Lease: lease.ID()}
+	_, err = n.store.Txn(ctx, []store.Compare{{Key: key, ModRevision: kv.ModRevision}}, []store.Op{own})
+	return err
 }
 
 // heldBy reads a live key, and reports whether it is another host's. A value

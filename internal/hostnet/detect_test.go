@@ -152,11 +152,10 @@ func TestDetectByDestination(t *testing.T) {
 	d.expect(to("192.0.2.1"), hostnet.Method{}, "lo 10.9.9.9/32", "")
 }
 
-func TestFollowDetection(t *testing.T) {
-	testenv.Need(t, "root", "program:ip")
-	d := detectingHost(t)
-	d.opts.IPv4 = hostnet.Method{Kind: hostnet.FirstFound}
-	ctx, cancel := context.WithCancel(t.Context())
+// following runs FollowDetection until the test ends, and returns what awaits
+// that an IPv4 address is found.
+func (d *detecting) following(again time.Duration) (await func(want string)) {
+	ctx, cancel := context.WithCancel(d.Context())
 	found, ended := make(chan string, 16), make(chan error, 1)
 	go func() {
 		ended <- d.host.Do(func() error {
@@ -165,11 +164,23 @@ func TestFollowDetection(t *testing.T) {
 				return err
 			}
 			defer host.Close()
-			return host.FollowDetection(ctx, d.opts, func(got hostnet.Detection) { found <- got.IPv4.Prefix.String() })
+			return host.FollowDetection(ctx, d.opts, func(got hostnet.Detection) time.Duration {
+				select {
+				case found <- got.IPv4.Prefix.String():
+				case <-ctx.Done():
+				}
+				return again
+			})
 		})
 	}()
-	await := func(want string) {
-		t.Helper()
+	d.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			d.Error(err)
+		}
+	})
+	return func(want string) {
+		d.Helper()
 		for {
 			select {
 			case got := <-found:
@@ -177,17 +188,33 @@ func TestFollowDetection(t *testing.T) {
 					return
 				}
 			case <-time.After(limit):
-				t.Fatalf("%s was not found", want)
+				d.Fatalf("%s was not found", want)
 			}
 		}
 	}
+}
+
+func TestFollowDetection(t *testing.T) {
+	testenv.Need(t, "root", "program:ip")
+	d := detectingHost(t)
+	d.opts.IPv4 = hostnet.Method{Kind: hostnet.FirstFound}
+	await := d.following(0)
 	await("10.1.0.2/24")
 	d.host.MustRun("ip", "addr", "del", "10.1.0.2/24", "dev", "up0")
 	await("10.2.0.2/24")
 	d.host.MustRun("ip", "addr", "add", "10.1.0.9/24", "dev", "up0")
 	await("10.1.0.9/24")
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
+}
+
+// TestFollowDetectionOfWhatIsMissing: what no address tells of is seen, too,
+// where somebody asks for that.
+func TestFollowDetectionOfWhatIsMissing(t *testing.T) {
+	testenv.Need(t, "root", "program:ip")
+	d := detectingHost(t)
+	d.host.MustRun("ip", "link", "set", "up1", "down")
+	d.opts.IPv4 = reading("interface=up1")
+	await := d.following(100 * time.Millisecond)
+	await("invalid Prefix")
+	d.host.MustRun("ip", "link", "set", "up1", "up")
+	await("10.2.0.2/24")
 }

@@ -15,26 +15,27 @@ const detectSettle = time.Second
 // FollowDetection looks for the node's addresses again whenever those of the
 // host change, until ctx ends, and calls found with what it finds. What only
 // workloads and links have, addresses that are not global unicast, counts for
-// nothing; nor do routes, of which there may be a million.
-func (h *Host) FollowDetection(ctx context.Context, opts DetectOptions, found func(Detection)) error {
-	return h.follow(ctx, func() error {
+// nothing; nor do routes, of which there may be a million. After the time that
+// found returns, unless that is zero, they are looked for without a change, too.
+func (h *Host) FollowDetection(ctx context.Context, opts DetectOptions, found func(Detection) (again time.Duration)) error {
+	return h.follow(ctx, func() (time.Duration, error) {
 		d, err := h.Detect(ctx, opts)
-		if err == nil {
-			found(d)
+		if err != nil {
+			return 0, err
 		}
-		return err
+		return found(d), nil
 	})
 }
 
 // FollowAddresses calls found with what Addresses returns, at once and whenever
 // it changes, until ctx ends.
 func (h *Host) FollowAddresses(ctx context.Context, found func(map[string][]netip.Addr)) error {
-	return h.follow(ctx, func() error {
+	return h.follow(ctx, func() (time.Duration, error) {
 		all, err := h.Addresses()
 		if err == nil {
 			found(all)
 		}
-		return err
+		return 0, err
 	})
 }
 
@@ -53,8 +54,9 @@ func (h *Host) Addresses() (map[string][]netip.Addr, error) {
 	return all, nil
 }
 
-// follow calls look at once and whenever addresses of the host change.
-func (h *Host) follow(ctx context.Context, look func() error) error {
+// follow calls look at once and whenever addresses of the host change, and after
+// the time that it returns, unless that is zero.
+func (h *Host) follow(ctx context.Context, look func() (time.Duration, error)) error {
 	for ctx.Err() == nil {
 		if err := h.followAddresses(ctx, look); err != nil {
 			h.log.Warn("address events were lost", "retry_in", watchPause, "error", err)
@@ -67,7 +69,7 @@ func (h *Host) follow(ctx context.Context, look func() error) error {
 	return nil
 }
 
-func (h *Host) followAddresses(ctx context.Context, look func() error) error {
+func (h *Host) followAddresses(ctx context.Context, look func() (time.Duration, error)) error {
 	var broken error
 	updates := make(chan netlink.AddrUpdate, 256)
 	done := make(chan struct{})
@@ -80,6 +82,7 @@ func (h *Host) followAddresses(ctx context.Context, look func() error) error {
 		return err
 	}
 	again := time.After(0) // what changed before the subscription was not told
+	settles := true        // soon enough for what changes meanwhile
 	for {
 		select {
 		case <-ctx.Done():
@@ -89,14 +92,18 @@ func (h *Host) followAddresses(ctx context.Context, look func() error) error {
 				return broken // written before the channel was closed
 			}
 			a, _ := netip.AddrFromSlice(u.LinkAddress.IP)
-			if again == nil && a.Unmap().IsGlobalUnicast() {
-				again = time.After(detectSettle)
+			if !settles && a.Unmap().IsGlobalUnicast() {
+				again, settles = time.After(detectSettle), true
 			}
 		case <-again:
-			again = nil
-			if err := look(); err != nil {
+			again, settles = nil, false
+			pause, err := look()
+			if err != nil {
 				h.log.Warn("addresses of the host were not looked for", "retry_in", detectSettle, "error", err)
-				again = time.After(detectSettle)
+				pause = detectSettle
+			}
+			if pause > 0 {
+				again = time.After(pause)
 			}
 		}
 	}
