@@ -16,11 +16,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+
 	"github.com/projectvrouter/vrouter/integration/fabric"
+	"github.com/projectvrouter/vrouter/internal/controller"
 	"github.com/projectvrouter/vrouter/internal/lab"
+	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/store"
 	"github.com/projectvrouter/vrouter/internal/store/etcd"
+	"github.com/projectvrouter/vrouter/internal/telemetry"
 	"github.com/projectvrouter/vrouter/ipam"
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
 // TestAllocatorsInParallel runs a hundred processes that take addresses out of
@@ -197,31 +205,40 @@ func requireOwned(t *testing.T, s store.Store, c *ipam.Contents) {
 	}
 }
 
-// collectAll collects as the controller does, with a clock that makes leaps,
-// until there is nothing to collect.
+// collectAll runs two controllers, whose grace period is short, until they have
+// collected what leaked.
 func collectAll(t *testing.T, s store.Store) {
 	t.Helper()
-	client := ipam.NewClient(s, allocatorSettings{})
-	collector := &ipam.Collector{}
-	now := time.Now()
-	for range 50 {
-		w := ipam.World{Contents: contentsOf(t, s), Env: allocatorEnv(now)}
-		w.Node = func(string) bool { return true }
-		w.Owner = func(key string, a netip.Addr) (int64, bool) {
-			kv, _, err := s.Get(t.Context(), key)
-			if err != nil && !errors.Is(err, store.ErrNotFound) {
-				t.Fatal(err)
-			}
-			return kv.ModRevision, w.Endpoints[a] == key
-		}
-		garbage := collector.Round(w)
-		if _, err := client.Collect(t.Context(), garbage); err != nil {
-			t.Fatal(err)
-		}
-		if collector.Suspects() == (ipam.Suspects{}) {
-			return
-		}
-		now = now.Add(3 * time.Minute) // the default grace is five
+	pool := &vrouterv1.IPPool{Metadata: &vrouterv1.Metadata{Name: proto.String("crowd")},
+		Spec: &vrouterv1.IPPoolSpec{Cidr: proto.String("10.64.0.0/22"), BlockSize: proto.Int32(28)}}
+	resource.Canonicalize(pool)
+	value, err := resource.Encode(resource.Successor(pool, nil))
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Errorf("suspects after 50 rounds: %+v", collector.Suspects())
+	ops := []store.Op{{Key: store.ResourceKey("IPPool", "", "crowd"), Value: value}}
+	for i := range allocatorNodes { // a controller collects the blocks of others
+		ops = append(ops, store.Op{Key: store.ResourceKey("Node", "", fmt.Sprint("host", i))})
+	}
+	if _, err := s.Txn(t.Context(), nil, ops); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var g errgroup.Group
+	for i := range 2 {
+		c := controller.New(controller.Options{Name: fmt.Sprint("controller", i), Store: s, LeaseTTL: 5 * time.Second,
+			Grace: time.Second, Health: telemetry.NewHealth(controller.Conditions()...), Logger: hclog.NewNullLogger()})
+		g.Go(func() error { return c.Run(ctx) })
+	}
+	lab.Eventually(t, fabric.Limit, "nothing leaks", func() error {
+		report := contentsOf(t, s).Check(allocatorEnv(time.Now()))
+		if len(report.Leaks) > 0 {
+			return fmt.Errorf("%d addresses do", len(report.Leaks))
+		}
+		return nil
+	})
+	cancel()
+	if err := g.Wait(); err != nil {
+		t.Error(err)
+	}
 }

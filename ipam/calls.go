@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
-
-	"github.com/projectvrouter/vrouter/internal/store"
 )
 
 // Allocate gives out addresses, in as few transactions as hold them. If a
@@ -132,63 +130,4 @@ func (c *Client) ReleaseHandle(ctx context.Context, node, id string) ([]netip.Ad
 			return all, nil
 		}
 	}
-}
-
-// Collected is what Collect took away.
-type Collected struct {
-	Addresses, Dead, Empty int
-	Tunnels, LoadBalancers int // of Addresses; the others were of endpoints
-	Spared                 int // was used again, or changed, meanwhile
-}
-
-// of counts n addresses of a kind of owner.
-func (c *Collected) of(kind OwnerKind, n int) {
-	c.Addresses += n
-	switch kind {
-	case OwnerTunnel:
-		c.Tunnels += n
-	case OwnerLoadBalancer:
-		c.LoadBalancers += n
-	}
-}
-
-// Collect takes away what a Collector has found, each in a transaction that
-// checks it again. A round that fails leaves the rest to the next.
-func (c *Client) Collect(ctx context.Context, g *Garbage) (Collected, error) {
-	var out Collected
-	one := func(done func(), work func(*Step) error) error {
-		_, err := c.Do(ctx, "", func(_ context.Context, s *Step) error { return work(s) })
-		switch {
-		case err == nil:
-			done()
-			return nil
-		case errors.Is(err, ErrStale), errors.Is(err, ErrNotAllocated), errors.Is(err, ErrBlockInUse),
-			errors.Is(err, ErrHandleInUse), errors.Is(err, store.ErrConflict):
-			out.Spared++
-			return nil
-		}
-		return err
-	}
-	for _, l := range g.Leaks {
-		for len(l.Releases) > 0 { // more than a transaction holds is of one owner all the same
-			part := l
-			part.Releases = l.Releases[:min(len(l.Releases), maxReleases)]
-			l.Releases = l.Releases[len(part.Releases):]
-			done := func() { out.of(l.Owner.Kind, len(part.Releases)) }
-			if err := one(done, func(s *Step) error { return s.CollectLeak(part) }); err != nil {
-				return out, fmt.Errorf("collect handle %s: %w", l.ID, err)
-			}
-		}
-	}
-	for _, b := range g.Dead {
-		if err := one(func() { out.Dead++ }, func(s *Step) error { return s.CollectDead(b) }); err != nil {
-			return out, fmt.Errorf("collect block %s of node %s: %w", b.CIDR, b.Node, err)
-		}
-	}
-	for _, b := range g.Empty {
-		if err := one(func() { out.Empty++ }, func(s *Step) error { return s.CollectEmpty(b) }); err != nil {
-			return out, fmt.Errorf("collect empty block %s: %w", b.CIDR, err)
-		}
-	}
-	return out, nil
 }

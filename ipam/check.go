@@ -199,16 +199,39 @@ func (k *checking) ofEndpoints() {
 }
 
 func (k *checking) usage() {
+	of := make(map[string]Filled)
+	for part, filled := range k.Parts(k.env) {
+		of[part.Pool] = of[part.Pool].plus(filled)
+	}
 	for i := range k.env.Pools {
 		p := &k.env.Pools[i]
-		u := Usage{Pool: p.Name, CIDR: p.CIDR}
-		for _, b := range k.Blocks {
-			if k.env.poolOfBlock(b.CIDR) == p {
-				u.Blocks++
-				u.InUse += b.Size() - b.Free()
-				u.Free += b.Free()
-			}
-		}
-		k.report.Pools = append(k.report.Pools, u)
+		f := of[p.Name]
+		k.report.Pools = append(k.report.Pools, Usage{Pool: p.Name, CIDR: p.CIDR, Blocks: f.Blocks, InUse: f.InUse, Free: f.Free})
 	}
+}
+
+// Part is what a node has of a pool; without a node, what is nobody's.
+type Part struct{ Pool, Node string }
+
+// Filled is how full some blocks are.
+type Filled struct {
+	Blocks int // that exist
+	InUse  int // addresses
+	Free   int // addresses
+}
+
+func (f Filled) plus(g Filled) Filled {
+	return Filled{f.Blocks + g.Blocks, f.InUse + g.InUse, f.Free + g.Free}
+}
+
+// Parts tells how full the blocks of each node are, pool by pool.
+func (c *Contents) Parts(env *Env) map[Part]Filled {
+	parts := make(map[Part]Filled)
+	for _, b := range c.Blocks {
+		if p := env.poolOfBlock(b.CIDR); p != nil {
+			part := Part{p.Name, b.Affinity.Node()}
+			parts[part] = parts[part].plus(Filled{1, b.Size() - b.Free(), b.Free()})
+		}
+	}
+	return parts
 }

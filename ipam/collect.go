@@ -2,7 +2,6 @@ package ipam
 
 import (
 	"cmp"
-	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -10,25 +9,13 @@ import (
 	"github.com/projectvrouter/vrouter/internal/store"
 )
 
-// World is what the collector looks at in one round.
-type World struct {
-	*Contents
-	Env *Env
-	// Node tells whether there is a Node object. A node is dead when it has
-	// none, never because its lease ended.
-	Node func(name string) bool
-	// Owner returns the revision of the object that a key holds, zero when there
-	// is none, and whether it has an address.
-	Owner func(key string, a netip.Addr) (revision int64, has bool)
-}
-
 // LeakedHandle is a handle that all addresses of have leaked: its owner is gone,
 // or has none of them. It is released whole or not at all.
 type LeakedHandle struct {
 	ID       string
 	Owner    Owner
 	Revision int64     // of the owner when it was judged; zero: gone
-	Releases []Release // with sequence numbers and blocks
+	Releases []Release // with sequence numbers, block by block; none: it holds nothing
 }
 
 // HostBlock is a node's block.
@@ -51,9 +38,10 @@ type Garbage struct {
 // once must be found again, the same, after a grace period. It belongs to one
 // goroutine.
 type Collector struct {
-	Grace time.Duration // from the first sight; zero: 5 minutes
-	Max   int           // items of a round; zero: 100
-	seen  map[suspect]sight
+	Grace    time.Duration // from the first sight; zero: 5 minutes
+	Max      int           // items of a round; zero: 500
+	seen     map[suspect]time.Time
+	revision int64 // of the last round
 }
 
 // suspect identifies what may be garbage; an address given out again or a block
@@ -71,22 +59,17 @@ const (
 	suspectEmpty = "empty"
 )
 
-type sight struct {
-	first time.Time
-	ready bool // seen more than once, and long enough
-}
-
-// The defaults: those of Calico, and a number that a store takes in a second.
+// The defaults: those of Calico, and a number that a store takes in seconds.
 const (
 	defaultGrace   = 5 * time.Minute
-	defaultCollect = 100
+	defaultCollect = 500
 )
 
 // round is a round under way.
 type round struct {
 	*Collector
-	world World
-	now   map[suspect]sight
+	world *World
+	now   map[suspect]time.Time // first sights
 	found []found
 }
 
@@ -98,19 +81,25 @@ type found struct {
 }
 
 // Round looks at the world and returns what is ready to go, the longest known
-// first.
-func (c *Collector) Round(w World) *Garbage {
-	r := &round{Collector: c, world: w, now: make(map[suspect]sight)}
+// first. What is returned and does not go is watched anew: it holds up nothing
+// else.
+func (c *Collector) Round(w *World) *Garbage {
+	if w.Revision < c.revision {
+		c.Forget() // another store, or a backup of it: nothing that was seen is of it
+	}
+	c.revision = w.Revision
+	r := &round{Collector: c, world: w, now: make(map[suspect]time.Time)}
 	r.handles()
 	r.blocks()
 	c.seen = r.now
-	slices.SortStableFunc(r.found, func(a, b found) int {
+	slices.SortFunc(r.found, func(a, b found) int {
 		return cmp.Or(a.first.Compare(b.first), cmp.Compare(a.kind, b.kind), cmp.Compare(a.id, b.id))
 	})
 	g := &Garbage{}
 	limit := min(len(r.found), cmp.Or(c.Max, defaultCollect))
 	for _, f := range r.found[:limit] {
 		f.add(g)
+		delete(c.seen, f.suspect)
 	}
 	g.Left = len(r.found) - limit
 	return g
@@ -142,50 +131,33 @@ func (c *Collector) Forget() { c.seen = nil }
 
 // suspect takes note of what may be garbage, and collects what is.
 func (r *round) suspect(s suspect, add func(*Garbage)) {
-	was, again := r.seen[s]
+	first, again := r.seen[s]
 	if !again {
-		was.first = r.world.Env.Now
+		first = r.world.Env.Now
 	}
-	was.ready = again && r.world.Env.Now.Sub(was.first) >= cmp.Or(r.Grace, defaultGrace)
-	r.now[s] = was
-	if was.ready {
-		r.found = append(r.found, found{s, was.first, add})
+	r.now[s] = first
+	if r.world.Env.Now.Sub(first) >= cmp.Or(r.Grace, defaultGrace) { // so it was seen before
+		r.found = append(r.found, found{s, first, add})
 	}
 }
 
-// handles finds leaked handles. What is external, or says no owner, never is.
+// handles finds leaked handles.
 func (r *round) handles() {
-	held := make(map[string][]Release)
-	for _, b := range r.world.Blocks {
-		for _, h := range b.Holdings() {
-			held[h.Handle] = append(held[h.Handle], Release{Address: h.Address, Handle: h.Handle, Sequence: h.Sequence, Block: b.CIDR})
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(held)) {
-		h := r.world.Handles[id]
-		if h == nil || h.Owner.Key == "" {
+	for id, h := range r.world.Handles {
+		if !h.collectable() || r.world.needed(h) {
 			continue
 		}
-		switch h.Owner.Kind {
-		case OwnerEndpoint, OwnerTunnel, OwnerLoadBalancer:
-		default:
-			continue
-		}
-		leak := LeakedHandle{ID: id, Owner: h.Owner, Releases: held[id]}
-		last, needed := uint64(0), false
+		leak := LeakedHandle{ID: id, Owner: h.Owner, Revision: r.world.owners[h.Owner.Key], Releases: r.world.held[id]}
+		last := uint64(0)
 		for _, release := range leak.Releases {
-			revision, has := r.world.Owner(h.Owner.Key, release.Address)
-			leak.Revision, needed = revision, needed || has
 			last = max(last, release.Sequence)
 		}
-		if !needed {
-			r.suspect(suspect{suspectLeak, id, last}, func(g *Garbage) { g.Leaks = append(g.Leaks, leak) })
-		}
+		r.suspect(suspect{suspectLeak, id, last}, func(g *Garbage) { g.Leaks = append(g.Leaks, leak) })
 	}
 }
 
 // blocks finds blocks of dead nodes, and unused ones of which their node has
-// more.
+// more, or that give it nothing: those of no pool, or without an affinity.
 func (r *round) blocks() {
 	type place struct {
 		node   string
@@ -207,10 +179,11 @@ func (r *round) blocks() {
 		a := affinities[HostBlock{Node: node, CIDR: b.CIDR}]
 		at := place{node, FamilyOf(b.CIDR.Addr())}
 		switch {
-		case b.Affinity != "" && !b.Affinity.Virtual() && !r.world.Node(node):
+		case b.Affinity != "" && !b.Affinity.Virtual() && !r.world.Nodes[node]:
 			r.suspect(suspect{suspectDead, node + " " + b.CIDR.String(), 0}, func(g *Garbage) { g.Dead = append(g.Dead, block) })
 		case !b.unused(r.world.Env), a != nil && (a.Assigned || a.State == Pending):
-		case b.Affinity != "" && !kept[at]:
+		case a == nil && r.world.unreadable(store.HostBlockKey(node, b.CIDR)): // it may say so
+		case a != nil && a.State == Confirmed && !kept[at] && r.world.Env.poolOfBlock(b.CIDR) != nil:
 			kept[at] = true
 		default:
 			r.suspect(suspect{suspectEmpty, b.CIDR.String(), b.Sequence}, func(g *Garbage) { g.Empty = append(g.Empty, block) })
@@ -229,8 +202,8 @@ func (r *round) unexplained(affinities map[HostBlock]*BlockAffinity) {
 	for _, a := range r.world.Affinities {
 		block := HostBlock{Node: a.Node, CIDR: a.CIDR}
 		switch {
-		case affinities[block] == nil || AffinityOf(a.Node).Virtual():
-		case !r.world.Node(a.Node):
+		case affinities[block] == nil || AffinityOf(a.Node).Virtual() || r.world.unreadable(store.BlockKey(a.CIDR)):
+		case !r.world.Nodes[a.Node]:
 			r.suspect(suspect{suspectDead, a.Node + " " + a.CIDR.String(), 0}, func(g *Garbage) { g.Dead = append(g.Dead, block) })
 		case !a.Assigned: // else the node will make the block
 			r.suspect(suspect{suspectEmpty, a.Node + " " + a.CIDR.String(), 0}, func(g *Garbage) { g.Empty = append(g.Empty, block) })
@@ -238,32 +211,62 @@ func (r *round) unexplained(affinities map[HostBlock]*BlockAffinity) {
 	}
 }
 
-// CollectLeak releases a leaked handle, if its owner is what it was and each
-// address is still held as it was. Errors: *HandleError (the owner has
-// changed), *StaleError, *AddressError.
-func (s *Step) CollectLeak(leak LeakedHandle) error {
-	return s.attempt(func() error {
-		if err := s.need([]string{leak.Owner.Key}, nil); err != nil {
+// CollectLeak releases a leaked handle, if its owner is what it was and it holds
+// what it did. It returns what of that one transaction does not hold: commit,
+// and go on. Errors: *HandleError (owner or handle have changed), *StaleError,
+// *AddressError.
+func (s *Step) CollectLeak(leak LeakedHandle) (left []Release, err error) {
+	err = s.attempt(func() error {
+		if err := s.need([]string{leak.Owner.Key, store.HandleKey(leak.ID)}, nil); err != nil {
 			return err
 		}
-		if s.revision(leak.Owner.Key) != leak.Revision {
+		h, err := s.handle(leak.ID)
+		if err != nil {
+			return err
+		}
+		if s.revision(leak.Owner.Key) != leak.Revision || h == nil || h.Owner != leak.Owner {
 			return &HandleError{ErrHandleInUse, leak.ID, leak.Owner}
 		}
 		s.guardKey(leak.Owner.Key)
-		var cidrs []netip.Prefix
-		for _, r := range leak.Releases {
+		left, err = s.collectLeak(h, leak.Releases)
+		return err
+	})
+	return left, err
+}
+
+func (s *Step) collectLeak(h *Handle, releases []Release) (left []Release, err error) {
+	cidrs := h.blocks()
+	for _, r := range releases {
+		if !slices.Contains(cidrs, r.Block) { // the handle counts wrong
 			cidrs = append(cidrs, r.Block)
 		}
-		if err := s.needBlocks(cidrs); err != nil {
-			return err
+	}
+	if err := s.needBlocks(cidrs); err != nil {
+		return nil, err
+	}
+	holds := 0
+	for _, cidr := range cidrs {
+		b, err := s.block(cidr)
+		if err != nil {
+			return nil, err
 		}
-		for _, r := range leak.Releases {
-			if err := s.release(r); err != nil {
-				return err
-			}
+		if b != nil {
+			holds += len(b.held(h.ID))
 		}
-		return nil
-	})
+	}
+	if holds > len(releases) {
+		return nil, &HandleError{ErrHandleInUse, h.ID, h.Owner}
+	}
+	for i, r := range releases {
+		if i > 0 && r.Block != releases[i-1].Block && s.full() {
+			return releases[i:], nil
+		}
+		if err := s.release(r); err != nil {
+			return nil, err
+		}
+	}
+	s.delete(store.HandleKey(h.ID)) // also one that counts more
+	return nil, nil
 }
 
 // CollectDead ends the affinity of a dead node to a block, if there is still no

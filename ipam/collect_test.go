@@ -10,8 +10,7 @@ import (
 	"github.com/projectvrouter/vrouter/internal/store"
 )
 
-// cluster is what a collector's world is told of owners and nodes: keys of the
-// store, whose values name addresses.
+// cluster is a store with endpoints and nodes, and a collector.
 type cluster struct {
 	*rig
 	collector Collector
@@ -58,20 +57,11 @@ func (c *cluster) remove(name string, a Allocation) {
 
 func (c *cluster) round() *Garbage {
 	c.Helper()
-	get := func(key string) store.KV {
-		kv, _, _ := c.memory.Get(c.Context(), key)
-		return kv
+	w, err := ReadWorld(c.Context(), c.reader, c.settings)
+	if err != nil {
+		c.Fatal(err)
 	}
-	env := c.settings.env
-	return c.collector.Round(World{
-		Contents: c.read(),
-		Env:      &env,
-		Node:     func(name string) bool { return get(store.ResourceKey("Node", "", name)).ModRevision != 0 },
-		Owner: func(key string, a netip.Addr) (int64, bool) {
-			kv := get(key)
-			return kv.ModRevision, string(kv.Value) == a.String()
-		},
-	})
+	return c.collector.Round(w)
 }
 
 func (c *cluster) collect(g *Garbage, want Collected) {
@@ -108,7 +98,8 @@ func TestLeakIsCollected(t *testing.T) {
 // An owner that exists and does not have the address leaks it as well.
 func TestAddressOfAnotherSpecIsCollected(t *testing.T) {
 	c := newCluster(t, pool("a=10.0.0.0/24/26"))
-	c.endpoint("host1", "e")
+	a := c.endpoint("host1", "e")
+	c.delete(store.AddressKey(a.Address))
 	c.put(store.ResourceKey("WorkloadEndpoint", "", "e"), "10.0.0.99")
 	c.round()
 	c.pass(5 * time.Minute)
@@ -217,8 +208,7 @@ func TestDeadNodeComesBack(t *testing.T) {
 	c.collect(g, Collected{Spared: 1})
 }
 
-// Empty blocks go, but one of each node and family; assigned ones and reserves
-// stay.
+// Empty blocks go, but one of each node and family.
 func TestEmptyBlocks(t *testing.T) {
 	c := newCluster(t, pool("a=10.0.0.0/24/26"), pool("b=10.9.0.0/26/26"))
 	c.one(ask("host1", "many", 192))
@@ -236,6 +226,26 @@ func TestEmptyBlocks(t *testing.T) {
 	c.pass(time.Hour)
 	c.collect(c.round(), Collected{})
 	if got := c.affinities(); len(got) != 2 {
+		t.Errorf("affinities %q", got)
+	}
+}
+
+// Assigned blocks and reserves are empty on purpose.
+func TestBlocksEmptyOnPurpose(t *testing.T) {
+	c := newCluster(t, pool("a=10.0.0.0/24/26"), pool("b=10.9.0.0/25/26"))
+	c.one(ask("host1", "full", 64))
+	if err := c.KeepSpare(t.Context(), Request{Node: "host1", IPv4: 1}); err != nil {
+		t.Fatal(err)
+	}
+	for _, cidr := range []string{"10.9.0.0/26", "10.9.0.64/26"} {
+		if err := c.do(func(s *Step) error { return s.AssignBlock("host2", netip.MustParsePrefix(cidr)) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.round()
+	c.pass(time.Hour)
+	c.collect(c.round(), Collected{})
+	if got := c.affinities(); len(got) != 4 {
 		t.Errorf("affinities %q", got)
 	}
 }

@@ -33,9 +33,15 @@ func ReadContents(ctx context.Context, s Store) (*Contents, error) {
 		{store.HandlePrefix, c.addHandle},
 		{store.AddressPrefix, c.addEndpoint},
 	} {
-		if err := c.scan(ctx, s, r.prefix, r.add); err != nil {
-			return nil, fmt.Errorf("read %s: %w", r.prefix, err)
+		revision, err := scan(ctx, s, r.prefix, c.Revision, func(kv store.KV) {
+			if err := r.add(kv); err != nil {
+				c.Unreadable = append(c.Unreadable, Finding{Unreadable, kv.Key, err.Error()})
+			}
+		})
+		if err != nil {
+			return nil, err
 		}
+		c.Revision = revision
 	}
 	slices.SortFunc(c.Blocks, func(a, b *Block) int { return a.CIDR.Compare(b.CIDR) })
 	slices.SortFunc(c.Affinities, func(a, b *BlockAffinity) int {
@@ -44,21 +50,25 @@ func ReadContents(ctx context.Context, s Store) (*Contents, error) {
 	return c, nil
 }
 
-func (c *Contents) scan(ctx context.Context, s Store, prefix string, add func(store.KV) error) error {
-	opts := store.ListOptions{Limit: page, Revision: c.Revision}
+// unreadable tells whether what a key holds could not be read.
+func (c *Contents) unreadable(key string) bool {
+	return slices.ContainsFunc(c.Unreadable, func(f Finding) bool { return f.Subject == key })
+}
+
+// scan calls back with the keys of a range, read page by page, as they are at a
+// revision, the newest for zero. It returns which that is.
+func scan(ctx context.Context, s Store, prefix string, revision int64, found func(store.KV)) (int64, error) {
+	opts := store.ListOptions{Limit: page, Revision: revision}
 	for {
 		p, err := s.List(ctx, prefix, opts)
 		if err != nil {
-			return err
+			return 0, fmt.Errorf("read %s: %w", prefix, err)
 		}
-		c.Revision = p.Revision
 		for _, kv := range p.KVs {
-			if err := add(kv); err != nil {
-				c.Unreadable = append(c.Unreadable, Finding{Unreadable, kv.Key, err.Error()})
-			}
+			found(kv)
 		}
 		if p.Next == "" {
-			return nil
+			return p.Revision, nil
 		}
 		opts.Start, opts.Revision = p.Next, p.Revision
 	}

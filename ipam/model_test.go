@@ -89,6 +89,11 @@ func newWorld(t *testing.T, seed uint64) *world {
 	if seed%4 == 0 { // so many blocks that one is claimed without looking at others'
 		w.settings.env.Pools[0] = pool("a=10.0.0.0/24/30")
 	}
+	for _, node := range []string{"host0", "host1"} { // host2 is dead
+		if _, err := w.memory.Txn(t.Context(), nil, []store.Op{{Key: store.ResourceKey("Node", "", node)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for range 4 {
 		w.fork()
 	}

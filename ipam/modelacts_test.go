@@ -135,13 +135,11 @@ func (w *world) exhausted(env *Env, e *ExhaustedError, got *Result) {
 // collect runs a round of the collector: host2 has no Node, and no endpoint
 // exists.
 func (w *world) collect(p *process) error {
-	env := w.settings.env
-	g := w.collector.Round(World{
-		Contents: w.contents(),
-		Env:      &env,
-		Node:     func(name string) bool { return name != "host2" },
-		Owner:    func(string, netip.Addr) (int64, bool) { return 0, false },
-	})
+	seen, err := ReadWorld(w.Context(), w.memory, w.settings)
+	if err != nil {
+		w.Fatal(err)
+	}
+	g := w.collector.Round(seen)
 	for _, l := range g.Leaks { // one by one, for the model to follow
 		if !w.leaks[l.ID] {
 			w.Errorf("handle %s is no leak", l.ID)
@@ -153,7 +151,7 @@ func (w *world) collect(p *process) error {
 		}
 	}
 	g.Leaks = nil
-	_, err := p.client.Collect(w.Context(), g)
+	_, err = p.client.Collect(w.Context(), g)
 	if err != nil && !errors.Is(err, errCrash) {
 		w.Errorf("collect: %v", err)
 	}

@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/store"
 	"github.com/projectvrouter/vrouter/ipam"
@@ -21,7 +19,7 @@ const maxAdopted = 500
 // adopt takes in the addresses of endpoints that are older than blocks, or than
 // the pool that they lie in: blocks know of them from then on. One that cannot
 // be taken in holds up no other.
-func (c *Controller) adopt(ctx context.Context, s store.Store, client *ipam.Client, w ipam.World) error {
+func (c *Controller) adopt(ctx context.Context, s store.Store, client *ipam.Client, w *ipam.World) error {
 	held := make(map[netip.Addr]bool)
 	for _, b := range w.Blocks {
 		for _, h := range b.Holdings() {
@@ -36,9 +34,12 @@ func (c *Controller) adopt(ctx context.Context, s store.Store, client *ipam.Clie
 		}
 	}
 	slices.SortFunc(missing, netip.Addr.Compare)
+	from, _ := slices.BinarySearchFunc(missing, c.sweep.adopt, netip.Addr.Compare)
+	missing = append(missing[from:], missing[:from]...) // or what cannot be taken in would stand before the rest
 	taken := 0
 	defer func() { c.count(func(s *stats) { s.collection.adopted += taken }) }()
 	for _, a := range missing[:min(len(missing), maxAdopted)] {
+		c.sweep.adopt = a.Next()
 		err := adoptOne(ctx, s, client, a, w.Endpoints[a])
 		switch {
 		case ctx.Err() != nil:
@@ -52,6 +53,7 @@ func (c *Controller) adopt(ctx context.Context, s store.Store, client *ipam.Clie
 		}
 	}
 	if taken > 0 {
+		c.sweep.more = len(missing) > maxAdopted
 		c.log.Info("addresses of older endpoints taken in", "addresses", taken, "left", len(missing)-taken)
 	}
 	return nil
@@ -93,13 +95,9 @@ func adoptOne(ctx context.Context, s store.Store, client *ipam.Client, a netip.A
 // readEndpoint returns the endpoint of a key.
 func readEndpoint(ctx context.Context, s store.Store, key string) (*resource.WorkloadEndpoint, int64, error) {
 	kv, _, err := s.Get(ctx, key)
-	var msg proto.Message
 	var object resource.Object
 	if err == nil {
-		msg, err = resource.Decode(resource.KindWorkloadEndpoint, kv.Value, kv.ModRevision)
-	}
-	if err == nil {
-		object, err = resource.Check(msg)
+		_, object, err = decodeObject(resource.KindWorkloadEndpoint, kv)
 	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("read endpoint %s: %w", key, err)

@@ -1,6 +1,11 @@
 package controller
 
-import "github.com/projectvrouter/vrouter/ipam"
+import (
+	"math"
+	"time"
+
+	"github.com/projectvrouter/vrouter/ipam"
+)
 
 // collection is what a controller counts of the collection of addresses.
 type collection struct {
@@ -8,18 +13,29 @@ type collection struct {
 	graceSeconds   float64       // of the last round; zero: nothing is collected
 	suspects       ipam.Suspects // of the last round
 	left           int           // garbage that is ready, for later rounds
+	seconds        float64       // that the last round took
+	parts          map[ipam.Part]ipam.Filled
+	sizes          map[string]float64 // of pools, in addresses
 	collected      ipam.Collected
 	adopted        int // addresses of older endpoints that were taken in
 }
 
 // round counts a round that is over.
-func (c *collection) round(collector *ipam.Collector, err error) {
+func (c *collection) round(collector *ipam.Collector, took time.Duration, err error) {
 	if err != nil {
 		c.failed++
 	} else {
 		c.rounds++
 	}
-	c.graceSeconds, c.suspects = collector.Grace.Seconds(), collector.Suspects()
+	c.graceSeconds, c.suspects, c.seconds = collector.Grace.Seconds(), collector.Suspects(), took.Seconds()
+}
+
+// look takes note of how full the pools are.
+func (c *collection) look(w *ipam.World) {
+	c.parts, c.sizes = w.Parts(w.Env), make(map[string]float64)
+	for _, p := range w.Env.Pools {
+		c.sizes[p.Name] = math.Exp2(float64(p.CIDR.Addr().BitLen() - p.CIDR.Bits()))
+	}
 }
 
 // add counts what a round took away, and what it left.
@@ -34,4 +50,6 @@ func (c *collection) add(got ipam.Collected, left int) {
 }
 
 // idle forgets what only a leader knows.
-func (c *collection) idle() { c.graceSeconds, c.suspects, c.left = 0, ipam.Suspects{}, 0 }
+func (c *collection) idle() {
+	*c = collection{rounds: c.rounds, failed: c.failed, collected: c.collected, adopted: c.adopted}
+}

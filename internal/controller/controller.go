@@ -57,6 +57,8 @@ type Controller struct {
 	opts Options
 	log  hclog.Logger
 
+	sweep sweep // of who collects: one goroutine at a time
+
 	mu    sync.Mutex // guards the rest
 	stats stats
 }
@@ -129,15 +131,19 @@ func (c *Controller) term(ctx context.Context) (led bool, err error) {
 		}
 	}()
 	var chores sync.WaitGroup
-	chores.Go(func() { c.collect(leading, t) })
-	chores.Go(func() { c.protectHosts(leading, t) })
+	for _, chore := range []func(context.Context, *term){c.collect, c.protectHosts} {
+		chores.Go(func() {
+			defer cancel() // it ends by itself when another leads
+			chore(leading, t)
+		})
+	}
 	err = c.lead(leading, t)
 	deposed := ctx.Err() == nil && leading.Err() != nil
 	cancel()
 	chores.Wait()
 	c.count(func(s *stats) { s.leads = false; s.idle() })
 	if deposed {
-		err = errors.New("the lease of the leader was lost")
+		err = errors.New("the lead was lost")
 	}
 	c.log.Info("controller leads no longer", "name", c.opts.Name)
 	// Another need not wait for the lease to run out.

@@ -8,8 +8,6 @@ import (
 	"net/netip"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/store"
 	"github.com/projectvrouter/vrouter/ipam"
@@ -45,12 +43,21 @@ func (f fenced) Txn(ctx context.Context, compares []store.Compare, ops []store.O
 	return revision, err
 }
 
+// sweep is what one round of the collection leaves to the next, also to one in a
+// later term of this process: who loses the lead for a moment has seen what it
+// has seen.
+type sweep struct {
+	ipam.Collector
+	more  bool       // there is work that need not wait for the next round's time
+	adopt netip.Addr // where to go on taking in addresses
+}
+
 // collect releases the addresses and blocks that nobody needs, round by round,
-// until ctx ends. A round that fails leaves its work to the next.
+// until ctx ends, or another leads. A round that fails leaves its work to the
+// next.
 func (c *Controller) collect(ctx context.Context, t *term) {
 	s := fence(c.opts.Store, t)
 	client := ipam.NewClient(s, ipam.Stored{Store: s})
-	collector := &ipam.Collector{}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -59,27 +66,38 @@ func (c *Controller) collect(ctx context.Context, t *term) {
 			return
 		case <-timer.C:
 		}
-		err := c.round(ctx, s, client, collector)
-		pause := c.pause(collector.Grace)
-		timer.Reset(pause)
-		if ctx.Err() != nil {
+		start := time.Now()
+		err := c.round(ctx, s, client)
+		took := time.Since(start)
+		if ctx.Err() != nil || errors.Is(err, errDeposed) {
 			return
 		}
-		c.count(func(s *stats) { s.collection.round(collector, err) })
+		pause := c.pause(took)
+		timer.Reset(pause)
+		c.count(func(s *stats) { s.collection.round(&c.sweep.Collector, took, err) })
 		if err != nil {
 			c.log.Warn("addresses not collected", "retry_in", pause, "error", err)
 		}
 	}
 }
 
+const (
+	// idleShare is how many times as long as a round took the next one waits at
+	// least: a tenth of the time is the most that collecting takes of a store.
+	idleShare  = 9
+	leastPause = time.Second
+)
+
 // pause is the time between rounds: half of the grace period, and never so long
-// that a change of it would not be noticed.
-func (c *Controller) pause(grace time.Duration) time.Duration {
+// that a change of it would not be noticed. Where a round took all that it may
+// and left more, the next one comes soon.
+func (c *Controller) pause(took time.Duration) time.Duration {
 	usual := cmp.Or(c.opts.Grace, defaultGrace)
-	if grace == 0 {
-		grace = usual
+	pause := min(cmp.Or(c.sweep.Grace, usual), usual) / 2
+	if c.sweep.more {
+		pause = min(pause, max(idleShare*took, leastPause))
 	}
-	return min(grace, usual) / 2
+	return pause
 }
 
 // grace reads the grace period; zero: nothing is to be collected.
@@ -89,13 +107,9 @@ func (c *Controller) grace(ctx context.Context, s store.Store) (time.Duration, e
 	if errors.Is(err, store.ErrNotFound) {
 		return usual, nil
 	}
-	var msg proto.Message
 	var object resource.Object
 	if err == nil {
-		msg, err = resource.Decode(resource.KindControllerConfiguration, kv.Value, kv.ModRevision)
-	}
-	if err == nil {
-		object, err = resource.Check(msg)
+		_, object, err = decodeObject(resource.KindControllerConfiguration, kv)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("read the ControllerConfiguration: %w", err)
@@ -108,104 +122,39 @@ func (c *Controller) grace(ctx context.Context, s store.Store) (time.Duration, e
 
 // round looks at all that is stored of addresses, and takes away what has been
 // of no use for long enough.
-func (c *Controller) round(ctx context.Context, s fenced, client *ipam.Client, collector *ipam.Collector) error {
-	err := s.Check(ctx)
-	if locked := (&resource.LockedError{}); errors.As(err, &locked) {
+func (c *Controller) round(ctx context.Context, s fenced, client *ipam.Client) error {
+	w := &c.sweep
+	w.more = false
+	_, err := s.Txn(ctx, nil, nil)
+	if errors.As(err, new(*resource.LockedError)) {
 		return nil
 	}
 	if err != nil {
+		return fmt.Errorf("look who leads: %w", err)
+	}
+	if w.Grace, err = c.grace(ctx, s); err != nil {
 		return err
 	}
-	grace, err := c.grace(ctx, s)
+	world, err := ipam.ReadWorld(ctx, s, ipam.Stored{Store: s})
 	if err != nil {
-		return err
+		return fmt.Errorf("look for addresses of no use: %w", err)
 	}
-	collector.Grace = grace
-	w, failed, err := readWorld(ctx, s)
-	if err != nil {
-		return err
-	}
+	c.count(func(s *stats) { s.collection.look(world) })
 	garbage := &ipam.Garbage{}
-	if collector.Grace > 0 {
-		garbage = collector.Round(w)
+	if w.Grace > 0 {
+		garbage = w.Round(world)
 	} else {
-		collector.Forget()
+		w.Forget()
 	}
-	if *failed != nil {
-		return *failed
-	}
-	if err := c.adopt(ctx, s, client, w); err != nil {
+	if err := c.adopt(ctx, s, client, world); err != nil {
 		return err
 	}
 	got, err := client.Collect(ctx, garbage)
+	w.more = w.more || garbage.Left > 0
 	c.count(func(s *stats) { s.collection.add(got, garbage.Left) })
 	if got.Addresses+got.Dead+got.Empty > 0 {
 		c.log.Info("addresses collected", "addresses", got.Addresses, "blocks_of_dead_nodes", got.Dead,
 			"empty_blocks", got.Empty, "spared", got.Spared, "left", garbage.Left)
 	}
 	return err
-}
-
-// readWorld reads all that is stored of addresses and nodes. What fails later,
-// while owners are asked for, is put into failed.
-func readWorld(ctx context.Context, s store.Store) (w ipam.World, failed *error, err error) {
-	if w.Contents, err = ipam.ReadContents(ctx, s); err != nil {
-		return w, nil, fmt.Errorf("read what is stored of addresses: %w", err)
-	}
-	if w.Env, err = (ipam.Stored{Store: s}).Env(ctx); err != nil {
-		return w, nil, err
-	}
-	nodes, err := nodesOf(ctx, s)
-	if err != nil {
-		return w, nil, err
-	}
-	w.Node = func(name string) bool { return nodes[name] }
-	failed = new(error)
-	w.Owner = func(key string, a netip.Addr) (int64, bool) {
-		revision, has, err := owns(ctx, s, w.Contents, key, a)
-		if err != nil {
-			*failed = err
-		}
-		return revision, has
-	}
-	return w, failed, nil
-}
-
-// owns tells whether the object of a key has an address, and the revision of
-// one that does not. Of endpoints the a/ keys tell; others have what is held for
-// them as long as they are there. What cannot be read counts as having it.
-func owns(ctx context.Context, s store.Store, contents *ipam.Contents, key string, a netip.Addr) (int64, bool, error) {
-	if contents.Endpoints[a] == key {
-		return 0, true, nil
-	}
-	kv, _, err := s.Get(ctx, key)
-	if errors.Is(err, store.ErrNotFound) {
-		return 0, false, nil
-	}
-	if err != nil {
-		return 0, true, fmt.Errorf("read owner %s of %s: %w", key, a, err)
-	}
-	kind, _, _, err := store.ParseResourceKey(key)
-	return kv.ModRevision, err != nil || kind != string(resource.KindWorkloadEndpoint), nil
-}
-
-// nodesOf returns the names of all Node objects.
-func nodesOf(ctx context.Context, s store.Store) (map[string]bool, error) {
-	names := make(map[string]bool)
-	opts := store.ListOptions{Limit: 1000}
-	for {
-		page, err := s.List(ctx, store.KindPrefix(string(resource.KindNode)), opts)
-		if err != nil {
-			return nil, fmt.Errorf("read nodes: %w", err)
-		}
-		for _, kv := range page.KVs {
-			if _, _, name, err := store.ParseResourceKey(kv.Key); err == nil {
-				names[name] = true
-			}
-		}
-		if page.Next == "" {
-			return names, nil
-		}
-		opts.Start, opts.Revision = page.Next, page.Revision
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -120,33 +121,106 @@ func TestCollects(t *testing.T) {
 	}
 }
 
-// TestAdopts: addresses of endpoints that are older than blocks are taken in.
+// older stores an endpoint that is older than blocks.
+func (b *bench) older(workload, address string) {
+	b.t.Helper()
+	w := &vrouterv1.WorkloadEndpoint{
+		Metadata: &vrouterv1.Metadata{Namespace: proto.String("default")},
+		Spec: &vrouterv1.WorkloadEndpointSpec{Orchestrator: proto.String("vms"), Workload: proto.String(workload),
+			Endpoint: proto.String("eth0"), Node: proto.String("n1"), InterfaceName: proto.String("i"), IpNetworks: []string{address}},
+	}
+	resource.Canonicalize(w)
+	value, err := resource.Encode(resource.Successor(w, nil))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	_, owner := ipam.EndpointHandle(resource.IDOf(w))
+	b.write(store.Op{Key: owner.Key, Value: value})
+	b.write(store.Op{Key: store.AddressKey(netip.MustParseAddr(address)), Value: []byte(owner.Key)})
+}
+
+// leading returns a controller that leads, and the store as it writes it.
+func (b *bench) leading(grace time.Duration) (*Controller, fenced) {
+	b.t.Helper()
+	c := New(Options{Store: b.store, Logger: hclog.NewNullLogger(), Grace: grace})
+	term, err := campaign(b.t.Context(), b.store, "c", time.Minute)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return c, fence(b.store, term)
+}
+
+// TestAdopts: addresses of endpoints that are older than blocks are taken in,
+// however many cannot be.
 func TestAdopts(t *testing.T) {
 	b := &bench{t, store.NewMemory()}
 	b.pool()
 	b.node("n1", "a")
+	for i := range maxAdopted + 1 { // whose endpoint is not there is nobody's to take in
+		a := netip.AddrFrom4([4]byte{10, 65, byte(i >> 8), byte(i)})
+		b.write(store.Op{Key: store.AddressKey(a), Value: []byte("r/WorkloadEndpoint/default/x")})
+	}
 	for i := range 3 {
-		a := fmt.Sprintf("10.65.%d.1", i)
-		w := &vrouterv1.WorkloadEndpoint{
-			Metadata: &vrouterv1.Metadata{Namespace: proto.String("default")},
-			Spec: &vrouterv1.WorkloadEndpointSpec{Orchestrator: proto.String("vms"), Workload: proto.String(fmt.Sprintf("w%d", i)),
-				Endpoint: proto.String("eth0"), Node: proto.String("n1"), InterfaceName: proto.String("i"), IpNetworks: []string{a}},
-		}
-		resource.Canonicalize(w)
-		value, err := resource.Encode(resource.Successor(w, nil))
-		if err != nil {
+		b.older(fmt.Sprint("w", i), fmt.Sprintf("10.65.%d.1", 10+i))
+	}
+	c, s := b.leading(time.Hour)
+	client := ipam.NewClient(s, ipam.Stored{Store: s})
+	for range 2 {
+		if err := c.round(t.Context(), s, client); err != nil {
 			t.Fatal(err)
 		}
-		_, owner := ipam.EndpointHandle(resource.IDOf(w))
-		b.write(store.Op{Key: owner.Key, Value: value})
-		b.write(store.Op{Key: store.AddressKey(netip.MustParseAddr(a)), Value: []byte(owner.Key)})
 	}
-	// One whose endpoint is not there is nobody's to take in.
-	b.write(store.Op{Key: store.AddressKey(netip.MustParseAddr("10.65.9.1")), Value: []byte("r/WorkloadEndpoint/default/x")})
-	b.collecting()
-	b.until(func() (string, bool) {
-		got := b.holders()
-		return got, got == `"host:n1"[default/vms/w0/eth0] "host:n1"[default/vms/w1/eth0] "host:n1"[default/vms/w2/eth0]`
+	if got := b.holders(); got != `"host:n1"[default/vms/w0/eth0] "host:n1"[default/vms/w1/eth0] "host:n1"[default/vms/w2/eth0]` {
+		t.Error(got)
+	}
+}
+
+// TestManyAreAdoptedSoon: what one round does not take in needs not wait long.
+func TestManyAreAdoptedSoon(t *testing.T) {
+	b := &bench{t, store.NewMemory()}
+	b.pool()
+	b.node("n1", "a")
+	for i := range maxAdopted + 1 {
+		b.older(fmt.Sprint("w", i), fmt.Sprintf("10.65.%d.%d", i>>8, i&255))
+	}
+	c, s := b.leading(time.Hour)
+	client := ipam.NewClient(s, ipam.Stored{Store: s})
+	for _, more := range []bool{true, false} {
+		if err := c.round(t.Context(), s, client); err != nil || c.sweep.more != more {
+			t.Errorf("more %v, %v", c.sweep.more, err)
+		}
+	}
+	if n := c.stats.collection.adopted; n != maxAdopted+1 {
+		t.Errorf("%d were taken in", n)
+	}
+}
+
+// TestObservationsOutliveTerms: who is deposed again and again, and leads again,
+// collects all the same. It notices by itself that another leads.
+func TestObservationsOutliveTerms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bench{t, store.NewMemory()}
+		b.pool()
+		b.node("n1", "a")
+		b.take("n1", "gone", ipam.Owner{Kind: ipam.OwnerEndpoint, Key: "r/WorkloadEndpoint/default/x"})
+		c := New(Options{Name: "c", Store: b.store, LeaseTTL: 5 * time.Second, Limits: Limits{HoldOff: time.Hour, Retire: time.Hour},
+			Health: telemetry.NewHealth(Conditions()...), Logger: hclog.NewNullLogger()})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- c.Run(ctx) }()
+		for range 4 { // each term sees one round
+			time.Sleep(2 * time.Minute)
+			b.write(store.Op{Key: store.ElectKey("controller"), Value: []byte("another")})
+			time.Sleep(time.Minute)
+			b.write(store.Op{Key: store.ElectKey("controller"), Delete: true})
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if got := b.holders(); got != `"host:n1"[]` || c.stats.terms < 3 {
+			t.Errorf("after %d terms: %s", c.stats.terms, got)
+		}
 	})
 }
 
@@ -157,15 +231,9 @@ func TestLockedIsNotCollected(t *testing.T) {
 	b.pool()
 	b.take("n1", "gone", ipam.Owner{Kind: ipam.OwnerEndpoint, Key: "r/WorkloadEndpoint/default/x"})
 	b.put(lockedCluster())
-	c := New(Options{Store: b.store, Logger: hclog.NewNullLogger(), Grace: time.Nanosecond})
-	term, err := campaign(t.Context(), b.store, "c", time.Minute)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := fence(b.store, term)
+	c, s := b.leading(time.Nanosecond)
 	client := ipam.NewClient(s, ipam.Stored{Store: s})
-	collector := &ipam.Collector{}
-	round := func() error { return c.round(t.Context(), s, client, collector) }
+	round := func() error { return c.round(t.Context(), s, client) }
 	for range 3 {
 		if err := round(); err != nil {
 			t.Fatal(err)
@@ -178,7 +246,7 @@ func TestLockedIsNotCollected(t *testing.T) {
 	if err := round(); err != nil { // the first look
 		t.Fatal(err)
 	}
-	b.write(store.Op{Key: term.key, Value: []byte("another")})
+	b.write(store.Op{Key: s.term.key, Value: []byte("another")})
 	if err := round(); !errors.Is(err, errDeposed) {
 		t.Errorf("a deposed leader's round: %v", err)
 	}
@@ -225,21 +293,15 @@ func TestLeakGracePeriodIsFollowed(t *testing.T) {
 	b.pool()
 	b.take("n1", "gone", ipam.Owner{Kind: ipam.OwnerEndpoint, Key: "r/WorkloadEndpoint/default/x"})
 	b.node("n1", "a")
-	c := New(Options{Store: b.store, Logger: hclog.NewNullLogger(), Grace: time.Nanosecond})
-	term, err := campaign(t.Context(), b.store, "c", time.Minute)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := fence(b.store, term)
+	c, s := b.leading(time.Nanosecond)
 	client := ipam.NewClient(s, ipam.Stored{Store: s})
-	collector := &ipam.Collector{}
 	round := func(wantGrace time.Duration, wantSuspects int) {
 		t.Helper()
-		if err := c.round(t.Context(), s, client, collector); err != nil {
+		if err := c.round(t.Context(), s, client); err != nil {
 			t.Fatal(err)
 		}
-		if n := collector.Suspects().Leaks; collector.Grace != wantGrace || n != wantSuspects {
-			t.Errorf("grace %s, %d suspects; wanted %s, %d", collector.Grace, n, wantGrace, wantSuspects)
+		if n := c.sweep.Suspects().Leaks; c.sweep.Grace != wantGrace || n != wantSuspects {
+			t.Errorf("grace %s, %d suspects; wanted %s, %d", c.sweep.Grace, n, wantGrace, wantSuspects)
 		}
 	}
 	configure := func(grace string) {
@@ -255,7 +317,7 @@ func TestLeakGracePeriodIsFollowed(t *testing.T) {
 	round(0, 0)
 	key := store.ResourceKey(string(resource.KindControllerConfiguration), "", "default")
 	b.write(store.Op{Key: key, Value: []byte("not ours")})
-	if err := c.round(t.Context(), s, client, collector); err == nil {
+	if err := c.round(t.Context(), s, client); err == nil {
 		t.Error("a configuration that cannot be read was no error")
 	}
 	if got := b.holders(); got != `"host:n1"[gone]` {
@@ -263,7 +325,7 @@ func TestLeakGracePeriodIsFollowed(t *testing.T) {
 	}
 	b.write(store.Op{Key: key, Delete: true})
 	round(time.Nanosecond, 1)
-	round(time.Nanosecond, 1)
+	round(time.Nanosecond, 0)
 	if got := b.holders(); got != `"host:n1"[]` {
 		t.Errorf("not collected: %s", got)
 	}
@@ -271,11 +333,22 @@ func TestLeakGracePeriodIsFollowed(t *testing.T) {
 
 func TestPauseOfRounds(t *testing.T) {
 	c := New(Options{})
-	for grace, want := range map[time.Duration]time.Duration{
-		0: 150 * time.Second, time.Minute: 30 * time.Second, defaultGrace: 150 * time.Second, 24 * time.Hour: 150 * time.Second,
+	for _, p := range []struct {
+		grace, took time.Duration
+		more        bool
+		want        time.Duration
+	}{
+		{grace: 0, want: 150 * time.Second},
+		{grace: time.Minute, want: 30 * time.Second},
+		{grace: defaultGrace, want: 150 * time.Second},
+		{grace: 24 * time.Hour, want: 150 * time.Second},
+		{grace: defaultGrace, took: 3 * time.Second, more: true, want: 27 * time.Second},
+		{grace: defaultGrace, took: time.Millisecond, more: true, want: time.Second},
+		{grace: defaultGrace, took: time.Minute, more: true, want: 150 * time.Second},
 	} {
-		if got := c.pause(grace); got != want {
-			t.Errorf("after a grace of %s: %s, want %s", grace, got, want)
+		c.sweep.Grace, c.sweep.more = p.grace, p.more
+		if got := c.pause(p.took); got != p.want {
+			t.Errorf("%+v: %s", p, got)
 		}
 	}
 }
@@ -286,6 +359,8 @@ func TestMetricsOfCollection(t *testing.T) {
 	c.count(func(s *stats) {
 		s.collection.add(ipam.Collected{Addresses: 7, Tunnels: 2, LoadBalancers: 1, Dead: 3, Empty: 5, Spared: 6}, 8)
 		s.collection.adopted = 9
+		s.collection.parts = map[ipam.Part]ipam.Filled{{Pool: "p", Node: "n1"}: {Blocks: 2, InUse: 70, Free: 58}}
+		s.collection.sizes = map[string]float64{"p": 1 << 16}
 	})
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(c)
@@ -308,6 +383,7 @@ func TestMetricsOfCollection(t *testing.T) {
 	want := map[string]float64{
 		"addresses_collected_total endpoint": 4, "addresses_collected_total tunnel": 2, "addresses_collected_total loadBalancer": 1,
 		"blocks_collected_total dead_node": 3, "blocks_collected_total empty": 5, "spared_total": 6, "left": 8, "addresses_adopted_total": 9,
+		"blocks n1 p": 2, "addresses_in_use n1 p": 70, "pool_addresses p": 1 << 16,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

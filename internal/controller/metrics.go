@@ -1,13 +1,19 @@
 package controller
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/projectvrouter/vrouter/ipam"
+)
 
 // metric is one of the numbers of a controller, as it is shown.
 type metric struct {
-	name, help   string
-	label, value string // empty: it has none
-	kind         prometheus.ValueType
-	number       float64
+	name, help     string
+	labels, values []string
+	kind           prometheus.ValueType
+	number         float64
 }
 
 func gauge(name, help string, number float64) metric {
@@ -18,18 +24,14 @@ func counter(name, help string, number int) metric {
 	return metric{name: name, help: help, kind: prometheus.CounterValue, number: float64(number)}
 }
 
-// by gives a metric a label.
+// by gives a metric one label more.
 func (m metric) by(label, value string) metric {
-	m.label, m.value = label, value
+	m.labels, m.values = append(slices.Clip(m.labels), label), append(slices.Clip(m.values), value)
 	return m
 }
 
 func (m metric) desc() *prometheus.Desc {
-	var labels []string
-	if m.label != "" {
-		labels = []string{m.label}
-	}
-	return prometheus.NewDesc("vrouter_"+m.name, m.help, labels, nil)
+	return prometheus.NewDesc("vrouter_"+m.name, m.help, m.labels, nil)
 }
 
 // metrics are all that a controller counts.
@@ -63,7 +65,7 @@ func (c *collection) metrics() []metric {
 		return counter("controller_ipam_blocks_collected_total", "Blocks that it took from dead nodes, or removed empty.", n).by("kind", kind)
 	}
 	done := c.collected
-	return []metric{
+	all := []metric{
 		gauge("controller_ipam_grace_seconds", "For how long what is collected must be of no use; 0: nothing is.", c.graceSeconds),
 		suspects("handle", c.suspects.Leaks), suspects("block_of_dead_node", c.suspects.Dead), suspects("empty_block", c.suspects.Empty),
 		gauge("controller_ipam_left", "What was ready to be collected, and left to later rounds.", float64(c.left)),
@@ -73,13 +75,24 @@ func (c *collection) metrics() []metric {
 		blocks("dead_node", done.Dead), blocks("empty", done.Empty),
 		counter("controller_ipam_spared_total", "What was used again, or had changed, when it was to be collected.", done.Spared),
 		counter("controller_ipam_addresses_adopted_total", "Addresses of endpoints older than blocks that it took in.", c.adopted),
+		gauge("controller_ipam_round_seconds", "How long the last round took.", c.seconds),
 	}
+	for pool, size := range c.sizes {
+		all = append(all, gauge("controller_ipam_pool_addresses", "Addresses of a pool, used or not.", size).by("pool", pool))
+	}
+	for part, filled := range c.parts {
+		of := func(m metric) metric { return m.by("pool", part.Pool).by("node", part.Node) }
+		all = append(all, of(gauge("controller_ipam_blocks", "Blocks of a node in a pool.", float64(filled.Blocks))),
+			of(gauge("controller_ipam_addresses_in_use", "Addresses of a node's blocks that are held.", float64(filled.InUse))))
+	}
+	return all
 }
 
 // Describe implements prometheus.Collector.
 func (c *Controller) Describe(ch chan<- *prometheus.Desc) {
 	told := make(map[string]bool)
-	for _, m := range new(stats).metrics() {
+	sample := &stats{collection: collection{parts: map[ipam.Part]ipam.Filled{{}: {}}, sizes: map[string]float64{"": 0}}}
+	for _, m := range sample.metrics() {
 		if !told[m.name] {
 			told[m.name] = true
 			ch <- m.desc()
@@ -93,10 +106,6 @@ func (c *Controller) Collect(ch chan<- prometheus.Metric) {
 	s := c.stats
 	c.mu.Unlock()
 	for _, m := range s.metrics() {
-		var values []string
-		if m.label != "" {
-			values = []string{m.value}
-		}
-		ch <- prometheus.MustNewConstMetric(m.desc(), m.kind, m.number, values...)
+		ch <- prometheus.MustNewConstMetric(m.desc(), m.kind, m.number, m.values...)
 	}
 }
