@@ -107,6 +107,9 @@ func NewOrigins(owners Owners) *Origins {
 // judged again.
 func (o *Origins) Set(s State) (again bool) {
 	next := &state{State: s, byRouterID: make(map[netip.Addr]string), byAddress: make(map[netip.Addr]string)}
+	for _, n := range s.Nodes { // what one goes by whose IPv4 address came after its start
+		next.byRouterID[bgp.RouterID(n.Name, netip.Prefix{})] = n.Name
+	}
 	for _, n := range slices.Backward(s.Nodes) { // of two with one address, the first
 		next.byRouterID[bgp.RouterID(n.Name, n.IPv4)] = n.Name
 		for _, p := range []netip.Prefix{n.IPv4, n.IPv6} {

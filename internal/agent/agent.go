@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -94,6 +95,8 @@ type Agent struct {
 	reflects  *reflection
 	cutting   *cutting   // nil where no connection is ever cut
 	firewalls *firewalls // nil where nobody looks at those of others
+
+	routerID atomic.Pointer[netip.Addr] // that BGP was started with; nil before
 
 	known   chan struct{} // closed when it is known which endpoints the node has
 	serving chan struct{} // closed when the speaker runs and holds the first originations

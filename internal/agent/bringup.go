@@ -3,10 +3,12 @@ package agent
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/projectvrouter/vrouter/bgp"
 	"github.com/projectvrouter/vrouter/fib"
+	"github.com/projectvrouter/vrouter/internal/resource"
 )
 
 // bringUp is the order of a start: read the kernel, learn what the node should
@@ -83,6 +85,15 @@ func (a *Agent) awaitNews(ctx context.Context) bool {
 	}
 }
 
+// routerIDOf is the BGP identifier that we go by: an address that came after BGP
+// was started is for the next start.
+func (a *Agent) routerIDOf(own *resource.Node) netip.Addr {
+	if id := a.routerID.Load(); id != nil {
+		return *id
+	}
+	return bgp.RouterID(own.Name, own.IPv4)
+}
+
 // startSpeaker starts BGP with the settings that hold for its whole life.
 func (a *Agent) startSpeaker(ctx context.Context) error {
 	f := a.sessions.fabric()
@@ -93,6 +104,7 @@ func (a *Agent) startSpeaker(ctx context.Context) error {
 	settings := a.opts.BGP.Settings
 	settings.ASN = asNumber(f, own)
 	settings.RouterID = bgp.RouterID(own.Name, own.IPv4)
+	a.routerID.Store(&settings.RouterID)
 	if port := listenPort(f, own.Name); port != 0 {
 		settings.ListenPort = port
 	}

@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"fmt"
 	"net/netip"
 
+	"github.com/projectvrouter/vrouter/internal/resource"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
@@ -34,9 +36,17 @@ func (a *Agent) detections() []Detection {
 	return a.opts.Detections()
 }
 
-// detectionMessages renders detections, and says what is wrong with them.
-func detectionMessages(all []Detection) (messages []*vrouterv1.AddressDetection, problems []string) {
+// detectionMessages renders detections, and says what is wrong with them, and
+// where our Node has another address, by which the host is known.
+func detectionMessages(all []Detection, own *resource.Node) (messages []*vrouterv1.AddressDetection, problems []string) {
 	for _, d := range all {
+		var has netip.Prefix
+		if own != nil {
+			has = map[string]netip.Prefix{"IPv4": own.IPv4, "IPv6": own.IPv6}[d.Family]
+		}
+		if has.IsValid() && d.Address.IsValid() && has != d.Address {
+			d.Reason += fmt.Sprintf("; the Node has %s, which stays", has)
+		}
 		m := &vrouterv1.AddressDetection{Family: d.Family, Method: d.Method, Interface: d.Interface, Reason: d.Reason}
 		if d.Address.IsValid() {
 			m.Address = d.Address.String()

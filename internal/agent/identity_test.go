@@ -92,6 +92,10 @@ func TestAddressThatComesLate(t *testing.T) {
 		if n := len(r.speaker.Peers()); n != 1 {
 			t.Errorf("%d sessions with the late address", n)
 		}
+		st, err := r.agent.Status(t.Context())
+		if want := bgp.RouterID("host1", netip.Prefix{}).String(); err != nil || st.RouterId != want {
+			t.Errorf("router id %s is shown, BGP was started with %s; %v", st.RouterId, want, err)
+		}
 		r.client.Disconnect()
 		r.pass(time.Minute)
 		live(Live{}) // the lease has ended
@@ -122,6 +126,34 @@ func TestAddressThatComesWhileLocked(t *testing.T) {
 		r.pass(time.Minute)
 		if got := r.own().GetSpec().GetBgp().GetIpv4Address(); got != "192.0.2.1/24" {
 			t.Errorf("address %q once unlocked", got)
+		}
+	})
+}
+
+// TestDetectedBesideTheNodes: where the API gave the Node an address of the host's
+// own choice, the one that was detected is not in use, and status says so.
+func TestDetectedBesideTheNodes(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		id := identity1()
+		id.Configured, id.Detected = NodeFields{}, NodeFields{IPv4: pfx("192.0.2.9/24"), IPv6: pfx("2001:db8::1/64")}
+		r.put(nodeObject("host1", "192.0.2.1/24")) // which the host has
+		r.start(func(o *Options) {
+			o.Identity = id
+			o.Detections = func() []Detection {
+				return []Detection{
+					{Family: "IPv4", Address: id.Detected.IPv4, Reason: "first"}, {Family: "IPv6", Address: id.Detected.IPv6, Reason: "first"},
+				}
+			}
+		})
+		st, err := r.agent.Status(t.Context())
+		if err != nil || len(st.Detections) != 2 {
+			t.Fatalf("%v, %v", st, err)
+		}
+		if got := st.Detections[0].Reason; got != "first; the Node has 192.0.2.1/24, which stays" {
+			t.Errorf("IPv4: %s", got)
+		}
+		if got := st.Detections[1].Reason; got != "first" {
+			t.Errorf("IPv6: %s", got)
 		}
 	})
 }

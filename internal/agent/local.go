@@ -26,10 +26,11 @@ func (a *Agent) Status(context.Context) (*vrouterv1.GetStatusResponse, error) {
 		Started: timestamppb.New(a.started), ClusterGuid: guid, StoreRevision: a.view.Revision(),
 		Policy: a.opts.Policing.name(), LocalEndpoints: int64(len(a.view.Endpoints())),
 	}
-	if own := f.Node(a.opts.Identity.Name); own != nil {
-		r.AsNumber, r.RouterId = asNumber(f, own), bgp.RouterID(own.Name, own.IPv4).String()
+	own := f.Node(a.opts.Identity.Name)
+	if own != nil {
+		r.AsNumber, r.RouterId = asNumber(f, own), a.routerIDOf(own).String()
 	}
-	detected, changed := detectionMessages(a.detections())
+	detected, changed := detectionMessages(a.detections(), own)
 	r.Detections = detected
 	r.Problems = append(a.problems(), changed...)
 	r.Drain = a.sessions.Drain()

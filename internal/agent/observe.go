@@ -230,7 +230,7 @@ func (a *Agent) Dump(_ context.Context, w io.Writer) error {
 	if own == nil {
 		return refusedFilter("node", "this node has no address yet")
 	}
-	return a.opts.Dump(w, name, asNumber(f, own), bgp.RouterID(own.Name, own.IPv4))
+	return a.opts.Dump(w, name, asNumber(f, own), a.routerIDOf(own))
 }
 
 // Reflector returns what the speaker is doing.
@@ -240,7 +240,7 @@ func (a *Agent) Reflector(context.Context) (*vrouterv1.GetReflectorResponse, err
 		Node: a.opts.Identity.Name, Role: a.opts.Identity.Role, Started: timestamppb.New(a.started),
 	}
 	if own := f.Node(a.opts.Identity.Name); own != nil {
-		r.AsNumber, r.RouterId = asNumber(f, own), bgp.RouterID(own.Name, own.IPv4).String()
+		r.AsNumber, r.RouterId = asNumber(f, own), a.routerIDOf(own).String()
 		grouping := bgp.NewGrouping(f.ReflectorGroups, f.Memberships, f.Nodes)
 		r.ClusterId = addressText(grouping.ClusterID(own))
 		for _, g := range f.ReflectorGroups {
