@@ -75,6 +75,39 @@ func (t *Table) States() []State {
 	return out
 }
 
+// Interfaces returns where our route to a prefix leads in the kernel, unless it
+// names a next-hop object; nil: there is none.
+func (t *Table) Interfaces(prefix netip.Prefix) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	v, _ := t.routes.Observed(prefix)
+	return t.interfacesLocked(v)
+}
+
+// Left returns where the routes lead that the kernel has with the mark of source.
+func (t *Table) Left(source Source) map[netip.Prefix][]string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := make(map[netip.Prefix][]string)
+	for prefix := range t.routes.All() {
+		if v, ok := t.routes.Observed(prefix); ok && v.Value().protocol == t.opts.Protocols[source] {
+			all[prefix] = t.interfacesLocked(v)
+		}
+	}
+	return all
+}
+
+func (t *Table) interfacesLocked(v value) []string {
+	if v == (value{}) {
+		return nil
+	}
+	var names []string
+	for _, hop := range unpackHops(v.Value().hops) {
+		names = append(names, t.outside.links[hop.Index].Name)
+	}
+	return names
+}
+
 // Count returns how many routes the source has in the kernel and how many it
 // wants; routes that a stronger source overrides are wanted only.
 func (t *Table) Count(source Source) (programmed, wanted int) {

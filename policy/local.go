@@ -60,6 +60,9 @@ func (r *Resolver) leaveInterfaceLocked(l *local) {
 // touchInterfaceLocked has the endpoints on an interface told again if they are
 // just n: it matters to each whether there are others.
 func (r *Resolver) touchInterfaceLocked(at nodeInterface, n int) {
+	if _, routed := r.left.routed[at.name]; routed && at.node == r.node {
+		r.dirty.left[at.name] = struct{}{}
+	}
 	if len(r.interfaces[at]) == n {
 		for _, l := range r.interfaces[at] {
 			r.touchLocalLocked(l)

@@ -31,6 +31,7 @@ type Resolver struct {
 	locals     map[resource.ID]*local
 	endpoints  *index
 	interfaces map[nodeInterface][]*local // workload endpoints
+	left       left
 	host       Host
 
 	tiers     map[string]*resource.Tier
@@ -76,7 +77,7 @@ func newResolver(node string, isLocal func(*resource.WorkloadEndpoint) bool) *Re
 	r := &Resolver{
 		node: node, isLocal: isLocal, changed: make(chan struct{}, 1),
 		items: make(map[resource.ID]*item), held: newHolders(),
-		locals: make(map[resource.ID]*local), interfaces: make(map[nodeInterface][]*local),
+		locals: make(map[resource.ID]*local), interfaces: make(map[nodeInterface][]*local), left: newLeft(),
 		tiers: make(map[string]*resource.Tier), policies: make(map[resource.ID]*policyEntry),
 		services: make(map[resource.ServiceRef]*resource.Service),
 		sets:     make(map[SetID]*liveSet), pipelines: make(map[string]*pipelineEntry),

@@ -13,6 +13,7 @@ type dirty struct {
 	policies  map[*policyEntry]struct{}
 	sets      map[*liveSet]struct{}
 	endpoints map[resource.EndpointID]resource.ID
+	left      map[string]struct{} // interfaces
 	hosts     bool
 	general   bool
 }
@@ -21,7 +22,7 @@ func newDirty() dirty {
 	return dirty{
 		classes: make(map[*class]struct{}), pipelines: make(map[*pipelineEntry]struct{}),
 		policies: make(map[*policyEntry]struct{}), sets: make(map[*liveSet]struct{}),
-		endpoints: make(map[resource.EndpointID]resource.ID), general: true,
+		endpoints: make(map[resource.EndpointID]resource.ID), left: make(map[string]struct{}), general: true,
 	}
 }
 
@@ -105,6 +106,10 @@ func (r *Resolver) flushLocked() *Update {
 		r.flushEndpointLocked(id, r.locals[key], u)
 	}
 	clear(r.dirty.endpoints)
+	for name := range r.dirty.left {
+		r.flushLeftLocked(name, u)
+	}
+	clear(r.dirty.left)
 	if r.dirty.hosts {
 		r.flushHostsLocked(u)
 		r.dirty.hosts = false

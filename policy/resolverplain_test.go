@@ -111,6 +111,12 @@ func (w *world) pipelines(node string) map[string]string {
 			onInterface[nodeInterface{e.Node, e.Interface}]++
 		}
 	}
+	for name := range w.routed {
+		if onInterface[nodeInterface{node, name}] == 0 {
+			id := resource.EndpointID{Endpoint: name}
+			want[id.String()+" Ingress"], want[id.String()+" Egress"] = "> Deny", "> Deny"
+		}
+	}
 	for _, obj := range w.objects {
 		e, ok := obj.(*resource.WorkloadEndpoint)
 		if !ok || node != "" && e.Node != node {

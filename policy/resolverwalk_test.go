@@ -22,11 +22,12 @@ type world struct {
 	rng     *rand.Rand
 	objects map[resource.ID]resource.Object
 	host    Host
+	routed  map[string]bool // interfaces that routes lead to
 	serial  int64
 }
 
 func newWorld(seed uint64) *world {
-	return &world{rng: rand.New(rand.NewPCG(seed, 1)), objects: make(map[resource.ID]resource.Object)}
+	return &world{rng: rand.New(rand.NewPCG(seed, 1)), objects: make(map[resource.ID]resource.Object), routed: make(map[string]bool)}
 }
 
 // TestResolverWalk changes a world at random and tells a resolver, in one
@@ -87,6 +88,9 @@ func (w *world) resolver(node string) *Resolver {
 	ids := slices.SortedFunc(maps.Keys(w.objects), func(a, b resource.ID) int { return strings.Compare(a.String(), b.String()) })
 	w.rng.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
 	r.SetHost(w.host)
+	for name := range w.routed {
+		r.Keep(name)
+	}
 	for _, id := range ids {
 		r.Put(w.objects[id])
 		if w.rng.IntN(8) == 0 {
@@ -106,6 +110,10 @@ func (w *world) step(r *Resolver) {
 		r.SetHost(w.host)
 		return
 	}
+	if r.node != "" && w.rng.IntN(6) == 0 {
+		w.route(r)
+		return
+	}
 	obj := w.object()
 	id := obj.Metadata().ID
 	if w.rng.IntN(4) == 0 {
@@ -115,6 +123,27 @@ func (w *world) step(r *Resolver) {
 	}
 	w.objects[id] = obj
 	r.Put(obj)
+}
+
+// route begins or ends a route to an endpoint: one that is there, as Reach has it.
+func (w *world) route(r *Resolver) {
+	names := slices.Sorted(maps.Keys(w.routed))
+	if len(names) > 0 && w.rng.IntN(3) == 0 {
+		name := names[w.rng.IntN(len(names))]
+		delete(w.routed, name)
+		r.Leave(name)
+		return
+	}
+	e, ok := w.objects[w.endpoint().Metadata().ID].(*resource.WorkloadEndpoint)
+	if !ok {
+		return
+	}
+	if r.Reach(e.Endpoint, "eth9") || r.Reach(e.Endpoint, e.Interface) != (e.Node == r.node) {
+		panic(fmt.Sprintf("%s on %s of %s", e.Endpoint, e.Interface, e.Node)) // a bug of ours
+	}
+	if e.Node == r.node {
+		w.routed[e.Interface] = true
+	}
 }
 
 func (w *world) pick(list ...string) string { return list[w.rng.IntN(len(list))] }

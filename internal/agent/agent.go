@@ -17,6 +17,7 @@ import (
 	"github.com/projectvrouter/vrouter/internal/store"
 	"github.com/projectvrouter/vrouter/internal/telemetry"
 	"github.com/projectvrouter/vrouter/internal/view"
+	"github.com/projectvrouter/vrouter/policy"
 	"github.com/projectvrouter/vrouter/reflector"
 )
 
@@ -147,7 +148,10 @@ func (a *Agent) police() police {
 		return unpoliced{}
 	}
 	a.view.Follow()
-	return a.opts.Policing.Table
+	return struct {
+		*policy.Table
+		gates
+	}{a.opts.Policing.Table, a.opts.Policing.Resolver}
 }
 
 func (a *Agent) newReflection() *reflection {

@@ -25,6 +25,9 @@ func (a *Agent) bringUp(ctx context.Context) error {
 	if err := a.startSpeaker(ctx); err != nil {
 		return err
 	}
+	if a.workloads != nil {
+		a.workloads.adopt()
+	}
 	close(a.known)
 	if a.workloads != nil && !wait(ctx, a.workloads.tried) {
 		return nil

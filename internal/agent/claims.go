@@ -14,7 +14,8 @@ import (
 // the view is in sync, and where somebody wrote to the store by himself.
 type claim struct {
 	by     []resource.EndpointID
-	holder resource.EndpointID // whose route is in the table
+	holder resource.EndpointID // whose route is in the table, or will be
+	at     string              // interface of the route in the table; empty: there is none
 	status fib.Status
 }
 
@@ -38,7 +39,7 @@ func (w *workloads) unclaim(prefix netip.Prefix, id resource.EndpointID) {
 	}
 	c.by = slices.DeleteFunc(c.by, func(o resource.EndpointID) bool { return o == id })
 	if c.holder == id {
-		w.leaving[prefix] = struct{}{}
+		w.leave(prefix, true)
 	}
 }
 
@@ -66,13 +67,14 @@ func (w *workloads) settle(prefix netip.Prefix) {
 	})
 	if holder != c.holder {
 		c.holder = holder
-		w.leaving[prefix] = struct{}{}
+		w.leave(prefix, true)
 	}
-	if !w.admitted(holder) {
+	if !w.admitted(holder) || !w.reach(prefix, holder) {
 		c.status = fib.Status{Prefix: prefix}
 		return
 	}
-	hop := fib.NextHop{Interface: w.byID[holder].spec.Interface}
+	c.at = w.byID[holder].spec.Interface
+	hop := fib.NextHop{Interface: c.at}
 	w.table.Put(fib.Workload, prefix, fib.Route{NextHops: []fib.NextHop{hop}})
 	// Asked, not assumed: a route that stands already makes no news.
 	c.status = w.table.Get(prefix).Status

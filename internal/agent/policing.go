@@ -14,6 +14,7 @@ import (
 // Resolver is what policy.Resolver does.
 type Resolver interface {
 	policy.Source
+	gates
 	// Take says what objects are now, as one change; nil: they are gone.
 	Take(map[resource.ID]resource.Object)
 	// Problems returns what is stored and cannot be enforced as it stands.
@@ -68,6 +69,7 @@ func (p *policing) Run(ctx context.Context, known <-chan struct{}) error {
 
 // police tells how far endpoints are policed.
 type police interface {
+	gates
 	// Policed returns the revision of an endpoint whose policy is in force.
 	Policed(id resource.EndpointID) int64
 	// Changed signals that Drain has something to tell.
@@ -82,10 +84,15 @@ type police interface {
 type unpoliced struct{}
 
 func (unpoliced) Policed(resource.EndpointID) int64 { return math.MaxInt64 }
-func (unpoliced) Changed() <-chan struct{}          { return nil }
-func (unpoliced) Drain() []policy.Status            { return nil }
-func (unpoliced) Tried() <-chan struct{}            { return closed() }
-func (unpoliced) Ready() <-chan struct{}            { return closed() }
+func (unpoliced) Reach(resource.EndpointID, string) bool {
+	return true
+}
+func (unpoliced) Keep(string)              {}
+func (unpoliced) Leave(string)             {}
+func (unpoliced) Changed() <-chan struct{} { return nil }
+func (unpoliced) Drain() []policy.Status   { return nil }
+func (unpoliced) Tried() <-chan struct{}   { return closed() }
+func (unpoliced) Ready() <-chan struct{}   { return closed() }
 
 func closed() <-chan struct{} {
 	c := make(chan struct{})

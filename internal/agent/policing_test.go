@@ -23,12 +23,14 @@ type fakeResolver struct {
 	known map[resource.ID]*policy.Endpoint
 	dirty map[resource.EndpointID]*policy.Endpoint
 	told  bool // of the pipelines
+
+	routed map[string]bool // interfaces that routes lead to
 }
 
 func newFakeResolver() *fakeResolver {
 	return &fakeResolver{
 		changed: make(chan struct{}, 1), known: make(map[resource.ID]*policy.Endpoint),
-		dirty: make(map[resource.EndpointID]*policy.Endpoint),
+		dirty: make(map[resource.EndpointID]*policy.Endpoint), routed: make(map[string]bool),
 	}
 }
 
@@ -56,7 +58,11 @@ func (f *fakeResolver) put(object resource.Object) {
 	e := &policy.Endpoint{
 		ID: ep.Endpoint, Revision: ep.Revision, Interface: ep.Interface, Addresses: ep.Addresses, Ingress: "in", Egress: "out",
 	}
+	old := f.known[ep.ID]
 	f.known[ep.ID], f.dirty[ep.Endpoint] = e, e
+	if f.closeLocked(ep.Interface); old != nil {
+		f.closeLocked(old.Interface)
+	}
 	signal(f.changed)
 }
 
@@ -69,7 +75,52 @@ func (f *fakeResolver) delete(id resource.ID) {
 	}
 	delete(f.known, id)
 	f.dirty[e.ID] = nil
+	f.closeLocked(e.Interface)
 	signal(f.changed)
+}
+
+func (f *fakeResolver) Reach(id resource.EndpointID, name string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	on := f.onLocked(name, id)
+	f.routed[name] = f.routed[name] || on
+	return on
+}
+
+func (f *fakeResolver) Keep(name string) { f.setRouted(name, true) }
+
+func (f *fakeResolver) Leave(name string) { f.setRouted(name, false) }
+
+func (f *fakeResolver) setRouted(name string, routed bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.routed[name] = routed
+	f.closeLocked(name)
+	signal(f.changed)
+}
+
+// onLocked tells whether an endpoint is on an interface; the zero one: any.
+func (f *fakeResolver) onLocked(name string, id resource.EndpointID) bool {
+	for _, e := range f.known {
+		if e.Interface == name && e.ID.Namespace != "" && (e.ID == id || id == (resource.EndpointID{})) {
+			return true
+		}
+	}
+	return false
+}
+
+// closeLocked closes an interface that routes lead to and nobody is on.
+func (f *fakeResolver) closeLocked(name string) {
+	key, id := resource.ID{Kind: "closed", Name: name}, resource.EndpointID{Endpoint: name}
+	was := f.known[key] != nil
+	switch closes := f.routed[name] && !f.onLocked(name, resource.EndpointID{}); {
+	case closes && !was:
+		e := &policy.Endpoint{ID: id, Interface: name, Ingress: "in", Egress: "out"}
+		f.known[key], f.dirty[id] = e, e
+	case !closes && was:
+		delete(f.known, key)
+		f.dirty[id] = nil
+	}
 }
 
 func (f *fakeResolver) Changed() <-chan struct{} { return f.changed }
@@ -165,6 +216,7 @@ func TestPolicedBeforeReached(t *testing.T) {
 		}
 
 		r.delete(endpointObject("b", "host1"))
+		r.pass(time.Second) // that the route is gone is not told
 		r.wantRoutes("10.0.0.1/32 dev w-a proto 118 metric 118")
 		filter.See(func(s *policy.State) {
 			if len(s.Endpoints) != 1 {

@@ -2,25 +2,8 @@ package agent
 
 import (
 	"context"
-	"net/netip"
 	"time"
 )
-
-// forgetFlows deletes the flows of an address that an endpoint here has left,
-// once the kernel sends nothing to where it was: before, the next packet would
-// bring them back.
-func (w *workloads) forgetFlows(ctx context.Context, prefix netip.Prefix) {
-	if _, ok := w.leaving[prefix]; !ok {
-		return
-	}
-	if s := w.table.Get(prefix); s.Kernel != nil && (!s.Wanted || !s.Programmed) {
-		return
-	}
-	delete(w.leaving, prefix)
-	if err := w.ifs.Forget(ctx, prefix.Addr()); err != nil {
-		w.log.Warn("flows of an address that left were not forgotten", "prefix", prefix, "error", err)
-	}
-}
 
 // soonPause is the pause before finish where only the kernel is to be waited
 // for, which does not always say when a route is gone.
@@ -41,7 +24,7 @@ func (w *workloads) unfinished() time.Duration {
 // finish tries again what was refused, or went by without news.
 func (w *workloads) finish(ctx context.Context) {
 	for prefix := range w.leaving {
-		w.forgetFlows(ctx, prefix)
+		w.left(ctx, prefix)
 	}
 	w.recheckBlocks()
 	for id := range w.troubled {

@@ -47,7 +47,9 @@ type workloads struct {
 
 	byID    map[resource.EndpointID]*local
 	claims  map[netip.Prefix]*claim
-	leaving map[netip.Prefix]struct{} // their endpoint left; flows are to be forgotten with the route
+	routed  map[netip.Prefix][]string // interfaces that the kernel's route may lead to
+	routes  map[string]int            // how often each is among them
+	leaving map[netip.Prefix]bool     // the kernel may send elsewhere than it should; true: flows are to be forgotten then
 	// troubled endpoints have problems: they are looked at again now and then,
 	// news or not.
 	troubled map[resource.EndpointID]struct{}
@@ -74,7 +76,8 @@ func newWorkloads(v *view.View, b *view.Blocks, t *fib.Table, ifs Interfaces, o 
 		view: v, table: t, ifs: ifs, origins: o, stages: s, police: p,
 		log: log, tried: make(chan struct{}),
 		byID: make(map[resource.EndpointID]*local), claims: make(map[netip.Prefix]*claim),
-		leaving: make(map[netip.Prefix]struct{}), troubled: make(map[resource.EndpointID]struct{}),
+		routed: make(map[netip.Prefix][]string), routes: make(map[string]int), leaving: make(map[netip.Prefix]bool),
+		troubled: make(map[resource.EndpointID]struct{}),
 	}
 	w.blocks = newBlocks(b, t, o, w.claimed, log.Named("blocks"))
 	return w
@@ -159,7 +162,7 @@ func (w *workloads) endpoints(ctx context.Context) {
 		}
 	}
 	for prefix := range touched {
-		w.forgetFlows(ctx, prefix)
+		w.left(ctx, prefix)
 	}
 }
 
@@ -220,7 +223,7 @@ func (w *workloads) programmed(ctx context.Context, news []fib.Status) {
 	touched := make(map[resource.EndpointID]struct{})
 	blocks := false
 	for _, s := range news {
-		w.forgetFlows(ctx, s.Prefix)
+		w.left(ctx, s.Prefix)
 		blocks = w.blocks.programmed(s) || blocks
 		if c := w.claims[s.Prefix]; c != nil {
 			c.status = s
