@@ -141,6 +141,25 @@ func (s *Step) releaseHandle(id string) (*Released, error) {
 	return out, nil
 }
 
+// Renew writes a handle again as it is: whoever releases it beside the
+// transaction decides again. A handle that is not there, or cannot be read, is
+// nobody's to release.
+func (s *Step) Renew(id string) error {
+	return s.attempt(func() error {
+		if err := s.need([]string{store.HandleKey(id)}, nil); err != nil {
+			return err
+		}
+		h, err := s.handle(id)
+		if err != nil {
+			return unlessNeed(err)
+		}
+		if h != nil {
+			s.putHandle(id, h)
+		}
+		return nil
+	})
+}
+
 // free gives back addresses of a block. A block that is left empty and belongs
 // to nobody goes, and so does one whose affinity ends with its last address.
 func (s *Step) free(b *Block, held []Holding) error {

@@ -55,10 +55,16 @@ func (r *rig) busy() {
 	r.settings(&vrouterv1.IPAMConfigurationSpec{ForeignCidrs: []string{"10.96.0.0/12", "fd96::/108"}})
 	r.put(&vrouterv1.IPReservation{Metadata: &vrouterv1.Metadata{Name: proto.String("r")},
 		Spec: &vrouterv1.IPReservationSpec{ReservedCidrs: []string{"10.0.9.0/24"}}})
-	if _, err := r.addresses.Assign(r.t.Context(), &vrouterv1.AssignRequest{Address: "10.0.0.9", Handle: "lb"}); err != nil {
+	r.assign("10.0.0.9", "lb")
+	if _, err := r.addresses.AssignBlock(r.t.Context(), &vrouterv1.AssignBlockRequest{Node: "host2", Cidr: "10.0.7.0/26"}); err != nil {
 		r.t.Fatal(err)
 	}
-	if _, err := r.addresses.AssignBlock(r.t.Context(), &vrouterv1.AssignBlockRequest{Node: "host2", Cidr: "10.0.7.0/26"}); err != nil {
+}
+
+// assign takes an address for a handle of its own.
+func (r *rig) assign(address, handle string) {
+	r.t.Helper()
+	if _, err := r.addresses.Assign(r.t.Context(), &vrouterv1.AssignRequest{Address: address, Handle: handle}); err != nil {
 		r.t.Fatal(err)
 	}
 }

@@ -149,15 +149,18 @@ func lowFor(low *ipam.Request, req ipam.Request) *ipam.Request {
 // assign makes the endpoint hold an address that it states. Addresses outside
 // all pools are nobody's to manage. What the endpoint has had before it keeps,
 // whoever's handle holds it, and whatever the settings say today: it may be
-// older than the blocks.
+// older than the blocks. What another handle holds must not be released by that
+// meanwhile.
 func (e *endpointWrite) assign(s *ipam.Step, a netip.Addr) error {
-	_, err := s.Assign(ipam.AssignRequest{Address: a, Node: e.checked.Node, NodeLabels: e.base.labels.node,
+	got, err := s.Assign(ipam.AssignRequest{Address: a, Node: e.checked.Node, NodeLabels: e.base.labels.node,
 		Handle: e.holder.handle, Owner: e.holder.owner, HeldBy: e.change.heldBy})
 	switch {
 	case errors.Is(err, ipam.ErrNotInPool):
 		return nil
 	case slices.Contains(e.base.had, a):
 		return needed(err)
+	case err == nil && got.Handle != e.holder.handle:
+		return s.Renew(got.Handle)
 	}
 	return err
 }

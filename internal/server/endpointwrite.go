@@ -255,8 +255,23 @@ func (w *writer) removeEndpoint(ctx context.Context, id resource.ID, version str
 		err = remove(false)
 	}
 	if err == nil && more {
-		// Nobody needs them any more; what fails here is collected later.
-		_, _ = w.ipam.ReleaseHandle(ctx, node, holderOf(id).handle)
+		w.releaseLeft(ctx, node, holderOf(id).handle, statedAddresses(last.msg))
 	}
 	return last, err
+}
+
+// releaseLeft gives back what a handle still holds of the addresses of an
+// endpoint that has gone, but for those that an endpoint has again. What fails
+// is collected later.
+func (w *writer) releaseLeft(ctx context.Context, node, handle string, addresses []netip.Addr) {
+	for _, a := range addresses {
+		_, _ = w.ipam.Do(ctx, node, func(ctx context.Context, s *ipam.Step) error {
+			kv, err := w.holding(ctx, store.AddressKey(a))
+			if err != nil || kv.ModRevision != 0 {
+				return err
+			}
+			s.Join(noHolder([]netip.Addr{a}), nil)
+			return s.Release(ipam.Release{Address: a, Handle: handle})
+		})
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/projectvrouter/vrouter/internal/store"
@@ -20,6 +21,9 @@ type overtaken struct {
 }
 
 func (o *overtaken) Txn(ctx context.Context, compares []store.Compare, ops []store.Op) (int64, error) {
+	if _, called := peer.FromContext(ctx); !called {
+		return o.Store.Txn(ctx, compares, ops) // a reserve, kept after a call
+	}
 	if next := o.next; next != nil {
 		o.next = nil
 		next()
@@ -98,6 +102,15 @@ func endpointRaces() []race {
 				r.register(a2)
 				r.register(registration("b", "10.0.0.1"))
 			}, try(registration("a", "10.0.0.3")), codes.OK},
+		{"release a handle, an endpoint takes its address over", func(r *rig) { r.assign("10.0.0.1", "x") },
+			func(r *rig) {
+				req := registration("a", "10.0.0.1")
+				req.HeldBy = []string{"x"}
+				r.register(req)
+			}, func(r *rig) error {
+				_, err := r.addresses.ReleaseByHandle(r.t.Context(), &vrouterv1.ReleaseByHandleRequest{Handle: "x"})
+				return err
+			}, codes.FailedPrecondition},
 		{"remove, changed", register(a1), register(a2), tryRemoval, codes.OK},
 	}
 }
@@ -157,5 +170,44 @@ func TestRacesLostForEver(t *testing.T) {
 	wantCode(t, err, codes.Aborted)
 	if n != 100 { // as often as address management tries
 		t.Errorf("tried %d times", n)
+	}
+}
+
+// TestUnregisterBesideRegister: where an endpoint has addresses of more blocks
+// than one transaction takes, what is left of its handle is released after it;
+// if it is registered again meanwhile, it keeps what it was given then.
+func TestUnregisterBesideRegister(t *testing.T) {
+	var o *overtaken
+	r := newRig(t, func(opts *Options) {
+		o = &overtaken{Store: opts.Store}
+		opts.Store = o
+	})
+	other := newRig(t, func(opts *Options) { opts.Store = r.store })
+	p := pool("p", "172.16.0.0/24")
+	p.Spec.BlockSize = proto.Int32(32)
+	r.put(p)
+	r.settings(&vrouterv1.IPAMConfigurationSpec{StrictAffinity: proto.Bool(true), MaxBlocksPerHost: proto.Int32(250)})
+	fill := func() {
+		for n := 12; n <= maxAddresses; n += 12 {
+			r.register(asking("a", &vrouterv1.AddressRequest{Ipv4: int32(n), Pools: []string{"p"}}))
+		}
+	}
+	fill()
+	r.unregister("a")
+	if n := r.inUse(); n != 0 {
+		t.Fatalf("%d addresses in use", n)
+	}
+	fill()
+	again := func() { other.register(asking("a", &vrouterv1.AddressRequest{Ipv4: 1, Pools: []string{"p"}})) }
+	o.next = func() { o.next = func() { o.next = again } } // too large, without the handle, its release
+	r.unregister("a")
+	if o.next != nil {
+		t.Error("nobody overtook")
+	}
+	r.consistent()
+	r.unregister("a")
+	r.consistent()
+	if n := r.inUse(); n != 0 {
+		t.Errorf("%d addresses in use", n)
 	}
 }
