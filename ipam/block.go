@@ -151,6 +151,17 @@ func (i idle) cooling(now time.Time, cooldown time.Duration) bool {
 	return i.released != 0 && cooldown > 0 && -MaxCooldown <= since && since < cooldown
 }
 
+// CoolingUntil returns until when a free address is held back for a cooldown;
+// zero: it is not.
+func (b *Block) CoolingUntil(a netip.Addr, now time.Time, cooldown time.Duration) time.Time {
+	for _, i := range b.idle {
+		if b.Addr(int(i.ordinal)) == a && i.cooling(now, cooldown) {
+			return time.Unix(i.released, 0).Add(cooldown)
+		}
+	}
+	return time.Time{}
+}
+
 // usable returns how many addresses could be given out now.
 func (b *Block) usable(env *Env) int {
 	n := 0

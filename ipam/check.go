@@ -3,6 +3,7 @@ package ipam
 import (
 	"fmt"
 	"maps"
+	"math/big"
 	"net/netip"
 	"slices"
 )
@@ -44,6 +45,11 @@ type Usage struct {
 	Blocks int          `json:"blocks"` // that exist
 	InUse  int          `json:"inUse"`  // addresses
 	Free   int          `json:"free"`   // addresses of existing blocks
+	// Reserved is how many that nobody holds reservations keep, with or without
+	// a block.
+	Reserved *big.Int `json:"reserved"`
+	Disabled bool     `json:"disabled,omitempty"` // it gives nothing any more
+	Manual   bool     `json:"manual,omitempty"`   // it gives to those that name it
 }
 
 // Report is the outcome of a check.
@@ -206,7 +212,14 @@ func (k *checking) usage() {
 	for i := range k.env.Pools {
 		p := &k.env.Pools[i]
 		f := of[p.Name]
-		k.report.Pools = append(k.report.Pools, Usage{Pool: p.Name, CIDR: p.CIDR, Blocks: f.Blocks, InUse: f.InUse, Free: f.Free})
+		u := Usage{Pool: p.Name, CIDR: p.CIDR, Blocks: f.Blocks, InUse: f.InUse, Free: f.Free,
+			Reserved: k.env.keptOf(p.CIDR), Disabled: p.Disabled, Manual: p.Manual}
+		for a := range k.held {
+			if p.CIDR.Contains(a) && k.env.Reserved(a) {
+				u.Reserved.Sub(u.Reserved, big.NewInt(1))
+			}
+		}
+		k.report.Pools = append(k.report.Pools, u)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math/big"
 	"net/netip"
 	"slices"
 	"time"
@@ -145,16 +146,36 @@ func (e *Env) usable(b *Block, i idle) bool {
 	if i.cooling(e.Now, e.Config.Cooldown) {
 		return false
 	}
-	if len(e.Reservations) == 0 {
-		return true
-	}
-	a := b.Addr(int(i.ordinal))
+	return !e.Reserved(b.Addr(int(i.ordinal)))
+}
+
+// Reserved tells whether an address is given only to who names it.
+func (e *Env) Reserved(a netip.Addr) bool {
+	return slices.ContainsFunc(e.Reservations, func(r netip.Prefix) bool { return r.Contains(a) })
+}
+
+// keptOf counts the addresses of a pool that are reserved.
+func (e *Env) keptOf(pool netip.Prefix) *big.Int {
+	var inside []netip.Prefix
 	for _, r := range e.Reservations {
-		if r.Contains(a) {
-			return false
+		if r.Bits() < pool.Bits() && r.Contains(pool.Addr()) {
+			r = pool
+		}
+		if pool.Contains(r.Addr()) {
+			inside = append(inside, r)
 		}
 	}
-	return true
+	slices.SortFunc(inside, netip.Prefix.Compare) // what lies in another follows it
+	sum := new(big.Int)
+	var last netip.Prefix
+	for _, r := range inside {
+		if last.IsValid() && last.Contains(r.Addr()) {
+			continue
+		}
+		last = r
+		sum.Add(sum, new(big.Int).Lsh(big.NewInt(1), uint(r.Addr().BitLen()-r.Bits())))
+	}
+	return sum
 }
 
 // SplitPool cuts a pool into n pools of equal size, named NAME-0 and on. n is

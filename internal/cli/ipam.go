@@ -70,10 +70,11 @@ func (a *app) ipamCheck(ctx context.Context, f format, kernel bool, report strin
 		}
 	}
 	if f != formatTable {
-		if err := a.writeMessage(f, m); err != nil {
-			return err
-		}
-	} else if err := a.writeCheck(m); err != nil {
+		err = a.writeMessage(f, m)
+	} else if err = a.writeCheck(m); err == nil && report != "" && len(m.GetLeaks()) > 0 {
+		a.line("'vrouterctl ipam release --from-report %s' releases them", report)
+	}
+	if err != nil {
 		return err
 	}
 	if len(m.GetProblems()) > 0 {
@@ -100,7 +101,8 @@ func (a *app) writeCheck(m *vrouterv1.CheckResponse) error {
 		return err
 	}
 	a.line("")
-	a.painted(fmt.Sprintf("%d problems, %d addresses to release", len(m.GetProblems()), len(m.GetLeaks())), doubtful)
+	a.painted(fmt.Sprintf("%s, %s to release", plural(len(m.GetProblems()), "problem", "problems"),
+		plural(len(m.GetLeaks()), "address", "addresses")), doubtful)
 	return nil
 }
 
@@ -143,7 +145,7 @@ again since is passed over.`,
 			case handle != "" && ip == "" && report == "":
 				got, err := c.addresses.ReleaseByHandle(cmd.Context(), &vrouterv1.ReleaseByHandleRequest{Handle: handle})
 				if err == nil {
-					a.line("%d addresses of handle %s released", len(got.GetAddresses()), handle)
+					a.line("%s of handle %s released", plural(len(got.GetAddresses()), "address", "addresses"), handle)
 				}
 				return err
 			case report != "" && ip == "" && handle == "":
@@ -215,8 +217,10 @@ func (a *app) ipamConfigureCommand() *cobra.Command {
 		Use:   "configure",
 		Short: "Change the settings of address management",
 		Long: `Change the settings of address management, those that are named, in the
-IPAMConfiguration, which is made if there is none.`,
-		Args: arguments(0),
+IPAMConfiguration, which is made if there is none. 'get ipamconfiguration' shows
+them. What is given out already stays: a host over a new limit keeps its blocks.`,
+		Example: "  vrouterctl ipam configure --strict-affinity --max-blocks-per-host 4",
+		Args:    arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			set := map[string]func(*vrouterv1.IPAMConfigurationSpec){
 				"strict-affinity":      func(s *vrouterv1.IPAMConfigurationSpec) { s.StrictAffinity = &strict },
@@ -292,8 +296,10 @@ func (a *app) ipamReserveCommand() *cobra.Command {
 		Use:   "reserve NAME CIDR...",
 		Short: "Keep addresses from being given out",
 		Long: `Keep addresses from being given out by themselves, as an IPReservation of that
-name. Those that are held stay held. 'delete ipreservation NAME' ends it.`,
-		Args: cobra.MinimumNArgs(2),
+name. Those that are held stay held, and who registers an endpoint with one of
+them by name gets it. 'delete ipreservation NAME' ends it.`,
+		Example: "  vrouterctl ipam reserve gateways 10.65.0.0/30 10.65.255.255",
+		Args:    cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.connect()
 			if err != nil {
@@ -305,7 +311,7 @@ name. Those that are held stay held. 'delete ipreservation NAME' ends it.`,
 			if err != nil {
 				return err
 			}
-			a.line("ipreservation/%s created: %d ranges", response.GetResource().GetIpReservation().GetMetadata().GetName(), len(args)-1)
+			a.line("ipreservation/%s created: %s", response.GetResource().GetIpReservation().GetMetadata().GetName(), plural(len(args)-1, "range", "ranges"))
 			return nil
 		},
 	}

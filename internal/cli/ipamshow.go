@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"math/big"
 	"net/netip"
 	"slices"
@@ -15,25 +16,61 @@ import (
 
 func (a *app) ipamShowCommand() *cobra.Command {
 	var output string
+	var held heldOptions
 	request := &vrouterv1.ShowRequest{}
 	c := &cobra.Command{
-		Use:   "show [--blocks | --ip ADDRESS | --handle HANDLE]",
+		Use:   "show [--blocks | --addresses [--borrowed] [--pool POOL] | --ip ADDRESS | --handle HANDLE]",
 		Short: "Show how much of each pool is in use, or who holds what",
-		Args:  arguments(0),
+		Long: `Show how much of each pool is in use, or who holds what. What is free of a pool
+counts addresses of which there is no block yet, and none that are reserved.
+
+A borrowed address is of a block of another node than the one that its endpoint
+is on: that node had no block with a free address, and could claim none.`,
+		Example: `  vrouterctl ipam show --addresses --pool old     # who is still in a pool that is to go
+  vrouterctl ipam show --ip 10.65.0.9`,
+		Args: arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f, err := parseFormat(output, "table", formatYAML, formatJSON)
 			if err != nil {
 				return err
 			}
+			if err := oneOf(cmd, "blocks", "addresses", "ip", "handle"); err != nil {
+				return err
+			}
+			switch {
+			case held.addresses && f != formatTable:
+				return usagef("--addresses is shown as a table; 'get ipamblocks -o %s' has them, too", output)
+			case held.addresses:
+				return a.ipamAddresses(cmd.Context(), &held)
+			case held.borrowed || held.pool != "":
+				return usagef("--borrowed and --pool go with --addresses")
+			}
 			return a.ipamShow(cmd.Context(), request, f)
 		},
 	}
 	c.Flags().BoolVar(&request.Blocks, "blocks", false, "show the blocks of each pool")
+	c.Flags().BoolVar(&held.addresses, "addresses", false, "show every address that is held")
+	c.Flags().BoolVar(&held.borrowed, "borrowed", false, "of these the borrowed ones")
+	c.Flags().StringVar(&held.pool, "pool", "", "of these those of an `IPPool`")
 	c.Flags().StringVar(&request.Ip, "ip", "", "show all that is known of an `address`")
 	c.Flags().StringVar(&request.Handle, "handle", "", "show what a `handle` holds")
-	c.MarkFlagsMutuallyExclusive("blocks", "ip", "handle")
 	bindOutput(c, &output, "table", formatYAML, formatJSON)
 	return c
+}
+
+// oneOf refuses more than one of some flags.
+func oneOf(cmd *cobra.Command, names ...string) error {
+	first := ""
+	for _, name := range names {
+		if !cmd.Flags().Changed(name) {
+			continue
+		}
+		if first != "" {
+			return usagef("--%s goes without --%s", name, first)
+		}
+		first = name
+	}
+	return nil
 }
 
 func (a *app) ipamShow(ctx context.Context, request *vrouterv1.ShowRequest, f format) error {
@@ -60,7 +97,11 @@ func (a *app) ipamShow(ctx context.Context, request *vrouterv1.ShowRequest, f fo
 	t := a.newTable(false, "pool", "block", flexible+"affinity", "state", "in use", "free")
 	for _, p := range m.GetPools() {
 		for _, b := range p.GetBlock() {
-			t.add(p.GetPool(), b.GetCidr(), or(b.GetAffinity(), "-"), or(b.GetState(), "-"),
+			state := or(b.GetState(), "-")
+			if b.GetAssigned() {
+				state += ", assigned"
+			}
+			t.add(p.GetPool(), b.GetCidr(), or(b.GetAffinity(), "-"), state,
 				strconv.Itoa(int(b.GetInUse())), strconv.Itoa(int(b.GetFree())))
 		}
 	}
@@ -70,14 +111,41 @@ func (a *app) ipamShow(ctx context.Context, request *vrouterv1.ShowRequest, f fo
 // writeUsage prints how much of each pool is in use. What is free counts the
 // addresses of which there is no block yet.
 func (a *app) writeUsage(pools []*vrouterv1.PoolUsage) error {
-	t := a.newTable(false, flexible+"pool", "cidr", "addresses", "in use", "free", "blocks")
+	if len(pools) == 0 {
+		fmt.Fprintln(a.Err, "There is no IPPool: 'vrouterctl apply -f' one")
+		return nil
+	}
+	t := a.newTable(false, flexible+"pool", "cidr", "addresses", "in use", "free", "blocks", "remark")
 	for _, p := range pools {
-		total := sizeOf(p.GetCidr())
-		free := new(big.Int).Sub(total, big.NewInt(p.GetInUse()))
-		t.add(p.GetPool(), p.GetCidr(), shortNumber(total), strconv.FormatInt(p.GetInUse(), 10),
-			shortNumber(free), strconv.Itoa(int(p.GetBlocks())))
+		total, used := sizeOf(p.GetCidr()), big.NewInt(p.GetInUse())
+		free := new(big.Int).Sub(total, used)
+		var remarks []string
+		if p.GetDisabled() {
+			remarks = append(remarks, "disabled")
+		}
+		if p.GetManual() {
+			remarks = append(remarks, "Manual")
+		}
+		if reserved, ok := new(big.Int).SetString(p.GetReserved(), 10); ok && reserved.Sign() > 0 {
+			free.Sub(free, reserved)
+			remarks = append(remarks, shortNumber(reserved)+" reserved")
+		}
+		t.add(p.GetPool(), p.GetCidr(), shortNumber(total), shortNumber(used)+percent(used, total),
+			shortNumber(free), strconv.Itoa(int(p.GetBlocks())), strings.Join(remarks, ", "))
 	}
 	return t.flush(a.Out)
+}
+
+// percent renders what part of a total is, where it can be seen.
+func percent(part, total *big.Int) string {
+	if part.Sign() == 0 || total.Sign() == 0 {
+		return ""
+	}
+	n := new(big.Int).Div(new(big.Int).Mul(part, big.NewInt(100)), total)
+	if n.Sign() == 0 {
+		return ""
+	}
+	return " (" + n.String() + "%)"
 }
 
 // sizeOf returns how many addresses a range has.
@@ -104,12 +172,19 @@ func (a *app) writeHolder(h *vrouterv1.AddressHolder) {
 	if h.GetBlock() != "" {
 		a.line("affinity   %s", or(h.GetAffinity(), "nobody"))
 	}
-	if h.GetHandle() == "" {
-		a.line("handle     none: it is free")
-	} else {
+	switch {
+	case h.GetHandle() != "":
 		a.line("handle     %s", h.GetHandle())
 		a.line("sequence   %d", h.GetSequence())
-		a.line("owner      %s", or(strings.TrimSpace(h.GetOwnerKind()+" "+h.GetOwner()), "unknown"))
+		a.line("owner      %s", ownerText(h.GetOwnerKind(), h.GetOwner()))
+	case h.GetPool() == "":
+		a.line("handle     none: it is in no pool")
+	case h.GetReserved():
+		a.line("handle     none: it is reserved, for who names it")
+	case h.GetCoolingUntil() != "":
+		a.line("handle     none: it was released a moment ago, and is held back until %s", h.GetCoolingUntil())
+	default:
+		a.line("handle     none: it is free")
 	}
 	keys := make([]string, 0, len(h.GetAttributes()))
 	for key := range h.GetAttributes() {
@@ -120,13 +195,20 @@ func (a *app) writeHolder(h *vrouterv1.AddressHolder) {
 		a.line("%-10s %s", key, h.GetAttributes()[key])
 	}
 	if h.GetEndpoint() != "" {
-		a.line("endpoint   %s", h.GetEndpoint())
+		a.line("endpoint   %s", keyName(h.GetEndpoint()))
+	}
+	if h.GetNode() != "" {
+		borrowed := ""
+		if from := lender(h.GetAffinity(), h.GetNode()); from != "" {
+			borrowed = ", borrowed from " + from
+		}
+		a.line("node       %s%s", h.GetNode(), borrowed)
 	}
 }
 
 func (a *app) writeHoldings(h *vrouterv1.HandleHoldings) error {
 	a.line("handle   %s", h.GetHandle())
-	a.line("owner    %s", or(strings.TrimSpace(h.GetOwnerKind()+" "+h.GetOwner()), "unknown"))
+	a.line("owner    %s", ownerText(h.GetOwnerKind(), h.GetOwner()))
 	a.line("")
 	t := a.newTable(false, "address", "block", flexible+"pool", "sequence")
 	for _, held := range h.GetAllocations() {

@@ -170,3 +170,11 @@ func reason(err error) *errdetails.ErrorInfo {
 	}
 	return nil
 }
+
+// plural renders how many there are of something.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}

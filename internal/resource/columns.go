@@ -21,7 +21,8 @@ func Columns(kind Kind, wide bool) []string {
 		}
 	case KindIPPool:
 		if wide {
-			return []string{"NAME", "CIDR", "NAT", "IPIPMODE", "VXLANMODE", "DISABLED", "DISABLEBGPEXPORT", "ADVERTISE", "SELECTOR"}
+			return []string{"NAME", "CIDR", "NAT", "IPIPMODE", "VXLANMODE", "DISABLED", "DISABLEBGPEXPORT",
+				"ADVERTISE", "SELECTOR", "NAMESPACES", "BLOCKSIZE", "ASSIGNMENT", "USES"}
 		}
 		return []string{"NAME", "CIDR", "SELECTOR"}
 	case KindBGPPeer:
@@ -157,6 +158,8 @@ func poolRow(name string, s *vrouterv1.IPPoolSpec, wide bool) []string {
 		or(s.GetIpipMode(), string(EncapNever)), or(s.GetVxlanMode(), string(EncapNever)),
 		strconv.FormatBool(s.GetDisabled()), strconv.FormatBool(s.GetDisableBgpExport()),
 		or(s.GetAdvertise(), string(AdvertiseEndpoints)), selector,
+		or(s.GetNamespaceSelector(), "all()"), strconv.Itoa(int(s.GetBlockSize())),
+		or(s.GetAssignmentMode(), assignAutomatic), strings.Join(s.GetAllowedUses(), ","),
 	}
 }
 

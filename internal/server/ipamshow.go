@@ -4,7 +4,9 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"time"
 
+	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/store"
 	"github.com/projectvrouter/vrouter/ipam"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
@@ -41,26 +43,32 @@ func usage(report *ipam.Report) []*vrouterv1.PoolUsage {
 	var out []*vrouterv1.PoolUsage
 	for _, u := range report.Pools {
 		out = append(out, &vrouterv1.PoolUsage{Pool: u.Pool, Cidr: u.CIDR.String(), Blocks: int32(u.Blocks),
-			InUse: int64(u.InUse), Free: int64(u.Free)})
+			InUse: int64(u.InUse), Free: int64(u.Free), Reserved: u.Reserved.String(), Disabled: u.Disabled, Manual: u.Manual})
 	}
 	return out
 }
 
 // addBlocks lists blocks in the pools that they are of.
 func addBlocks(pools []*vrouterv1.PoolUsage, contents *ipam.Contents) {
-	states := make(map[netip.Prefix]ipam.State)
+	affinities := make(map[netip.Prefix]*ipam.BlockAffinity)
 	for _, a := range contents.Affinities {
-		states[a.CIDR] = a.State
+		if b := affinities[a.CIDR]; b == nil || !b.Assigned {
+			affinities[a.CIDR] = a
+		}
 	}
 	for _, b := range contents.Blocks {
 		i := slices.IndexFunc(pools, func(p *vrouterv1.PoolUsage) bool {
 			cidr, err := netip.ParsePrefix(p.GetCidr())
 			return err == nil && cidr.Contains(b.CIDR.Addr())
 		})
-		if i >= 0 {
-			pools[i].Block = append(pools[i].Block, &vrouterv1.BlockUsage{Cidr: b.CIDR.String(), Affinity: string(b.Affinity),
-				State: string(states[b.CIDR]), InUse: int32(b.Size() - b.Free()), Free: int32(b.Free())})
+		if i < 0 {
+			continue
 		}
+		u := &vrouterv1.BlockUsage{Cidr: b.CIDR.String(), Affinity: string(b.Affinity), InUse: int32(b.Size() - b.Free()), Free: int32(b.Free())}
+		if a := affinities[b.CIDR]; a != nil {
+			u.State, u.Assigned = string(a.State), a.Assigned
+		}
+		pools[i].Block = append(pools[i].Block, u)
 	}
 }
 
@@ -68,15 +76,18 @@ func addBlocks(pools []*vrouterv1.PoolUsage, contents *ipam.Contents) {
 func (s *addresses) showAddress(ctx context.Context, env *ipam.Env, text string) (*vrouterv1.ShowResponse, error) {
 	a, err := netip.ParseAddr(text)
 	if err != nil {
-		return nil, invalid("ip", "%v", err)
+		return nil, invalid("ip", "%q is not an IP address", text)
 	}
 	a = a.Unmap().WithZone("")
-	out := &vrouterv1.AddressHolder{Address: a.String()}
+	out := &vrouterv1.AddressHolder{Address: a.String(), Reserved: env.Reserved(a)}
 	kv, err := s.writer.holding(ctx, store.AddressKey(a))
 	if err != nil {
 		return nil, err
 	}
 	out.Endpoint = string(kv.Value)
+	if out.Node, err = s.placeOf(ctx, out.Endpoint); err != nil {
+		return nil, err
+	}
 	for _, p := range env.Pools {
 		if !p.CIDR.Contains(a) {
 			continue
@@ -92,6 +103,8 @@ func (s *addresses) showAddress(ctx context.Context, env *ipam.Env, text string)
 		out.Block, out.Affinity = b.CIDR.String(), string(b.Affinity)
 		if h, ok := b.Holding(a); ok {
 			out.Handle, out.Sequence, out.Attributes = h.Handle, h.Sequence, h.Secondary
+		} else if until := b.CoolingUntil(a, env.Now, env.Config.Cooldown); !until.IsZero() {
+			out.CoolingUntil = until.UTC().Format(time.RFC3339)
 		}
 	}
 	if out.Handle != "" {
@@ -104,6 +117,24 @@ func (s *addresses) showAddress(ctx context.Context, env *ipam.Env, text string)
 		}
 	}
 	return &vrouterv1.ShowResponse{Address: out}, nil
+}
+
+// placeOf returns the node of the endpoint that a key names; empty where that is
+// not to be had.
+func (s *addresses) placeOf(ctx context.Context, key string) (string, error) {
+	kind, _, _, err := store.ParseResourceKey(key)
+	if err != nil || kind != string(resource.KindWorkloadEndpoint) {
+		return "", nil
+	}
+	kv, err := s.writer.holding(ctx, key)
+	if err != nil || kv.ModRevision == 0 {
+		return "", err
+	}
+	msg, err := resource.Decode(resource.KindWorkloadEndpoint, kv.Value, kv.ModRevision)
+	if err != nil {
+		return "", nil // every agent complains of it
+	}
+	return msg.(*vrouterv1.WorkloadEndpoint).GetSpec().GetNode(), nil
 }
 
 // showHandle tells what a handle holds.

@@ -1175,13 +1175,20 @@ func (x *ShowResponse) GetHandle() *HandleHoldings {
 }
 
 type PoolUsage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pool          string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
-	Cidr          string                 `protobuf:"bytes,2,opt,name=cidr,proto3" json:"cidr,omitempty"`
-	Blocks        int32                  `protobuf:"varint,3,opt,name=blocks,proto3" json:"blocks,omitempty"`            // that exist
-	InUse         int64                  `protobuf:"varint,4,opt,name=in_use,json=inUse,proto3" json:"in_use,omitempty"` // addresses
-	Free          int64                  `protobuf:"varint,5,opt,name=free,proto3" json:"free,omitempty"`                // addresses of existing blocks
-	Block         []*BlockUsage          `protobuf:"bytes,6,rep,name=block,proto3" json:"block,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Pool   string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	Cidr   string                 `protobuf:"bytes,2,opt,name=cidr,proto3" json:"cidr,omitempty"`
+	Blocks int32                  `protobuf:"varint,3,opt,name=blocks,proto3" json:"blocks,omitempty"`            // that exist
+	InUse  int64                  `protobuf:"varint,4,opt,name=in_use,json=inUse,proto3" json:"in_use,omitempty"` // addresses
+	Free   int64                  `protobuf:"varint,5,opt,name=free,proto3" json:"free,omitempty"`                // addresses of existing blocks
+	Block  []*BlockUsage          `protobuf:"bytes,6,rep,name=block,proto3" json:"block,omitempty"`
+	// Reserved is how many addresses that nobody holds reservations keep, in
+	// decimal, whether or not there is a block of them.
+	Reserved string `protobuf:"bytes,7,opt,name=reserved,proto3" json:"reserved,omitempty"`
+	// Disabled: it gives nothing any more.
+	Disabled bool `protobuf:"varint,8,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	// Manual: it gives to those that name it.
+	Manual        bool `protobuf:"varint,9,opt,name=manual,proto3" json:"manual,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1258,14 +1265,37 @@ func (x *PoolUsage) GetBlock() []*BlockUsage {
 	return nil
 }
 
+func (x *PoolUsage) GetReserved() string {
+	if x != nil {
+		return x.Reserved
+	}
+	return ""
+}
+
+func (x *PoolUsage) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+func (x *PoolUsage) GetManual() bool {
+	if x != nil {
+		return x.Manual
+	}
+	return false
+}
+
 type BlockUsage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Cidr  string                 `protobuf:"bytes,1,opt,name=cidr,proto3" json:"cidr,omitempty"`
 	// Affinity: host:NAME, virtual:NAME, or nobody.
-	Affinity      string `protobuf:"bytes,2,opt,name=affinity,proto3" json:"affinity,omitempty"`
-	State         string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
-	InUse         int32  `protobuf:"varint,4,opt,name=in_use,json=inUse,proto3" json:"in_use,omitempty"`
-	Free          int32  `protobuf:"varint,5,opt,name=free,proto3" json:"free,omitempty"`
+	Affinity string `protobuf:"bytes,2,opt,name=affinity,proto3" json:"affinity,omitempty"`
+	State    string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	InUse    int32  `protobuf:"varint,4,opt,name=in_use,json=inUse,proto3" json:"in_use,omitempty"`
+	Free     int32  `protobuf:"varint,5,opt,name=free,proto3" json:"free,omitempty"`
+	// Assigned to its node, which uses no others of the family.
+	Assigned      bool `protobuf:"varint,6,opt,name=assigned,proto3" json:"assigned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1335,6 +1365,13 @@ func (x *BlockUsage) GetFree() int32 {
 	return 0
 }
 
+func (x *BlockUsage) GetAssigned() bool {
+	if x != nil {
+		return x.Assigned
+	}
+	return false
+}
+
 // AddressHolder is all that is known of an address.
 type AddressHolder struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -1342,13 +1379,20 @@ type AddressHolder struct {
 	Pool       string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`         // empty: none
 	Block      string                 `protobuf:"bytes,3,opt,name=block,proto3" json:"block,omitempty"`       // empty: there is none yet
 	Affinity   string                 `protobuf:"bytes,4,opt,name=affinity,proto3" json:"affinity,omitempty"` // of the block
-	Handle     string                 `protobuf:"bytes,5,opt,name=handle,proto3" json:"handle,omitempty"`     // empty: free
+	Handle     string                 `protobuf:"bytes,5,opt,name=handle,proto3" json:"handle,omitempty"`     // empty: nobody holds it
 	Sequence   uint64                 `protobuf:"varint,6,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	Attributes map[string]string      `protobuf:"bytes,7,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	OwnerKind  string                 `protobuf:"bytes,8,opt,name=owner_kind,json=ownerKind,proto3" json:"owner_kind,omitempty"`
 	Owner      string                 `protobuf:"bytes,9,opt,name=owner,proto3" json:"owner,omitempty"`
-	// Endpoint that has the address, by its key.
-	Endpoint      string `protobuf:"bytes,10,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// Endpoint that has the address, by its key, and
+	Endpoint string `protobuf:"bytes,10,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// the node that it is on.
+	Node string `protobuf:"bytes,11,opt,name=node,proto3" json:"node,omitempty"`
+	// Reserved: given only to who names it.
+	Reserved bool `protobuf:"varint,12,opt,name=reserved,proto3" json:"reserved,omitempty"`
+	// Cooling_until is when it may be given out again by itself, by RFC 3339;
+	// empty: it was not released a moment ago.
+	CoolingUntil  string `protobuf:"bytes,13,opt,name=cooling_until,json=coolingUntil,proto3" json:"cooling_until,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1449,6 +1493,27 @@ func (x *AddressHolder) GetOwner() string {
 func (x *AddressHolder) GetEndpoint() string {
 	if x != nil {
 		return x.Endpoint
+	}
+	return ""
+}
+
+func (x *AddressHolder) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *AddressHolder) GetReserved() bool {
+	if x != nil {
+		return x.Reserved
+	}
+	return false
+}
+
+func (x *AddressHolder) GetCoolingUntil() string {
+	if x != nil {
+		return x.CoolingUntil
 	}
 	return ""
 }
@@ -1929,21 +1994,25 @@ const file_vrouter_v1_ipam_service_proto_rawDesc = "" +
 	"\brevision\x18\x01 \x01(\x03R\brevision\x12+\n" +
 	"\x05pools\x18\x02 \x03(\v2\x15.vrouter.v1.PoolUsageR\x05pools\x123\n" +
 	"\aaddress\x18\x03 \x01(\v2\x19.vrouter.v1.AddressHolderR\aaddress\x122\n" +
-	"\x06handle\x18\x04 \x01(\v2\x1a.vrouter.v1.HandleHoldingsR\x06handle\"\xa4\x01\n" +
+	"\x06handle\x18\x04 \x01(\v2\x1a.vrouter.v1.HandleHoldingsR\x06handle\"\xf4\x01\n" +
 	"\tPoolUsage\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x12\n" +
 	"\x04cidr\x18\x02 \x01(\tR\x04cidr\x12\x16\n" +
 	"\x06blocks\x18\x03 \x01(\x05R\x06blocks\x12\x15\n" +
 	"\x06in_use\x18\x04 \x01(\x03R\x05inUse\x12\x12\n" +
 	"\x04free\x18\x05 \x01(\x03R\x04free\x12,\n" +
-	"\x05block\x18\x06 \x03(\v2\x16.vrouter.v1.BlockUsageR\x05block\"}\n" +
+	"\x05block\x18\x06 \x03(\v2\x16.vrouter.v1.BlockUsageR\x05block\x12\x1a\n" +
+	"\breserved\x18\a \x01(\tR\breserved\x12\x1a\n" +
+	"\bdisabled\x18\b \x01(\bR\bdisabled\x12\x16\n" +
+	"\x06manual\x18\t \x01(\bR\x06manual\"\x99\x01\n" +
 	"\n" +
 	"BlockUsage\x12\x12\n" +
 	"\x04cidr\x18\x01 \x01(\tR\x04cidr\x12\x1a\n" +
 	"\baffinity\x18\x02 \x01(\tR\baffinity\x12\x14\n" +
 	"\x05state\x18\x03 \x01(\tR\x05state\x12\x15\n" +
 	"\x06in_use\x18\x04 \x01(\x05R\x05inUse\x12\x12\n" +
-	"\x04free\x18\x05 \x01(\x05R\x04free\"\xfe\x02\n" +
+	"\x04free\x18\x05 \x01(\x05R\x04free\x12\x1a\n" +
+	"\bassigned\x18\x06 \x01(\bR\bassigned\"\xd3\x03\n" +
 	"\rAddressHolder\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x14\n" +
@@ -1958,7 +2027,10 @@ const file_vrouter_v1_ipam_service_proto_rawDesc = "" +
 	"owner_kind\x18\b \x01(\tR\townerKind\x12\x14\n" +
 	"\x05owner\x18\t \x01(\tR\x05owner\x12\x1a\n" +
 	"\bendpoint\x18\n" +
-	" \x01(\tR\bendpoint\x1a=\n" +
+	" \x01(\tR\bendpoint\x12\x12\n" +
+	"\x04node\x18\v \x01(\tR\x04node\x12\x1a\n" +
+	"\breserved\x18\f \x01(\bR\breserved\x12#\n" +
+	"\rcooling_until\x18\r \x01(\tR\fcoolingUntil\x1a=\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x97\x01\n" +
