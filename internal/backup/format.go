@@ -78,6 +78,15 @@ type File struct {
 	Sum string
 }
 
+// origin says for people what the file is of. One that was made of what another
+// program wrote has no revision.
+func (f *File) origin() string {
+	if f.Revision == 0 {
+		return "cluster " + f.ClusterGUID
+	}
+	return fmt.Sprintf("cluster %s as of revision %d", f.ClusterGUID, f.Revision)
+}
+
 // Write renders a file.
 func (f *File) Write(to io.Writer) error {
 	w := &lineWriter{to: bufio.NewWriterSize(to, 64<<10), sum: sha256.New()}

@@ -250,7 +250,7 @@ func (f *File) lockedCluster(t *target, now time.Time) ([]byte, error) {
 	next.Spec.ClusterGuid, next.Spec.DatastoreReady = proto.String(t.meta.GUID), proto.Bool(false)
 	next.Spec.DatastoreLock = &vrouterv1.DatastoreLock{
 		By:     proto.String("vrouterctl datastore import"),
-		Reason: proto.String(fmt.Sprintf("cluster %s as of revision %d", f.ClusterGUID, f.Revision)),
+		Reason: proto.String(f.origin()),
 		Since:  proto.String(now.UTC().Format(time.RFC3339)),
 	}
 	resource.Canonicalize(next)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/store"
+	"github.com/projectvrouter/vrouter/ipam"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
@@ -133,6 +134,8 @@ func TestCheck(t *testing.T) {
 	add("r/Node/-/renamed", &vrouterv1.Node{Metadata: named("other")})
 	add("r/IPPool/-/q", &vrouterv1.IPPool{Metadata: named("q"), Spec: &vrouterv1.IPPoolSpec{Cidr: proto.String("10.65.128.0/17")}})
 	add("r/BGPPeer/-/p", &vrouterv1.BGPPeer{Metadata: named("p"), Spec: &vrouterv1.BGPPeerSpec{PeerIp: proto.String("nowhere")}})
+	value(ipam.ConfigurationKey()).Value = encode(&vrouterv1.IPAMConfiguration{Metadata: named("default"),
+		Spec: &vrouterv1.IPAMConfigurationSpec{AutoAllocateBlocks: proto.Bool(false)}})
 	newer := &vrouterv1.Node{Metadata: named("newer"), Spec: &vrouterv1.NodeSpec{}}
 	newer.Spec.ProtoReflect().SetUnknown([]byte{0xfa, 0x3f, 0})
 	add("r/Node/-/newer", newer)
@@ -149,7 +152,8 @@ func TestCheck(t *testing.T) {
 	for _, want := range []string{
 		claim.Key + " it is claimed for r/WorkloadEndpoint/default/none", "is held by r/WorkloadEndpoint/default/none",
 		block.Key + " decode block", affinity.Key + " ", handle.Key + " ", "r/Node/-/renamed it holds", "r/IPPool/-/q 10.65.128.0/17 overlaps",
-		"r/BGPPeer/-/p: spec.peerIP", "r/Node/-/newer: spec unknown field", "r/Nonsense/-/x ", "r/Node ", "a/010.0.0.1 ",
+		"r/BGPPeer/-/p: spec.peerIP", "r/Node/-/newer: spec unknown field", "r/Nonsense/-/x ", "r/Node ",
+		ipam.ConfigurationKey() + ": spec.autoAllocateBlocks ", "a/010.0.0.1 ",
 	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is missing in\n%s", want, all)

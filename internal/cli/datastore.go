@@ -129,30 +129,50 @@ not in the file.`,
 }
 
 func (a *app) datastoreImportCommand() *cobra.Command {
-	var dryRun bool
+	var from importSource
 	c := &cobra.Command{
-		Use:   "import FILE",
-		Short: "Fill a new datastore with what a file holds",
+		Use:   "import FILE | import --from calico FILE...",
+		Short: "Fill a new datastore with what files hold",
 		Long: `Fill a new datastore with what a file of 'datastore export' holds. All of the file
 is checked before anything is written, and the datastore must hold nothing yet.
 It is locked from then on, and no host follows it before the import is whole; one
 that broke off may be repeated. - is standard input.
 
 Hosts of the cluster that was exported take the datastore for a foreign one: move
-their vrouterd to it, adopt it ('vrouterctl cluster adopt'), then unlock it.`,
+their vrouterd to it, adopt it ('vrouterctl cluster adopt'), then unlock it.
+
+With --from calico the files are what Calico's tools write: that of 'calicoctl
+datastore migrate export', or what 'calicoctl get' and 'kubectl get' print of its
+objects as YAML or JSON, IPAMBlocks, BlockAffinities, IPAMHandles and IPAMConfigs
+included. Every address stays where it is: with the endpoint that has it, where
+the files have that, else under the handle that it has, as one that is never
+collected. What cannot be taken is refused, all of it, and nothing is written.`,
 		Example: `  vrouterctl datastore import --dry-run cluster.export
-  vrouterctl datastore import cluster.export`,
-		Args:              arguments(1, "FILE"),
-		ValidArgsFunction: completeFile,
+  vrouterctl datastore import cluster.export
+  vrouterctl datastore import --from calico --dry-run calico.export endpoints.yaml`,
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case from.format != "" && from.format != "calico":
+				return usagef("--from: %q is not calico", from.format)
+			case len(args) == 0:
+				return usagef("FILE is needed")
+			case len(args) > 1 && from.format == "":
+				return usagef("unexpected argument %q: several files go with --from calico", args[1])
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.connect()
 			if err != nil {
 				return err
 			}
-			return a.importFile(cmd.Context(), c, args[0], dryRun)
+			from.paths = args
+			return a.importFiles(cmd.Context(), c, from)
 		},
 	}
-	c.Flags().BoolVar(&dryRun, "dry-run", false, "check file and datastore, and write nothing")
+	c.Flags().BoolVar(&from.dryRun, "dry-run", false, "check files and datastore, and write nothing")
+	c.Flags().StringVar(&from.format, "from", "", "what wrote the files: calico (default vrouter itself)")
+	_ = c.RegisterFlagCompletionFunc("from", cobra.FixedCompletions([]string{"calico"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 

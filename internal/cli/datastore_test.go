@@ -81,3 +81,44 @@ func TestDatastoreCommands(t *testing.T) {
 		t.Errorf("without secrets: %s", r.both)
 	}
 }
+
+// TestDatastoreFromCalico takes what Calico's tools wrote, from several files.
+func TestDatastoreFromCalico(t *testing.T) {
+	to := realServer(t, store.NewMemory())
+	state, endpoints := "../calico/testdata/etcd/migrate.export", "../calico/testdata/etcd/endpoints.yaml"
+	run := func(code int, out, said string, args ...string) {
+		t.Helper()
+		r := to.runWith(IO{}, append([]string{"datastore", "import"}, args...)...)
+		if r.code != code || !strings.Contains(r.out, out) || !strings.Contains(r.err, said) {
+			t.Errorf("%q: exit code %d, want %d; got:\n%s", args, r.code, code, r.both)
+		}
+	}
+	data, err := os.ReadFile(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edited := filepath.Join(t.TempDir(), "edited")
+	if err := os.WriteFile(edited, []byte(strings.ReplaceAll(string(data), "vxlanMode: Never", "vxlanMode: Sometimes")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(ExitUsage, "", "unexpected argument", state, endpoints)
+	run(ExitUsage, "", "is not calico", "--from", "cilium", state)
+	run(ExitUsage, "", "FILE is needed", "--from", "calico")
+	run(ExitUsage, "", "no such file", "--from", "calico", state, edited+"x")
+	run(ExitFailed, "", edited+": document 1, item 1: spec.vxlanMode: ", "--from", "calico", edited, endpoints)
+	run(ExitFailed, "", "line 1: it does not begin as an export", state)
+	const what = "15 objects of cluster 0d5c2f4f1a1b4d9a8e3c5b7a9d1e3f50, 3 endpoints among them, and 5 blocks with 9 addresses, 5 of them external, "
+	run(ExitOK, what+"would be imported (dry run)", "left out", "--from", "calico", "--dry-run", state, endpoints)
+	run(ExitOK, what+"imported into cluster ", "left out", "--from", "calico", state, endpoints)
+	if r := to.runWith(IO{}, "datastore", "unlock"); r.code != ExitOK {
+		t.Error(r.both)
+	}
+	for _, c := range []struct{ says, args string }{
+		{"shop/k8s/db-0/eth0", "ipam show --ip fd80:65::8"}, {"vxlan-tunnel-addr-rack1-host1", "ipam show --ip 10.65.0.0"},
+		{"rack1-host1", "get nodes"}, {"deny-telnet", "get gnp"},
+	} {
+		if r := to.runWith(IO{}, strings.Fields(c.args)...); r.code != ExitOK || !strings.Contains(r.out, c.says) {
+			t.Errorf("%s: %s", c.args, r.both)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -111,58 +112,58 @@ func (a *app) receiveExport(ctx context.Context, c *client, without bool, to io.
 	}
 }
 
-// importFile sends a file, or standard input, and shows what became of it.
-func (a *app) importFile(ctx context.Context, c *client, path string, dryRun bool) error {
-	from := a.In
-	if path != "-" {
-		file, err := os.Open(path)
-		if err != nil {
-			return usagef("FILE: %w", err)
-		}
-		defer file.Close()
-		from = file
-	}
-	m, err := c.sendImport(ctx, from, dryRun)
+// importSource is what an import is made of.
+type importSource struct {
+	format string // empty: a file of an export
+	paths  []string
+	dryRun bool
+}
+
+// importFiles sends files, or standard input, and shows what became of them.
+func (a *app) importFiles(ctx context.Context, c *client, from importSource) error {
+	m, err := a.sendImport(ctx, c, from)
 	if err != nil {
 		return err
 	}
 	a.warnings(m.GetWarnings())
-	if dryRun {
-		a.line("%d keys of cluster %s at revision %d would be imported (dry run)", m.GetKeys(), m.GetFromGuid(), m.GetFromRevision())
+	what := fmt.Sprintf("%d keys of cluster %s at revision %d", m.GetKeys(), m.GetFromGuid(), m.GetFromRevision())
+	if n := m.GetConverted(); n != nil {
+		what = fmt.Sprintf("%d objects of cluster %s, %d endpoints among them, and %d blocks with %d addresses, %d of them external,",
+			n.GetObjects(), m.GetFromGuid(), n.GetEndpoints(), n.GetBlocks(), n.GetAddresses(), n.GetExternal())
+	}
+	if from.dryRun {
+		a.line("%s would be imported (dry run)", what)
 		return nil
 	}
-	a.line("%d keys of cluster %s at revision %d imported into cluster %s", m.GetKeys(), m.GetFromGuid(), m.GetFromRevision(), m.GetClusterGuid())
-	a.line("the datastore is locked: move the hosts to it, adopt it ('vrouterctl cluster adopt'), then unlock it")
+	a.line("%s imported into cluster %s", what, m.GetClusterGuid())
+	if from.format == "" {
+		a.line("the datastore is locked: move the hosts to it, adopt it ('vrouterctl cluster adopt'), then unlock it")
+	} else {
+		a.line("the datastore is locked: unlock it ('vrouterctl datastore unlock') before hosts come to it")
+	}
 	return nil
 }
 
-// sendImport streams a file. --timeout holds between two parts; for how long the
+// sendImport streams files. --timeout holds between two parts; for how long the
 // server then writes depends on what there is to write.
-func (c *client) sendImport(ctx context.Context, from io.Reader, dryRun bool) (*vrouterv1.ImportResponse, error) {
+func (a *app) sendImport(ctx context.Context, c *client, from importSource) (*vrouterv1.ImportResponse, error) {
 	sending, waiting := c.patient(ctx)
 	defer waiting.end()
 	stream, err := c.datastore.Import(sending)
 	if err != nil {
 		return nil, err
 	}
-	for first := true; ; first = false {
-		part := make([]byte, importPortion) // the one before may be under way
-		n, err := io.ReadFull(from, part)
-		last := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-		if err != nil && !last {
-			return nil, fmt.Errorf("read the file: %w", err)
-		}
-		if n > 0 || first {
-			// The server ends the call early when it has found something: then the
-			// answer says what.
-			if stream.Send(&vrouterv1.ImportRequest{Data: part[:n], DryRun: dryRun && first}) != nil {
-				break
-			}
-			waiting.heard()
-		}
-		if last {
+	next := &vrouterv1.ImportRequest{DryRun: from.dryRun, Format: from.format}
+	for _, path := range from.paths {
+		// The server ends the call early when it has found something: then the
+		// answer says what.
+		if err = a.sendFile(stream, waiting, path, next); err != nil {
 			break
 		}
+		next = &vrouterv1.ImportRequest{}
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
 	}
 	waiting.rest()
 	m, err := stream.CloseAndRecv()
@@ -170,4 +171,38 @@ func (c *client) sendImport(ctx context.Context, from io.Reader, dryRun bool) (*
 		return nil, cause
 	}
 	return m, err
+}
+
+// sendFile streams a file, or standard input, beginning with the message that it
+// is given. io.EOF: the server has ended the call.
+func (a *app) sendFile(stream grpc.ClientStreamingClient[vrouterv1.ImportRequest, vrouterv1.ImportResponse], waiting *waiting,
+	path string, next *vrouterv1.ImportRequest) error {
+	from, name := a.In, "standard input"
+	if path != "-" {
+		file, err := os.Open(path)
+		if err != nil {
+			return usagef("FILE: %w", err)
+		}
+		defer file.Close()
+		from, name = file, path
+	}
+	for first := true; ; first = false {
+		part := make([]byte, importPortion) // the one before may be under way
+		n, err := io.ReadFull(from, part)
+		last := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		if err != nil && !last {
+			return fmt.Errorf("read the file: %w", err)
+		}
+		if n > 0 || first {
+			next.Data, next.File = part[:n], name
+			if err := stream.Send(next); err != nil {
+				return err
+			}
+			waiting.heard()
+			next = &vrouterv1.ImportRequest{}
+		}
+		if last {
+			return nil
+		}
+	}
 }

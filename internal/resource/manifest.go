@@ -32,8 +32,14 @@ const crdAPIVersion = "crd.projectcalico.org/v1"
 // error, which joins an *Invalid for each bad document, it returns the good
 // ones.
 func ReadManifests(name string, data []byte) ([]Manifest, error) {
-	documents, syntax := parse(data)
 	var r reader
+	r.documents(name, data)
+	return r.manifests, errors.Join(r.errs...)
+}
+
+// documents reads a whole file.
+func (r *reader) documents(name string, data []byte) {
+	documents, syntax := parse(data)
 	for i, document := range documents {
 		if document != nil {
 			r.document(documentName(name, i, len(documents) > 1 || syntax != nil), document, typeOf{})
@@ -43,7 +49,6 @@ func ReadManifests(name string, data []byte) ([]Manifest, error) {
 		t := bad(syntax)
 		r.refuse(documentName(name, len(documents), len(documents) > 0), Problem{Line: t.line, Reason: t.text})
 	}
-	return r.manifests, errors.Join(r.errs...)
 }
 
 // FromJSON reads one object from JSON, or YAML, such as ToJSON rendered and an
@@ -88,6 +93,9 @@ func documentName(file string, i int, several bool) string {
 type reader struct {
 	manifests []Manifest
 	errs      []error
+
+	foreignKinds []string // of what is returned as it is
+	foreign      []Foreign
 }
 
 // typeOf is what a list says about its items, which may leave it out.
@@ -109,7 +117,7 @@ func (r *reader) document(source string, t *tree, outer typeOf) {
 		r.refuse(source, w.all()...)
 		return
 	}
-	if items := t.get("items"); items != nil && strings.HasSuffix(t.textAt("kind"), "List") {
+	if items, ok := t.field("items"); ok && strings.HasSuffix(t.textAt("kind"), "List") {
 		for _, f := range t.fields {
 			if w.twice(f.key, f) {
 				r.refuse(source, w.all()...)
@@ -120,7 +128,9 @@ func (r *reader) document(source string, t *tree, outer typeOf) {
 		if inner.kind == "" { // a plain List says nothing about its items
 			inner = typeOf{}
 		}
-		r.items(source, items, inner)
+		if items.shape != shapeNull { // as some write an empty list
+			r.items(source, items, inner)
+		}
 		return
 	}
 	r.object(source, t, outer)
@@ -142,6 +152,10 @@ func (r *reader) items(source string, t *tree, outer typeOf) {
 }
 
 func (r *reader) object(source string, t *tree, outer typeOf) {
+	if is := (typeOf{t.textOr("apiVersion", outer.apiVersion), t.textOr("kind", outer.kind)}); r.isForeign(is) {
+		r.foreignObject(source, is.kind, t)
+		return
+	}
 	m := Manifest{Source: source}
 	t, m.Warnings = fromKubernetes(t, typeOf{t.textOr("apiVersion", outer.apiVersion), t.textOr("kind", outer.kind)})
 	kind, problem := r.kindOf(t, outer, &m)

@@ -24,7 +24,7 @@ func parseYAML(data []byte) ([]*tree, error) {
 		if err != nil {
 			return documents, yamlError(err)
 		}
-		c := yamlConverter{}
+		c := yamlConverter{limit: valuesIn(data)}
 		t, err := c.convert(&node, 0)
 		if err != nil {
 			t = bad(err)
@@ -50,12 +50,12 @@ func yamlError(err error) error {
 // yamlConverter turns YAML's nodes into a tree, and counts them, because
 // aliases can make few bytes into many values.
 type yamlConverter struct {
-	values int
+	values, limit int
 }
 
 func (c *yamlConverter) convert(n *yaml.Node, depth int) (*tree, error) {
 	c.values++
-	if depth > maxDepth || c.values > maxValues {
+	if depth > maxDepth || c.values > c.limit {
 		return nil, &syntaxError{n.Line, "the document is nested too deep or has too many values"}
 	}
 	t := &tree{line: n.Line}

@@ -47,14 +47,26 @@ const (
 	maxValues = 1 << 20
 )
 
+// valuesIn is how many values a document may have that is part of a text: more
+// than a long list has, and not what aliases could make of it.
+func valuesIn(data []byte) int { return max(maxValues, len(data)/4) }
+
 // get returns the value of a key, nil if it is absent or null.
 func (t *tree) get(key string) *tree {
-	for _, f := range t.fields {
-		if f.key == key && f.value.shape != shapeNull {
-			return f.value
-		}
+	if value, ok := t.field(key); ok && value.shape != shapeNull {
+		return value
 	}
 	return nil
+}
+
+// field returns the value of a key, which may be null.
+func (t *tree) field(key string) (*tree, bool) {
+	for _, f := range t.fields {
+		if f.key == key {
+			return f.value, true
+		}
+	}
+	return nil, false
 }
 
 // textAt returns the text at a key; empty if there is none.

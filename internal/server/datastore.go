@@ -177,7 +177,7 @@ func (p *portions) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Import takes a file whole before it writes anything.
+// Import takes what is sent whole before it writes anything.
 func (s *datastore) Import(stream grpc.ClientStreamingServer[vrouterv1.ImportRequest, vrouterv1.ImportResponse]) error {
 	first, err := stream.Recv()
 	if err != nil {
@@ -186,17 +186,18 @@ func (s *datastore) Import(stream grpc.ClientStreamingServer[vrouterv1.ImportReq
 		}
 		return err
 	}
-	from := &uploaded{stream: stream, rest: first.GetData()}
-	f, err := backup.Parse(from)
-	switch {
-	case from.err != nil:
-		return from.err
-	case errors.Is(err, backup.ErrDamaged):
-		return invalid("data", "%v", err)
-	case err != nil:
-		return err
+	out := &vrouterv1.ImportResponse{}
+	from := &uploaded{stream: stream, next: first}
+	var f *backup.File
+	switch first.GetFormat() {
+	case "":
+		f, err = from.export()
+	case formatCalico:
+		f, err = from.calico(out)
+	default:
+		err = invalid("format", "%q is not %s, nor empty for a file of Export", first.GetFormat(), formatCalico)
 	}
-	if err := f.Check(); err != nil {
+	if err != nil {
 		return err
 	}
 	i := &backup.Importer{Store: s.store, Self: s.node, Guards: []string{settingsGuard}, Now: time.Now}
@@ -207,33 +208,8 @@ func (s *datastore) Import(stream grpc.ClientStreamingServer[vrouterv1.ImportReq
 	if err != nil {
 		return err
 	}
-	return stream.SendAndClose(&vrouterv1.ImportResponse{
-		Keys: int64(done.Keys), ClusterGuid: done.GUID, FromGuid: f.ClusterGUID, FromRevision: f.Revision, Warnings: done.Warnings,
-	})
-}
-
-// uploaded reads what a client streams.
-type uploaded struct {
-	stream grpc.ClientStreamingServer[vrouterv1.ImportRequest, vrouterv1.ImportResponse]
-	rest   []byte
-	err    error // of the stream
-}
-
-func (u *uploaded) Read(b []byte) (int, error) {
-	for len(u.rest) == 0 {
-		m, err := u.stream.Recv()
-		if err == nil && m.GetDryRun() {
-			err = invalid("dryRun", "belongs to the first part")
-		}
-		if err != nil {
-			if !errors.Is(err, io.EOF) {
-				u.err = err
-			}
-			return 0, err
-		}
-		u.rest = m.GetData()
-	}
-	n := copy(b, u.rest)
-	u.rest = u.rest[n:]
-	return n, nil
+	out.Keys, out.ClusterGuid = int64(done.Keys), done.GUID
+	out.FromGuid, out.FromRevision = f.ClusterGUID, f.Revision
+	out.Warnings = append(out.Warnings, done.Warnings...)
+	return stream.SendAndClose(out)
 }

@@ -437,7 +437,13 @@ type ImportRequest struct {
 	// Dry_run checks file and store and writes nothing. Of the first request.
 	DryRun bool `protobuf:"varint,1,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	// Data is the next part of the file.
-	Data          []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	Data []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	// Format of what is sent: empty for a file of Export, calico for the files of
+	// calicoctl and kubectl. Of the first request.
+	Format string `protobuf:"bytes,3,opt,name=format,proto3" json:"format,omitempty"`
+	// File names what data is of, for messages; another name begins another file,
+	// where the format takes several. Empty: the same as before.
+	File          string `protobuf:"bytes,4,opt,name=file,proto3" json:"file,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -486,15 +492,31 @@ func (x *ImportRequest) GetData() []byte {
 	return nil
 }
 
+func (x *ImportRequest) GetFormat() string {
+	if x != nil {
+		return x.Format
+	}
+	return ""
+}
+
+func (x *ImportRequest) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
 type ImportResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Keys  int64                  `protobuf:"varint,1,opt,name=keys,proto3" json:"keys,omitempty"`
 	// Cluster_guid that the store has now.
 	ClusterGuid string `protobuf:"bytes,2,opt,name=cluster_guid,json=clusterGuid,proto3" json:"cluster_guid,omitempty"`
 	// From_guid and from_revision: the store that was exported.
-	FromGuid      string   `protobuf:"bytes,3,opt,name=from_guid,json=fromGuid,proto3" json:"from_guid,omitempty"`
-	FromRevision  int64    `protobuf:"varint,4,opt,name=from_revision,json=fromRevision,proto3" json:"from_revision,omitempty"`
-	Warnings      []string `protobuf:"bytes,5,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	FromGuid     string   `protobuf:"bytes,3,opt,name=from_guid,json=fromGuid,proto3" json:"from_guid,omitempty"`
+	FromRevision int64    `protobuf:"varint,4,opt,name=from_revision,json=fromRevision,proto3" json:"from_revision,omitempty"`
+	Warnings     []string `protobuf:"bytes,5,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// Converted says what was made of files of another format.
+	Converted     *ImportConverted `protobuf:"bytes,6,opt,name=converted,proto3" json:"converted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -564,6 +586,94 @@ func (x *ImportResponse) GetWarnings() []string {
 	return nil
 }
 
+func (x *ImportResponse) GetConverted() *ImportConverted {
+	if x != nil {
+		return x.Converted
+	}
+	return nil
+}
+
+// ImportConverted says what was made of files of another format.
+type ImportConverted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Objects, endpoints among them.
+	Objects   int64 `protobuf:"varint,1,opt,name=objects,proto3" json:"objects,omitempty"`
+	Endpoints int64 `protobuf:"varint,2,opt,name=endpoints,proto3" json:"endpoints,omitempty"`
+	Blocks    int64 `protobuf:"varint,3,opt,name=blocks,proto3" json:"blocks,omitempty"`
+	// Addresses that are held in blocks.
+	Addresses int64 `protobuf:"varint,4,opt,name=addresses,proto3" json:"addresses,omitempty"`
+	// External: how many of them are held by no endpoint of the files; they are
+	// never collected.
+	External      int64 `protobuf:"varint,5,opt,name=external,proto3" json:"external,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportConverted) Reset() {
+	*x = ImportConverted{}
+	mi := &file_vrouter_v1_datastore_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportConverted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportConverted) ProtoMessage() {}
+
+func (x *ImportConverted) ProtoReflect() protoreflect.Message {
+	mi := &file_vrouter_v1_datastore_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportConverted.ProtoReflect.Descriptor instead.
+func (*ImportConverted) Descriptor() ([]byte, []int) {
+	return file_vrouter_v1_datastore_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ImportConverted) GetObjects() int64 {
+	if x != nil {
+		return x.Objects
+	}
+	return 0
+}
+
+func (x *ImportConverted) GetEndpoints() int64 {
+	if x != nil {
+		return x.Endpoints
+	}
+	return 0
+}
+
+func (x *ImportConverted) GetBlocks() int64 {
+	if x != nil {
+		return x.Blocks
+	}
+	return 0
+}
+
+func (x *ImportConverted) GetAddresses() int64 {
+	if x != nil {
+		return x.Addresses
+	}
+	return 0
+}
+
+func (x *ImportConverted) GetExternal() int64 {
+	if x != nil {
+		return x.External
+	}
+	return 0
+}
+
 var File_vrouter_v1_datastore_service_proto protoreflect.FileDescriptor
 
 const file_vrouter_v1_datastore_service_proto_rawDesc = "" +
@@ -592,16 +702,25 @@ const file_vrouter_v1_datastore_service_proto_rawDesc = "" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\x12!\n" +
 	"\fcluster_guid\x18\x03 \x01(\tR\vclusterGuid\x12\x16\n" +
 	"\x06locked\x18\x04 \x01(\bR\x06locked\x12\x1a\n" +
-	"\bwarnings\x18\x05 \x03(\tR\bwarnings\"<\n" +
+	"\bwarnings\x18\x05 \x03(\tR\bwarnings\"h\n" +
 	"\rImportRequest\x12\x17\n" +
 	"\adry_run\x18\x01 \x01(\bR\x06dryRun\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\"\xa5\x01\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x16\n" +
+	"\x06format\x18\x03 \x01(\tR\x06format\x12\x12\n" +
+	"\x04file\x18\x04 \x01(\tR\x04file\"\xe0\x01\n" +
 	"\x0eImportResponse\x12\x12\n" +
 	"\x04keys\x18\x01 \x01(\x03R\x04keys\x12!\n" +
 	"\fcluster_guid\x18\x02 \x01(\tR\vclusterGuid\x12\x1b\n" +
 	"\tfrom_guid\x18\x03 \x01(\tR\bfromGuid\x12#\n" +
 	"\rfrom_revision\x18\x04 \x01(\x03R\ffromRevision\x12\x1a\n" +
-	"\bwarnings\x18\x05 \x03(\tR\bwarnings2\x94\x02\n" +
+	"\bwarnings\x18\x05 \x03(\tR\bwarnings\x129\n" +
+	"\tconverted\x18\x06 \x01(\v2\x1b.vrouter.v1.ImportConvertedR\tconverted\"\x9b\x01\n" +
+	"\x0fImportConverted\x12\x18\n" +
+	"\aobjects\x18\x01 \x01(\x03R\aobjects\x12\x1c\n" +
+	"\tendpoints\x18\x02 \x01(\x03R\tendpoints\x12\x16\n" +
+	"\x06blocks\x18\x03 \x01(\x03R\x06blocks\x12\x1c\n" +
+	"\taddresses\x18\x04 \x01(\x03R\taddresses\x12\x1a\n" +
+	"\bexternal\x18\x05 \x01(\x03R\bexternal2\x94\x02\n" +
 	"\x10DatastoreService\x129\n" +
 	"\x04Lock\x12\x17.vrouter.v1.LockRequest\x1a\x18.vrouter.v1.LockResponse\x12?\n" +
 	"\x06Unlock\x12\x19.vrouter.v1.UnlockRequest\x1a\x1a.vrouter.v1.UnlockResponse\x12A\n" +
@@ -620,33 +739,35 @@ func file_vrouter_v1_datastore_service_proto_rawDescGZIP() []byte {
 	return file_vrouter_v1_datastore_service_proto_rawDescData
 }
 
-var file_vrouter_v1_datastore_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_vrouter_v1_datastore_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_vrouter_v1_datastore_service_proto_goTypes = []any{
-	(*LockRequest)(nil),    // 0: vrouter.v1.LockRequest
-	(*LockResponse)(nil),   // 1: vrouter.v1.LockResponse
-	(*UnlockRequest)(nil),  // 2: vrouter.v1.UnlockRequest
-	(*UnlockResponse)(nil), // 3: vrouter.v1.UnlockResponse
-	(*ExportRequest)(nil),  // 4: vrouter.v1.ExportRequest
-	(*ExportResponse)(nil), // 5: vrouter.v1.ExportResponse
-	(*ExportSummary)(nil),  // 6: vrouter.v1.ExportSummary
-	(*ImportRequest)(nil),  // 7: vrouter.v1.ImportRequest
-	(*ImportResponse)(nil), // 8: vrouter.v1.ImportResponse
+	(*LockRequest)(nil),     // 0: vrouter.v1.LockRequest
+	(*LockResponse)(nil),    // 1: vrouter.v1.LockResponse
+	(*UnlockRequest)(nil),   // 2: vrouter.v1.UnlockRequest
+	(*UnlockResponse)(nil),  // 3: vrouter.v1.UnlockResponse
+	(*ExportRequest)(nil),   // 4: vrouter.v1.ExportRequest
+	(*ExportResponse)(nil),  // 5: vrouter.v1.ExportResponse
+	(*ExportSummary)(nil),   // 6: vrouter.v1.ExportSummary
+	(*ImportRequest)(nil),   // 7: vrouter.v1.ImportRequest
+	(*ImportResponse)(nil),  // 8: vrouter.v1.ImportResponse
+	(*ImportConverted)(nil), // 9: vrouter.v1.ImportConverted
 }
 var file_vrouter_v1_datastore_service_proto_depIdxs = []int32{
 	6, // 0: vrouter.v1.ExportResponse.summary:type_name -> vrouter.v1.ExportSummary
-	0, // 1: vrouter.v1.DatastoreService.Lock:input_type -> vrouter.v1.LockRequest
-	2, // 2: vrouter.v1.DatastoreService.Unlock:input_type -> vrouter.v1.UnlockRequest
-	4, // 3: vrouter.v1.DatastoreService.Export:input_type -> vrouter.v1.ExportRequest
-	7, // 4: vrouter.v1.DatastoreService.Import:input_type -> vrouter.v1.ImportRequest
-	1, // 5: vrouter.v1.DatastoreService.Lock:output_type -> vrouter.v1.LockResponse
-	3, // 6: vrouter.v1.DatastoreService.Unlock:output_type -> vrouter.v1.UnlockResponse
-	5, // 7: vrouter.v1.DatastoreService.Export:output_type -> vrouter.v1.ExportResponse
-	8, // 8: vrouter.v1.DatastoreService.Import:output_type -> vrouter.v1.ImportResponse
-	5, // [5:9] is the sub-list for method output_type
-	1, // [1:5] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	9, // 1: vrouter.v1.ImportResponse.converted:type_name -> vrouter.v1.ImportConverted
+	0, // 2: vrouter.v1.DatastoreService.Lock:input_type -> vrouter.v1.LockRequest
+	2, // 3: vrouter.v1.DatastoreService.Unlock:input_type -> vrouter.v1.UnlockRequest
+	4, // 4: vrouter.v1.DatastoreService.Export:input_type -> vrouter.v1.ExportRequest
+	7, // 5: vrouter.v1.DatastoreService.Import:input_type -> vrouter.v1.ImportRequest
+	1, // 6: vrouter.v1.DatastoreService.Lock:output_type -> vrouter.v1.LockResponse
+	3, // 7: vrouter.v1.DatastoreService.Unlock:output_type -> vrouter.v1.UnlockResponse
+	5, // 8: vrouter.v1.DatastoreService.Export:output_type -> vrouter.v1.ExportResponse
+	8, // 9: vrouter.v1.DatastoreService.Import:output_type -> vrouter.v1.ImportResponse
+	6, // [6:10] is the sub-list for method output_type
+	2, // [2:6] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_vrouter_v1_datastore_service_proto_init() }
@@ -664,7 +785,7 @@ func file_vrouter_v1_datastore_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_vrouter_v1_datastore_service_proto_rawDesc), len(file_vrouter_v1_datastore_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -42,9 +42,10 @@ type DatastoreServiceClient interface {
 	// Export streams all that is stored, at one revision, as a file; the summary
 	// comes last. Over TCP it is FAILED_PRECONDITION unless without secrets.
 	Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error)
-	// Import takes such a file, checks all of it, and writes it into a store that
-	// holds nothing yet, which is locked from then on. An import that broke off
-	// may be repeated; until it is whole no host follows the store.
+	// Import takes such a file, or what Calico's tools wrote, checks all of it, and
+	// writes it into a store that holds nothing yet, which is locked from then on.
+	// An import that broke off may be repeated; until it is whole no host follows
+	// the store.
 	Import(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ImportRequest, ImportResponse], error)
 }
 
@@ -125,9 +126,10 @@ type DatastoreServiceServer interface {
 	// Export streams all that is stored, at one revision, as a file; the summary
 	// comes last. Over TCP it is FAILED_PRECONDITION unless without secrets.
 	Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error
-	// Import takes such a file, checks all of it, and writes it into a store that
-	// holds nothing yet, which is locked from then on. An import that broke off
-	// may be repeated; until it is whole no host follows the store.
+	// Import takes such a file, or what Calico's tools wrote, checks all of it, and
+	// writes it into a store that holds nothing yet, which is locked from then on.
+	// An import that broke off may be repeated; until it is whole no host follows
+	// the store.
 	Import(grpc.ClientStreamingServer[ImportRequest, ImportResponse]) error
 	mustEmbedUnimplementedDatastoreServiceServer()
 }
