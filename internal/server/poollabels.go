@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/ipam"
@@ -24,6 +25,8 @@ func (l *labels) read(ctx context.Context, w *writer, env *ipam.Env, node, names
 			if l.namespace, err = w.labels(ctx, resource.ID{Kind: resource.KindNamespace, Name: namespace}); err != nil {
 				return err
 			}
+			l.namespace = maps.Clone(l.namespace)
+			l.namespace[resource.LabelName] = namespace // as in policy, and without an object
 		}
 	}
 	return nil
