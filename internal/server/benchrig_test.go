@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ type benchRig struct {
 	b       *testing.B
 	etcd    *etcdtest.Server
 	daemons []*benchDaemon
+	floors  atomic.Int64 // bare transactions
 }
 
 type benchDaemon struct {
@@ -117,23 +119,23 @@ func byAPI() method {
 	}}
 }
 
-// floor makes bare transactions like those of another method: as many keys
-// compared, as many written, the values as large. A key of the caller's own is
-// compared with what it wrote last; nobody is in the way of anybody.
+// floor makes bare transactions like those of another method, over the same
+// connections: as many keys compared, as many written, keys and values as long.
+// The keys are new ones: nobody is in the way of anybody, and etcd need not read
+// what it compares.
 func (r *benchRig) floor(of method, warm int) method {
 	r.b.Helper()
 	last := &lastTxn{Store: r.daemons[0].store.Store}
-	sample := *r.daemons[0]
 	node := "sample-" + of.name
 	r.daemons[0].store.Store = last
 	for i := range warm {
-		if err := of.take(r.b.Context(), &sample, node, i); err != nil {
+		if err := of.take(r.b.Context(), r.daemons[0], node, i); err != nil {
 			r.b.Fatal(err)
 		}
 	}
 	r.daemons[0].store.Store = last.Store
-	return method{of.name + "-floor", func(ctx context.Context, d *benchDaemon, node string, i int) error {
-		return last.replay(ctx, d.store, fmt.Sprintf("floor/%s/%s-%d", of.name, node, i))
+	return method{of.name + "-floor", func(ctx context.Context, d *benchDaemon, _ string, _ int) error {
+		return last.replay(ctx, d.store, r.floors.Add(1))
 	}}
 }
 
@@ -149,18 +151,29 @@ func (l *lastTxn) Txn(ctx context.Context, compares []store.Compare, ops []store
 	return l.Store.Txn(ctx, compares, ops)
 }
 
-// replay makes a transaction of the same size on keys below a prefix, which it
-// expects not to exist.
-func (l *lastTxn) replay(ctx context.Context, s store.Store, under string) error {
+// replay makes a transaction of the same size, the n-th, on keys that nobody
+// else has.
+func (l *lastTxn) replay(ctx context.Context, s store.Store, n int64) error {
 	compares, ops := make([]store.Compare, len(l.compares)), make([]store.Op, len(l.ops))
+	as := make(map[string]string, len(l.compares))
 	for i, c := range l.compares {
-		compares[i].Key = under + "/" + c.Key
+		as[c.Key] = sameLength(fmt.Sprintf("%08x%02x", n, i), c.Key)
+		compares[i].Key = as[c.Key]
 	}
-	for i, op := range l.ops {
-		ops[i] = store.Op{Key: under + "/" + op.Key, Value: op.Value}
+	for i, op := range l.ops { // each is compared
+		ops[i] = store.Op{Key: as[op.Key], Value: op.Value}
 	}
 	_, err := s.Txn(ctx, compares, ops)
 	return err
+}
+
+// sameLength returns a key as long as another one, if that is not too short to
+// be told from others.
+func sameLength(key, as string) string {
+	if len(as) <= len(key) {
+		return key
+	}
+	return key + as[len(key):]
 }
 
 // crowd is who asks: nodes, spread over the daemons, each of which makes calls,
