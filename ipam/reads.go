@@ -43,10 +43,10 @@ type Reads struct {
 
 // read is a key; without a revision it is absent.
 type read struct {
-	kv     store.KV
-	at     int64 // revision of the store when it was read
-	object any   // decoded from kv, once
-	err    error // of decoding
+	kv     store.KV // without its value once that was decoded
+	at     int64    // revision of the store when it was read
+	object any      // decoded from kv, once
+	err    error    // of decoding
 }
 
 // NewReads returns what holds nothing yet. With guess, handles that were not
@@ -105,9 +105,11 @@ func (r *Reads) wrote(s *Step, ops []store.Op, revision int64) {
 	for _, op := range ops {
 		now := &read{kv: store.KV{Key: op.Key}, at: revision}
 		if !op.Delete {
-			now.kv.Value, now.kv.ModRevision = op.Value, revision
+			now.kv.ModRevision = revision
 			if object := s.staged[op.Key]; object != nil {
 				now.object = object
+			} else {
+				now.kv.Value = op.Value
 			}
 		}
 		r.keys[op.Key] = now
@@ -155,6 +157,7 @@ func (f *read) decode(decode func([]byte) (any, error)) (any, error) {
 	}
 	if f.object == nil && f.err == nil {
 		f.object, f.err = decode(f.kv.Value)
+		f.kv.Value = nil // which may be large, and is remembered for long
 	}
 	return f.object, f.err
 }
