@@ -211,3 +211,16 @@ func TestSharedCrowd(t *testing.T) {
 	wg.Wait()
 	r.consistent()
 }
+
+// TestRemembersFewNodes: a daemon that serves very many remembers some of them,
+// and none that is being served is forgotten.
+func TestRemembersFewNodes(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/16/28"))
+	for i := range 2 * maxRemembered {
+		r.one(ask(fmt.Sprint("host", i), fmt.Sprint("h", i), 1))
+		if n := len(r.lanes); n > maxRemembered || n != min(i+1, maxRemembered) {
+			t.Fatalf("%d nodes are remembered after %d", n, i+1)
+		}
+	}
+	r.consistent()
+}

@@ -11,13 +11,16 @@ import (
 // same object, without what the store keeps elsewhere (the status has a key of
 // its own, the resource version is the key's revision). Unknown fields stay.
 func Encode(msg proto.Message) ([]byte, error) {
-	msg = proto.Clone(msg)
-	m := msg.ProtoReflect()
-	if status := m.Descriptor().Fields().ByName("status"); status != nil {
-		m.Clear(status)
-	}
-	if meta := metadata(msg); meta != nil {
-		meta.ResourceVersion = nil
+	m, meta := msg.ProtoReflect(), metadata(msg)
+	status := m.Descriptor().Fields().ByName("status")
+	if status != nil && m.Has(status) || meta != nil && meta.ResourceVersion != nil {
+		msg = proto.Clone(msg)
+		if status != nil {
+			msg.ProtoReflect().Clear(status)
+		}
+		if meta := metadata(msg); meta != nil {
+			meta.ResourceVersion = nil
+		}
 	}
 	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(msg)
 	if err != nil {

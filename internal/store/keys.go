@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -61,14 +62,19 @@ func AddressKey(a netip.Addr) string {
 }
 
 // BlockKey returns the key of an IPAM block.
-func BlockKey(cidr netip.Prefix) string { return BlockPrefix + escapePrefix(cidr) }
+func BlockKey(cidr netip.Prefix) string {
+	var room [longKey]byte
+	return string(appendPrefix(append(room[:0], BlockPrefix...), cidr))
+}
 
 // HandleKey returns the key of an IPAM handle.
 func HandleKey(id string) string { return HandlePrefix + Escape(id) }
 
 // HostBlockKey returns the key that says that a node has affinity to a block.
 func HostBlockKey(node string, cidr netip.Prefix) string {
-	return HostBlockPrefix(node) + escapePrefix(cidr)
+	var room [longKey]byte
+	b := append(append(room[:0], HostsPrefix...), Escape(node)...)
+	return string(appendPrefix(append(b, '/'), cidr))
 }
 
 // HostBlockPrefix returns the range of a node's affinities.
@@ -163,8 +169,14 @@ func resource(kind, namespace, name string) string {
 	return Escape(kind) + "/" + escapeNamespace(namespace) + "/" + Escape(name)
 }
 
-func escapePrefix(p netip.Prefix) string {
-	return Escape(netip.PrefixFrom(p.Addr().Unmap(), p.Bits()).Masked().String())
+// longKey is room for most keys, so that making one takes no memory but its own.
+const longKey = 128
+
+// appendPrefix appends a prefix as Escape renders it.
+func appendPrefix(b []byte, p netip.Prefix) []byte {
+	p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()).Masked()
+	b = append(p.Addr().AppendTo(b), "%2F"...)
+	return strconv.AppendInt(b, int64(p.Bits()), 10)
 }
 
 func parsePrefix(key, text string) (netip.Prefix, error) {
