@@ -12,12 +12,17 @@ import (
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
-// chosenPools is a pool of IPv4 for each rack and one for the namespaces of a
-// tenant, of which addresses are advertised; and one of IPv6 for each side.
+// chosenPools is a pool of IPv4 for each rack, one for the namespaces of a
+// tenant, of which addresses are advertised, and one for those of a tenant that
+// has one block only; and one of IPv6 for each side.
 const chosenPools = `
 apiVersion: v1
 kind: Namespace
 metadata: {name: blue, labels: {tenant: blue}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: tiny, labels: {tenant: tiny}}
 ---
 apiVersion: projectcalico.org/v3
 kind: IPPool
@@ -43,6 +48,16 @@ apiVersion: projectcalico.org/v3
 kind: IPPool
 metadata: {name: blue-six}
 spec: {cidr: "fd00:65:0:b::/64", namespaceSelector: tenant == "blue"}
+---
+apiVersion: projectcalico.org/v3
+kind: IPPool
+metadata: {name: tiny}
+spec: {cidr: 10.65.192.0/28, blockSize: 28, namespaceSelector: tenant == "tiny", advertise: Blocks}
+---
+apiVersion: projectcalico.org/v3
+kind: IPPool
+metadata: {name: tiny-six}
+spec: {cidr: "fd00:65:0:c::/124", blockSize: 124, namespaceSelector: tenant == "tiny", advertise: Blocks}
 `
 
 // chosen is a workload and the pools that its addresses must be of.
@@ -50,13 +65,14 @@ type chosen struct {
 	name, namespace string
 	host            int
 	pools           [2]string // IPv4, IPv6
-	blocks          bool      // is what is told of them
+	told            [2]int    // the length of the prefixes that are told of them
 }
 
 // TestPoolsPerRackAndNamespace: endpoints that state no address get one of each
 // family, of the pools for their rack and namespace; everybody reaches everybody
 // by what each pool advertises, and nobody hears of anything else on the way
-// there: an address, say, before the block that came with it.
+// there: an address, say, before the block that came with it. A host that finds no
+// free block borrows, and is reached through the lender's blackhole.
 func TestPoolsPerRackAndNamespace(t *testing.T) {
 	needDaemons(t)
 	s := fabric.NewSegment(t, "pools", 1)
@@ -72,13 +88,17 @@ func TestPoolsPerRackAndNamespace(t *testing.T) {
 	for _, d := range s.Hosts {
 		monitors = append(monitors, fabric.NewMonitor(t, d.Host))
 	}
-	racks, blue := "fd00:65:0:a::/64", [2]string{"10.65.128.0/18", "fd00:65:0:b::/64"}
+	racks, blocks, addresses := "fd00:65:0:a::/64", [2]int{26, 122}, [2]int{32, 128}
+	blue, tiny := [2]string{"10.65.128.0/18", "fd00:65:0:b::/64"}, [2]string{"10.65.192.0/28", "fd00:65:0:c::/124"}
 	all := []chosen{
-		{"a1", "default", 0, [2]string{"10.65.0.0/18", racks}, true},
-		{"b2", "default", 1, [2]string{"10.65.64.0/18", racks}, true},
-		{"b3", "default", 2, [2]string{"10.65.64.0/18", racks}, true},
-		{"t1", "blue", 0, blue, false},
-		{"t3", "blue", 2, blue, false},
+		{"a1", "default", 0, [2]string{"10.65.0.0/18", racks}, blocks},
+		{"b2", "default", 1, [2]string{"10.65.64.0/18", racks}, blocks},
+		{"b3", "default", 2, [2]string{"10.65.64.0/18", racks}, blocks},
+		{"t1", "blue", 0, blue, addresses},
+		{"t3", "blue", 2, blue, addresses},
+		{"s1", "tiny", 0, tiny, [2]int{28, 124}},
+		{"s2", "tiny", 1, tiny, addresses}, // borrowed of the first host
+		{"s3", "tiny", 2, tiny, addresses},
 	}
 	var workloads []*lab.Workload
 	for _, c := range all {
@@ -98,11 +118,8 @@ func TestPoolsPerRackAndNamespace(t *testing.T) {
 				continue
 			}
 			for k, host := range hostAddresses(s.Hosts[c.host]) {
-				told := workloads[j].Addr(k == 0).String()
-				if c.blocks {
-					told = blockOf(fabric.SinglePrefix(told))
-				}
-				want = append(want, told+" via "+host.String()+"\n")
+				told := netip.PrefixFrom(workloads[j].Addr(k == 0), c.told[k]).Masked().String()
+				want = append(want, strings.TrimSuffix(strings.TrimSuffix(told, "/128"), "/32")+" via "+host.String()+"\n")
 			}
 		}
 		slices.Sort(want)

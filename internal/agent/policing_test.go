@@ -167,7 +167,7 @@ func (f *fakeResolver) updateLocked(all bool) *policy.Update {
 }
 
 // policed has an agent enforce policy with a filter in memory.
-func policed(filter *policytest.Memory) func(*Options) {
+func policed(filter policy.Dataplane) func(*Options) {
 	return func(o *Options) {
 		resolver := newFakeResolver()
 		o.Policing = &Policing{

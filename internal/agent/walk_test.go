@@ -19,6 +19,7 @@ import (
 	"github.com/projectvrouter/vrouter/fib"
 	"github.com/projectvrouter/vrouter/fib/fibtest"
 	"github.com/projectvrouter/vrouter/internal/store"
+	"github.com/projectvrouter/vrouter/policy"
 	"github.com/projectvrouter/vrouter/policy/policytest"
 )
 
@@ -53,7 +54,7 @@ func newWalker(r *rig, g ground, of *world, seed uint64) *walker {
 		rig: r, ground: g, rng: rand.New(rand.NewPCG(seed, 4)), world: of,
 		others: make(map[int]*bgptest.Fake),
 	}
-	r.host = g
+	r.host = looking{g, w}
 	if seed%2 == 1 {
 		w.filter = policytest.NewMemory()
 	}
@@ -93,9 +94,57 @@ func (w *walker) run() {
 			o.Patience = time.Second
 		}
 		if w.filter != nil {
-			policed(w.filter)(o)
+			policed(closing{w.filter, w})(o)
 		}
 	})
+}
+
+// closing is a dataplane that looks, with every change, whether all interfaces
+// that routes lead to are policed, or closed.
+type closing struct {
+	*policytest.Memory
+	of *walker
+}
+
+func (c closing) Sync(ctx context.Context, all *policy.Update) error {
+	defer c.of.closed()
+	return c.Memory.Sync(ctx, all)
+}
+
+func (c closing) Apply(ctx context.Context, u *policy.Update) error {
+	defer c.of.closed()
+	return c.Memory.Apply(ctx, u)
+}
+
+// looking is a kernel that looks for the same.
+type looking struct {
+	ground
+	of *walker
+}
+
+func (l looking) Apply(ctx context.Context, changes []fib.Change) []error {
+	defer l.of.closed()
+	return l.ground.Apply(ctx, changes)
+}
+
+// closed complains about a route to a workload whose interface is not policed:
+// no such route comes while the filter is changed, and none is left by a change
+// of the kernel before.
+func (w *walker) closed() {
+	if w.filter == nil {
+		return
+	}
+	policed := make(map[string]bool)
+	w.filter.See(func(s *policy.State) {
+		for _, e := range s.Endpoints {
+			policed[e.Interface] = true
+		}
+	})
+	for line := range strings.Lines(w.routes()) {
+		if words := strings.Fields(line); slices.Contains(words, "118") && words[1] == "dev" && words[4] == "118" && !policed[words[2]] {
+			w.t.Errorf("%s of %v is not policed, after %q", strings.TrimSpace(line), policed, w.trace)
+		}
+	}
 }
 
 func (w *walker) finish() {
