@@ -341,3 +341,29 @@ func TestResumeWhileReleased(t *testing.T) {
 	}
 	r.consistent()
 }
+
+// What is too large because of a guess is decided upon again; what is so anyhow
+// is refused.
+func TestTooLargeByAGuess(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/24/26"))
+	large := func(s *Step) {
+		s.Join(make([]store.Compare, store.MaxOps+1), []store.Op{{Key: "x"}})
+	}
+	tries := 0
+	work := func(more int) Work {
+		return func(_ context.Context, s *Step) error {
+			if tries++; tries <= more {
+				large(s)
+			}
+			_, err := s.Allocate(ask("host1", fmt.Sprint("h", more), 1))
+			return err
+		}
+	}
+	if _, err := r.Do(t.Context(), "host1", work(2)); err != nil { // once to say what is to be read
+		t.Error(err)
+	}
+	if _, err := r.Do(t.Context(), "host1", work(99)); !errors.Is(err, store.ErrTooLarge) {
+		t.Errorf("got %v", err)
+	}
+	r.consistent()
+}

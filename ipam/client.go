@@ -93,7 +93,8 @@ func (c *Client) alone(ctx context.Context, l *lane, node string, work Work) (in
 				}
 				bound = min(2*bound, lastPause)
 			}
-		case !refused || !doubtful: // what the store has not answered may have taken place
+		case doubtful && (refused || errors.Is(err, store.ErrTooLarge)):
+		default: // what the store has not answered may have taken place
 			return 0, err
 		}
 		reads, doubtful = NewReads(false), false
