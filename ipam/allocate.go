@@ -262,17 +262,22 @@ func (f *search) fill(b *Block, a *BlockAffinity) {
 		f.more = true
 		return
 	}
+	f.take(b)
+	if a != nil && a.State != Confirmed {
+		confirmed := *a
+		confirmed.State = Confirmed
+		f.putAffinity(&confirmed)
+	}
+}
+
+// take takes what there is of a block, and stages it.
+func (f *search) take(b *Block) {
 	b = f.edit(b)
 	for _, ordinal := range b.takeAny(f.wanted-len(f.got), f.Env, f.attribute) {
 		f.got = append(f.got, f.allocation(b, b.holding(ordinal), f.req.Node))
 	}
 	f.putBlock(b)
 	f.guardAffinity(b) // it may have become a reserve, or assigned
-	if a != nil && a.State != Confirmed {
-		confirmed := *a
-		confirmed.State = Confirmed
-		f.putAffinity(&confirmed)
-	}
 }
 
 // fromOwn takes addresses from the node's own blocks: the pools in their order,

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/projectvrouter/vrouter/internal/store"
 )
@@ -366,4 +367,42 @@ func TestTooLargeByAGuess(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	r.consistent()
+}
+
+// Where a transaction is full to the last key, blocks are written with their
+// claims or not at all.
+func TestFullTransaction(t *testing.T) {
+	for _, reclaims := range []bool{false, true} {
+		for keys := range 6 {
+			r := newRig(t, pool("a=10.0.0.0/26/32"))
+			if reclaims {
+				req := ask("host2", "before", 64)
+				req.MaxBlocks = 64
+				r.allocate(req)
+				if _, err := r.ReleaseHandle(t.Context(), "host2", "before"); err != nil {
+					t.Fatal(err)
+				}
+				r.pass(time.Hour)
+			}
+			req := ask("host1", "h", 60)
+			req.MaxBlocks = 64
+			n := 0
+			if _, err := r.Do(t.Context(), "host1", func(_ context.Context, s *Step) error {
+				for i := range keys {
+					s.guard(fmt.Sprint("key", i), 0)
+				}
+				got, err := s.Allocate(req)
+				if err == nil {
+					n = len(got.Allocations)
+				}
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if c := r.read(); n == 0 || len(c.Handles) != 1 {
+				t.Errorf("%d addresses, handles %v", n, c.Handles)
+			}
+			r.consistent()
+		}
+	}
 }

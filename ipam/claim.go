@@ -209,7 +209,7 @@ func (f *search) claim() (bool, error) {
 		return false, nil
 	}
 	f.claimed(b.CIDR, Confirmed)
-	f.fill(b, nil)
+	f.take(b)
 	return true, nil
 }
 
@@ -323,7 +323,7 @@ func (f *search) reclaim() (bool, error) {
 		f.delete(store.HostBlockKey(a.Node, a.CIDR))
 		f.others = slices.Delete(f.others, i, i+1)
 		f.claimed(b.CIDR, Confirmed)
-		f.fill(b, nil)
+		f.take(b)
 		return true, nil
 	}
 	return false, nil
