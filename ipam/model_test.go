@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 1000, "how many random histories TestModel plays")
+	seeds = flag.Int("seeds", 500, "how many random histories TestModel plays")
 	seed  = flag.Uint64("seed", 0, "the one history to play")
 )
 
@@ -28,12 +28,21 @@ var errCrash = errors.New("crashed")
 type world struct {
 	*testing.T
 	rand     *rand.Rand
-	settings *fixed
+	env      Env       // of now; changed by modelsettings_test.go alone
+	before   Env       // the last change
+	latest   time.Time // that it ever was
+	guarded  bool
 	memory   *store.Memory
 	process  []*process
 	stack    int // processes in the middle of something
 	disturbs int // how often others came between, or a crash
-	calls    int
+	handles  int
+
+	// strict is the limit of blocks of a world of strict affinity, where no
+	// setting of that ever changes; zero: another one.
+	strict int
+	// batches says that requests may take more than one transaction.
+	batches bool
 
 	collector Collector
 	leaks     map[string]bool // handles of owners that never were
@@ -41,6 +50,7 @@ type world struct {
 	held  map[netip.Addr]held
 	past  []Release // of addresses given back
 	freed map[netip.Addr]time.Time
+	did   map[string]int // how often each act came to its end
 }
 
 type held struct {
@@ -48,8 +58,8 @@ type held struct {
 	sequence uint64
 }
 
-// process is a client whose transactions others get in between of, and that
-// may crash before or after one.
+// process is a client whose reads and transactions others get in between of, and
+// that may crash before or after a transaction.
 type process struct {
 	*store.Memory
 	w      *world
@@ -58,12 +68,22 @@ type process struct {
 	calm   bool // no crash: the outcome is needed
 }
 
-func (p *process) Txn(ctx context.Context, compares []store.Compare, ops []store.Op) (int64, error) {
-	w := p.w
-	for w.stack < 3 && w.rand.IntN(4) == 0 {
+// disturb lets others do something, once in so many times.
+func (w *world) disturb(once int) {
+	for w.stack < 3 && w.rand.IntN(once) == 0 {
 		w.disturbs++
 		w.step()
 	}
+}
+
+func (p *process) Read(ctx context.Context, keys, prefixes []string) (store.Snapshot, error) {
+	p.w.disturb(12)
+	return p.Memory.Read(ctx, keys, prefixes)
+}
+
+func (p *process) Txn(ctx context.Context, compares []store.Compare, ops []store.Op) (int64, error) {
+	w := p.w
+	w.disturb(4)
 	if p.calm {
 		return p.Memory.Txn(ctx, compares, ops)
 	}
@@ -82,30 +102,39 @@ func (p *process) Txn(ctx context.Context, compares []store.Compare, ops []store
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
-	w := &world{T: t, rand: rand.New(rand.NewPCG(seed, 1)), memory: store.NewMemory(),
-		collector: Collector{Grace: time.Minute}, leaks: make(map[string]bool), held: make(map[netip.Addr]held), freed: make(map[netip.Addr]time.Time)}
-	w.settings = &fixed{Env{Now: time.Unix(1_800_000_000, 0), Pools: []Pool{
-		pool("a=10.0.0.0/28/30"), pool("b=10.1.0.0/29/31"), pool("six=fd00::/124/126")}}}
+	w := &world{T: t, rand: rand.New(rand.NewPCG(seed, 1)), memory: store.NewMemory(), guarded: seed%2 == 0,
+		env: Env{Now: time.Unix(1_800_000_000, 0)}, collector: Collector{Grace: time.Minute}, leaks: make(map[string]bool),
+		held: make(map[netip.Addr]held), freed: make(map[netip.Addr]time.Time), did: make(map[string]int)}
+	pools := []Pool{pool("a=10.0.0.0/28/30"), pool("b=10.1.0.0/29/31"), pool("six=fd00::/124/126")}
 	if seed%4 == 0 { // so many blocks that one is claimed without looking at others'
-		w.settings.env.Pools[0] = pool("a=10.0.0.0/24/30")
+		pools[0] = pool("a=10.0.0.0/24/30")
 	}
+	if seed%10 == 0 {
+		w.batches = true
+		pools[1] = pool("b=10.1.0.0/26/32")
+	}
+	if seed%3 == 0 {
+		w.strict = 1 + w.rand.IntN(3)
+		w.env.Config = Config{StrictAffinity: true, MaxBlocksPerHost: w.strict}
+	}
+	w.latest = w.env.Now
+	w.settle(func(env *Env) { env.Pools = pools })
 	for _, node := range []string{"host0", "host1"} { // host2 is dead
 		if _, err := w.memory.Txn(t.Context(), nil, []store.Op{{Key: store.ResourceKey("Node", "", node)}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for range 4 {
+	for range 8 { // more than are ever in the middle of something
 		w.fork()
 	}
 	return w
 }
 
 // fork starts a process that remembers nothing.
-func (w *world) fork() *process {
+func (w *world) fork() {
 	p := &process{Memory: w.memory, w: w}
-	p.client = NewClient(p, w.settings)
+	p.client = NewClient(p, w)
 	w.process = append(w.process, p)
-	return p
 }
 
 // step does one thing at random.
@@ -130,119 +159,91 @@ func (w *world) step() {
 }
 
 func (w *world) act(p *process) error {
-	node := fmt.Sprintf("host%d", w.rand.IntN(3))
+	node := w.node()
+	name, err := "", error(nil)
 	switch n := w.rand.IntN(100); {
-	case n < 40:
-		return w.allocate(p, node)
+	case n < 30:
+		name, err = "allocate", w.allocate(p, node)
+	case n < 38:
+		name, err = "crowd", w.crowd(p, node)
+	case n < 42:
+		name, err = "move", w.move(p, node)
 	case n < 50:
-		return w.assign(p, node)
-	case n < 65:
-		return w.releaseOne(p, node)
-	case n < 80:
-		return w.releaseHandle(p, node)
-	case n < 84:
-		return w.step1(p, node, func(s *Step) error {
+		name, err = "assign", w.assign(p, node)
+	case n < 62:
+		name, err = "release", w.releaseOne(p, node)
+	case n < 74:
+		name, err = "release handle", w.releaseHandle(p, node)
+	case n < 79:
+		name, err = "spare", w.quiet(p, node, func(s *Step) error {
 			_, err := s.KeepSpare(Request{Node: node, IPv4: 1, IPv6: 1})
 			return err
 		})
+	case n < 83:
+		cidr, mode := w.block(), ReleaseMode(w.rand.IntN(3))
+		name, err = "release block", w.quiet(p, node, func(s *Step) error { return s.ReleaseBlock(node, cidr, mode) })
+	case n < 85:
+		cidr := w.block()
+		name, err = "assign block", w.quiet(p, node, func(s *Step) error { return s.AssignBlock(node, cidr) })
 	case n < 88:
-		return w.step1(p, node, func(s *Step) error { return s.ReleaseBlock(node, w.block(), ReleaseMode(w.calls%3)) })
+		name, err = "collect", w.collect(p)
 	case n < 90:
-		return w.step1(p, node, func(s *Step) error { return s.AssignBlock(node, w.block()) })
-	case n < 92:
-		return w.collect(p)
-	case n < 96:
-		w.settings.env.Now = w.settings.env.Now.Add(time.Duration(w.rand.IntN(90)) * time.Second)
+		name, err = "drop pool", w.dropPool(p)
+	case n < 91:
+		w.splitPool()
+		name = "split pool"
+	case n < 95:
+		w.passTime()
+		name = "time"
 	default:
 		w.reconfigure()
+		name = "reconfigure"
 	}
-	return nil
-}
-
-// step1 runs a step that gives out and takes back no address. It may be
-// refused.
-func (w *world) step1(p *process, node string, work func(*Step) error) error {
-	w.calls++
-	_, err := p.client.Do(w.Context(), node, func(_ context.Context, s *Step) error { return work(s) })
-	if errors.Is(err, store.ErrConflict) {
-		w.Errorf("gave up: %v", err)
+	if err == nil {
+		w.did[name]++
 	}
 	return err
 }
 
-// block returns any block of a pool; the same within one call.
+// node returns one of some nodes; one has no Node object, one is no host.
+func (w *world) node() string {
+	if n := w.rand.IntN(10); n < 9 {
+		return fmt.Sprintf("host%d", n%3)
+	}
+	return "virtual:lb"
+}
+
+// block returns a block of a pool.
 func (w *world) block() netip.Prefix {
-	p := &w.settings.env.Pools[w.calls%3]
-	return blockAt(p.CIDR, p.BlockSize, uint64(w.calls)*7%blockCount(p.CIDR, p.BlockSize))
+	p := &w.env.Pools[w.rand.IntN(len(w.env.Pools))]
+	return blockAt(p.CIDR, p.BlockSize, w.rand.Uint64N(min(8, blockCount(p.CIDR, p.BlockSize))))
 }
 
-func (w *world) reconfigure() {
-	env := &w.settings.env
-	env.Pools = slices.Clone(env.Pools) // an Env that was handed over stays as it was
-	switch w.rand.IntN(5) {
-	case 0:
-		env.Config.StrictAffinity = !env.Config.StrictAffinity
-		env.Config.MaxBlocksPerHost = 0
-		if env.Config.StrictAffinity {
-			env.Config.MaxBlocksPerHost = w.rand.IntN(3)
-		}
-	case 1:
-		env.Config.Cooldown = time.Duration(w.rand.IntN(2)) * time.Minute
-		clear(w.freed) // blocks that went meanwhile have forgotten theirs
-	case 2:
-		env.Reservations = nil
-		for range w.rand.IntN(3) {
-			a := offset(netip.MustParseAddr("10.0.0.0"), w.rand.Uint64N(16))
-			env.Reservations = append(env.Reservations, netip.PrefixFrom(a, 30+w.rand.IntN(3)).Masked())
-		}
-	case 3:
-		env.Pools[1].Disabled = !env.Pools[1].Disabled
-	case 4:
-		env.Pools[0].NodeSelector = mustSelector([]string{"all()", "rack == 'r1'"}[w.rand.IntN(2)])
+// quiet runs a step that gives out and takes back no address. It may be
+// refused.
+func (w *world) quiet(p *process, node string, work func(*Step) error) error {
+	_, err := p.client.Do(w.Context(), node, func(_ context.Context, s *Step) error { return work(s) })
+	w.gaveUp(err)
+	return err
+}
+
+// gaveUp fails when a conflict was the end of something.
+func (w *world) gaveUp(err error) {
+	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrTooLarge) {
+		w.Helper()
+		w.Errorf("gave up: %v", err)
 	}
 }
 
-func (w *world) contents() *Contents {
-	c, err := ReadContents(w.Context(), w.memory)
-	if err != nil {
-		w.Fatal(err)
-	}
-	return c
-}
-
-// verify compares the store with the model, and with itself.
-func (w *world) verify() {
-	w.Helper()
-	c := w.contents()
-	env := w.settings.env
-	for _, f := range c.Check(&env).Problems {
-		if f.Kind != NoEndpoint { // leaks are made, for the collector
-			w.Errorf("check: %s", f)
-		}
-	}
-	n := 0
-	for _, b := range c.Blocks {
-		for _, h := range b.Holdings() {
-			n++
-			if got := (held{h.Handle, h.Sequence}); w.held[h.Address] != got {
-				w.Errorf("%s is held by %+v, in the model by %+v", h.Address, got, w.held[h.Address])
-			}
-		}
-	}
-	if n != len(w.held) {
-		w.Errorf("%d addresses are held, in the model %d", n, len(w.held))
-	}
-}
-
-// Whatever happens between any two transactions, no address is given twice,
-// none is lost, none lies outside its pool, and blocks, affinities and handles
-// explain each other.
+// Whatever happens between any two calls of the store, no address is given
+// twice, none is lost, none lies outside its pool, and blocks, affinities and
+// handles explain each other.
 func TestModel(t *testing.T) {
 	first, n := uint64(1), uint64(*seeds)
 	if *seed != 0 {
 		first, n = *seed, 1
 	}
-	disturbs := 0
+	disturbs, did := 0, make(map[string]int)
 	synctest.Test(t, func(t *testing.T) { // pauses cost nothing
 		for s := first; s < first+n; s++ {
 			w := newWorld(t, s)
@@ -254,7 +255,10 @@ func TestModel(t *testing.T) {
 				}
 			}
 			disturbs += w.disturbs
+			for name, n := range w.did {
+				did[name] += n
+			}
 		}
 	})
-	t.Logf("%d histories, %d disturbances", n, disturbs)
+	t.Logf("%d histories, %d disturbances, %v", n, disturbs, did)
 }

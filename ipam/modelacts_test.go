@@ -1,6 +1,7 @@
 package ipam
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,30 +14,51 @@ import (
 
 // What a process of the model may do, and what must then be so.
 
-func (w *world) allocate(p *process, node string) error {
-	w.calls++
-	req := Request{Node: node, Handle: fmt.Sprintf("h%d", w.calls), Owner: external(), IPv4: w.rand.IntN(6),
+// request returns any request; its handle is new.
+func (w *world) request(node string) Request {
+	req := Request{Node: node, Handle: w.handle(), Owner: external(), IPv4: w.rand.IntN(6),
 		IPv6: w.rand.IntN(2), Partial: w.rand.IntN(2) == 0}
 	if req.IPv4+req.IPv6 == 0 {
 		req.IPv4 = 1
 	}
-	if w.rand.IntN(3) == 0 {
-		req.Owner = Owner{OwnerEndpoint, "r/" + req.Handle}
-		w.leaks[req.Handle] = true
-	}
 	if w.rand.IntN(4) == 0 {
-		req.Pools = []string{"b", "six"}
+		for _, p := range w.env.Pools {
+			if w.rand.IntN(2) == 0 || FamilyOf(p.CIDR.Addr()) == IPv6 {
+				req.Pools = append(req.Pools, p.Name)
+			}
+		}
 	}
 	if w.rand.IntN(2) == 0 {
 		req.NodeLabels = map[string]string{"rack": "r1"}
 	}
-	disturbs, env := w.disturbs, w.settings.env
-	got, err := p.client.Allocate(w.Context(), req)
-	if errors.Is(err, errCrash) {
-		return w.crashed(req.Handle, req.IPv4+req.IPv6)
+	if w.rand.IntN(2) == 0 {
+		req.NamespaceLabels = map[string]string{"tenant": "t1"}
 	}
-	if errors.Is(err, store.ErrConflict) {
-		w.Errorf("gave up: %v", err)
+	return req
+}
+
+func (w *world) handle() string {
+	w.handles++
+	return fmt.Sprintf("h%d", w.handles)
+}
+
+func (w *world) allocate(p *process, node string) error {
+	req := w.request(node)
+	switch {
+	case w.batches && w.rand.IntN(4) == 0:
+		req.IPv4, req.MaxBlocks = 60, 100
+	case w.rand.IntN(3) == 0:
+		req.Owner = Owner{OwnerEndpoint, "r/" + req.Handle}
+		w.leaks[req.Handle] = true
+	}
+	disturbs, env := w.disturbs, w.env
+	got, err := p.client.Allocate(w.Context(), req)
+	w.gaveUp(err)
+	if errors.Is(err, errCrash) {
+		err = w.crashed(req.Handle, req.IPv4+req.IPv6)
+		if w.rand.IntN(2) == 0 {
+			w.resume(req)
+		}
 		return err
 	}
 	var short []*ExhaustedError
@@ -51,14 +73,53 @@ func (w *world) allocate(p *process, node string) error {
 		if want := req.IPv4 + req.IPv6; len(short) == 0 && len(got.Allocations) != want {
 			w.Errorf("%d addresses of %d and no reason", len(got.Allocations), want)
 		}
-		w.allowed(&env, disturbs, got.Allocations)
 	}
-	if w.disturbs == disturbs {
+	if w.disturbs != disturbs {
+		return err // settings may have changed in between
+	}
+	if err == nil {
+		w.allowed(&env, got.Allocations)
+	}
+	if err == nil || req.MaxBlocks == 0 { // else some may be cooling
 		for _, e := range short {
-			w.exhausted(&env, e, got)
+			w.exhausted(&env, &req, e, got)
 		}
 	}
 	return err
+}
+
+// resume asks again for what a process asked for that is no more.
+func (w *world) resume(req Request) {
+	i := slices.IndexFunc(w.process, func(p *process) bool { return !p.busy })
+	p := w.process[i]
+	p.busy, p.calm = true, true
+	defer func() { p.busy, p.calm = false, false }()
+	req.Resume = true
+	had := 0
+	for _, h := range w.held {
+		if h.handle == req.Handle {
+			had++
+		}
+	}
+	disturbs := w.disturbs
+	got, err := p.client.Allocate(w.Context(), req)
+	w.gaveUp(err)
+	if err != nil {
+		return
+	}
+	var fresh []Allocation
+	for _, a := range got.Allocations {
+		if !a.Existed {
+			fresh = append(fresh, a)
+		} else if w.held[a.Address] != (held{req.Handle, a.Sequence}) && w.disturbs == disturbs {
+			w.Errorf("%+v existed, and is held by %+v", a, w.held[a.Address])
+		}
+	}
+	w.given(fresh, req.Handle)
+	if w.disturbs == disturbs && (len(got.Allocations)-len(fresh) != had || len(got.Short) == 0 && len(got.Allocations) != req.IPv4+req.IPv6) {
+		w.Errorf("%d addresses of %d, %d of them new, for who had %d", len(got.Allocations), req.IPv4+req.IPv6, len(fresh), had)
+	}
+	w.did["resume"]++
 }
 
 // given takes addresses into the model.
@@ -67,104 +128,148 @@ func (w *world) given(all []Allocation, handle string) {
 		if h, taken := w.held[a.Address]; taken {
 			w.Errorf("%s is given to %s while %s holds it", a.Address, handle, h.handle)
 		}
-		if w.settings.env.poolOf(a.Address) == nil {
+		if w.env.poolOf(a.Address) == nil {
 			w.Errorf("%s is in no pool", a.Address)
+		}
+		if a.Borrowed && w.strict != 0 {
+			w.Errorf("%s is borrowed under strict affinity", a.Address)
 		}
 		w.held[a.Address] = held{handle, a.Sequence}
 	}
 }
 
-// allowed checks that what was given by itself could be.
-func (w *world) allowed(env *Env, disturbs int, all []Allocation) {
-	for _, a := range all {
-		if w.disturbs != disturbs {
-			return // settings may have changed in between
-		}
-		for _, r := range env.Reservations {
-			if r.Contains(a.Address) {
-				w.Errorf("%s is given, and reserved (%s)", a.Address, r)
-			}
-		}
-		if t := w.freed[a.Address]; !t.IsZero() && env.Now.Sub(t) < env.Config.Cooldown {
-			w.Errorf("%s is given, and cooling since %s", a.Address, t)
-		}
-		if env.poolOf(a.Address).Disabled {
-			w.Errorf("%s is given of a disabled pool", a.Address)
-		}
-		if a.Borrowed && env.Config.StrictAffinity {
-			w.Errorf("%s is borrowed under strict affinity", a.Address)
-		}
-	}
+// member is a call of a crowd, and what has come of it.
+type member struct {
+	*call
+	req    Request
+	handle string // to be released instead; empty: req is asked for
+	got    []Allocation
+	gone   []netip.Addr
+	at     time.Time
 }
 
-// exhausted checks that pools without a free address have none indeed, but in
-// blocks that are assigned to a node or being drained.
-func (w *world) exhausted(env *Env, e *ExhaustedError, got *Result) {
-	if !errors.Is(e, ErrPoolsExhausted) {
-		return
+// crowd has some calls share a transaction, as far as they can, as those do that
+// wait for a node's turn.
+func (w *world) crowd(p *process, node string) error {
+	if err := w.allocate(p, node); err != nil { // now it remembers the node
+		return err
 	}
-	c, free := w.contents(), 0
-	closed := make(map[netip.Prefix]bool)
-	for _, a := range c.Affinities {
-		closed[a.CIDR] = a.Assigned || a.State == PendingDeletion
+	l, err := p.client.enter(w.Context(), node)
+	if err != nil || l.reads == nil {
+		return err
 	}
-	for i := range env.Pools {
-		p := &env.Pools[i]
-		if !slices.Contains(e.Pools, p.Name) {
-			continue
+	defer p.client.leave(l)
+	var members []*member
+	for range 2 + w.rand.IntN(4) {
+		members = append(members, w.member(node))
+	}
+	var calls []*call
+	for _, m := range members {
+		calls = append(calls, m.call)
+	}
+	p.client.together(l, node, calls)
+	var alone []*member
+	for _, m := range members {
+		if s := <-m.settled; s.open {
+			alone = append(alone, m)
+		} else if err = w.ended(m, s.err); err == nil {
+			w.did["shared"]++
 		}
-		for n := range blockCount(p.CIDR, p.BlockSize) {
-			cidr := blockAt(p.CIDR, p.BlockSize, n)
-			b := newBlock(cidr, 0)
-			if j := slices.IndexFunc(c.Blocks, func(b *Block) bool { return b.CIDR == cidr }); j >= 0 {
-				b = c.Blocks[j]
-			}
-			if !closed[cidr] {
-				free += b.usable(env)
-			}
-		}
 	}
-	if got == nil {
-		free -= e.Got // which it found, and did not take
-	}
-	if free != 0 {
-		w.Errorf("%v, and %d more are free", e, free)
-	}
-}
-
-// collect runs a round of the collector: host2 has no Node, and no endpoint
-// exists.
-func (w *world) collect(p *process) error {
-	seen, err := ReadWorld(w.Context(), w.memory, w.settings)
-	if err != nil {
-		w.Fatal(err)
-	}
-	g := w.collector.Round(seen)
-	for _, l := range g.Leaks { // one by one, for the model to follow
-		if !w.leaks[l.ID] {
-			w.Errorf("handle %s is no leak", l.ID)
-		}
-		_, err := p.client.Collect(w.Context(), &Garbage{Leaks: []LeakedHandle{l}})
-		_ = w.crashed(l.ID, 0) // it may be gone, or not
-		if err != nil {
+	for _, m := range alone {
+		if errors.Is(err, errCrash) {
 			return err
 		}
-	}
-	g.Leaks = nil
-	_, err = p.client.Collect(w.Context(), g)
-	if err != nil && !errors.Is(err, errCrash) {
-		w.Errorf("collect: %v", err)
+		_, err = p.client.alone(w.Context(), l, node, m.work)
+		err = w.ended(m, err)
 	}
 	return err
 }
 
+// member returns a call that asks for something, or releases a handle.
+func (w *world) member(node string) *member {
+	m := &member{req: w.request(node)}
+	m.req.IPv4, m.req.IPv6 = 1+w.rand.IntN(2), 0
+	if _, h, ok := w.any(); ok && w.rand.IntN(4) == 0 {
+		m.handle = h.handle
+	}
+	m.call = &call{ctx: w.Context(), settled: make(chan settlement, 1), work: func(_ context.Context, s *Step) error {
+		m.got, m.gone = nil, nil
+		if m.handle != "" {
+			got, err := s.ReleaseHandle(m.handle)
+			if err == nil {
+				m.gone, m.at = got.Addresses, s.Env.Now
+			}
+			return err
+		}
+		got, err := s.Allocate(m.req)
+		if err == nil {
+			m.got = got.Allocations
+		}
+		return err
+	}}
+	return m
+}
+
+// ended takes the outcome of a call into the model.
+func (w *world) ended(m *member, err error) error {
+	w.gaveUp(err)
+	switch {
+	case errors.Is(err, errCrash) && m.handle != "":
+		return w.crashed(m.handle, 0)
+	case errors.Is(err, errCrash):
+		return w.crashed(m.req.Handle, m.req.IPv4)
+	case err != nil:
+		return err
+	}
+	for _, a := range m.gone {
+		w.gone(a, m.at)
+	}
+	w.given(m.got, m.req.Handle)
+	return nil
+}
+
+// move gives back all of a handle and takes others for another, as one.
+func (w *world) move(p *process, node string) error {
+	_, old, ok := w.any()
+	if !ok {
+		return nil
+	}
+	req := w.request(node)
+	var released *Released
+	var got *Result
+	var at time.Time
+	_, err := p.client.Do(w.Context(), node, func(_ context.Context, s *Step) (err error) {
+		at = s.Env.Now
+		if released, err = s.ReleaseHandle(old.handle); err == nil {
+			got, err = s.Allocate(req)
+		}
+		return err
+	})
+	if errors.Is(err, store.ErrTooLarge) && w.batches { // dozens of blocks, and more
+		return err
+	}
+	w.gaveUp(err)
+	switch {
+	case errors.Is(err, errCrash):
+		_ = w.crashed(old.handle, 0)
+		return w.crashed(req.Handle, req.IPv4+req.IPv6)
+	case err != nil:
+		return err
+	}
+	for _, a := range released.Addresses {
+		w.gone(a, at)
+	}
+	w.given(got.Allocations, req.Handle)
+	return nil
+}
+
 func (w *world) assign(p *process, node string) error {
-	w.calls++
-	pools := w.settings.env.Pools
+	pools := w.env.Pools
 	from := pools[w.rand.IntN(len(pools))]
 	size := uint64(1) << min(5, from.CIDR.Addr().BitLen()-from.CIDR.Bits())
 	req := AssignRequest{Address: offset(from.CIDR.Addr(), w.rand.Uint64N(size)), Node: node,
-		Handle: fmt.Sprintf("h%d", w.calls), Owner: external()}
+		Handle: w.handle(), Owner: external(), MaxBlocks: w.rand.IntN(3)}
 	inside := from.CIDR.Contains(req.Address)
 	before, was := w.held[req.Address]
 	disturbs := w.disturbs
@@ -175,7 +280,7 @@ func (w *world) assign(p *process, node string) error {
 	case err == nil:
 		w.given([]Allocation{a}, req.Handle)
 	case errors.Is(err, ErrAddressInUse):
-		if w.disturbs == disturbs && !was {
+		if w.disturbs == disturbs && !was && w.stack == 1 { // else who has it has not had the answer yet
 			w.Errorf("%v, and nobody holds it", err)
 		}
 	case errors.Is(err, ErrNotInPool) == inside, errors.Is(err, store.ErrConflict):
@@ -203,10 +308,17 @@ func (w *world) releaseOne(p *process, node string) error {
 	if w.rand.IntN(2) == 0 {
 		p.calm = true
 	}
-	disturbs, now := w.disturbs, w.settings.env.Now
+	disturbs := w.disturbs
 	h, was := w.held[r.Address]
 	right := was && h.handle == r.Handle && h.sequence == r.Sequence
-	none, err := p.client.Release(w.Context(), node, []Release{r})
+	var none []netip.Addr
+	var at time.Time
+	_, err := p.client.Do(w.Context(), node, func(_ context.Context, s *Step) (err error) {
+		none, err = s.ReleaseAll([]Release{r})
+		at = s.Env.Now
+		return err
+	})
+	w.gaveUp(err)
 	p.calm = false
 	if errors.Is(err, errCrash) {
 		return w.crashed(r.Handle, 0)
@@ -218,7 +330,7 @@ func (w *world) releaseOne(p *process, node string) error {
 		if now, still := w.held[r.Address]; still && now != (held{r.Handle, r.Sequence}) {
 			w.Errorf("released %s of %s, held by %+v", r.Address, r.Handle, now)
 		}
-		w.gone(r.Address, now)
+		w.gone(r.Address, at)
 	} else if w.disturbs == disturbs && right {
 		w.Errorf("release of %s: %v, %v", r.Address, none, err)
 	}
@@ -237,25 +349,35 @@ func (w *world) releaseHandle(p *process, node string) error {
 	if !ok {
 		return nil
 	}
-	now := w.settings.env.Now
 	disturbs := w.disturbs
-	all, err := p.client.ReleaseHandle(w.Context(), node, h.handle)
-	switch {
-	case errors.Is(err, errCrash):
-		return w.crashed(h.handle, 0)
-	case err != nil:
-		if w.disturbs == disturbs || !errors.Is(err, ErrNoHandle) {
-			w.Errorf("release of handle %s: %v", h.handle, err)
+	for {
+		var got *Released
+		var at time.Time
+		_, err := p.client.Do(w.Context(), node, func(_ context.Context, s *Step) (err error) {
+			got, err = s.ReleaseHandle(h.handle)
+			at = s.Env.Now
+			return err
+		})
+		w.gaveUp(err)
+		switch {
+		case errors.Is(err, errCrash):
+			return w.crashed(h.handle, 0)
+		case err != nil:
+			if w.disturbs == disturbs || !errors.Is(err, ErrNoHandle) {
+				w.Errorf("release of handle %s: %v", h.handle, err)
+			}
+			return err
 		}
-		return err
-	}
-	for _, a := range all {
-		if w.held[a].handle != h.handle {
-			w.Errorf("%s released with %s, held by %+v", a, h.handle, w.held[a])
+		for _, a := range got.Addresses {
+			if w.held[a].handle != h.handle {
+				w.Errorf("%s released with %s, held by %+v", a, h.handle, w.held[a])
+			}
+			w.gone(a, at)
 		}
-		w.gone(a, now)
+		if !got.More {
+			return nil
+		}
 	}
-	return nil
 }
 
 // any returns an address that is held.
