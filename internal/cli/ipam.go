@@ -2,9 +2,8 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
+	"math"
 	"os"
 	"time"
 
@@ -125,94 +124,11 @@ func (a *app) writeChecked(nodes []*vrouterv1.NodeCheck) {
 	}
 }
 
-func (a *app) ipamReleaseCommand() *cobra.Command {
-	var ip, handle, report string
-	c := &cobra.Command{
-		Use:   "release {--ip ADDRESS | --handle HANDLE | --from-report FILE}",
-		Short: "Release addresses that nobody needs",
-		Long: `Release addresses that nobody needs. What an endpoint has is refused: unregister
-the endpoint. A report is released with its sequence numbers: what was given out
-again since is passed over.`,
-		Args: arguments(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.connect()
-			if err != nil {
-				return err
-			}
-			switch {
-			case ip != "" && handle == "" && report == "":
-				return a.releaseAddress(cmd.Context(), c, &vrouterv1.AddressRelease{Address: ip})
-			case handle != "" && ip == "" && report == "":
-				got, err := c.addresses.ReleaseByHandle(cmd.Context(), &vrouterv1.ReleaseByHandleRequest{Handle: handle})
-				if err == nil {
-					a.line("%s of handle %s released", plural(len(got.GetAddresses()), "address", "addresses"), handle)
-				}
-				return err
-			case report != "" && ip == "" && handle == "":
-				return a.releaseReport(cmd.Context(), c, report)
-			}
-			return usagef("one of --ip, --handle and --from-report is needed")
-		},
-	}
-	c.Flags().StringVar(&ip, "ip", "", "`address` to release")
-	c.Flags().StringVar(&handle, "handle", "", "`handle` whose addresses are all to be released")
-	c.Flags().StringVar(&report, "from-report", "", "`file` that 'ipam check --report' wrote, or - for standard input")
-	_ = c.MarkFlagFilename("from-report", "json") // only completion; the flag exists
-	return c
-}
-
-func (a *app) releaseAddress(ctx context.Context, c *client, r *vrouterv1.AddressRelease) error {
-	got, err := c.addresses.Release(ctx, &vrouterv1.ReleaseRequest{Addresses: []*vrouterv1.AddressRelease{r}})
-	if err != nil {
-		return err
-	}
-	if len(got.GetUnallocated()) > 0 {
-		a.line("%s is held by nobody", r.GetAddress())
-	} else {
-		a.line("%s released", r.GetAddress())
-	}
-	return nil
-}
-
-// releaseReport releases each leak by itself: one that is needed by now keeps
-// no other.
-func (a *app) releaseReport(ctx context.Context, c *client, path string) error {
-	in := a.In
-	if path != "-" {
-		file, err := os.Open(path)
-		if err != nil {
-			return fmt.Errorf("read report: %w", err)
-		}
-		defer file.Close()
-		in = file
-	}
-	data, err := io.ReadAll(in)
-	m := &vrouterv1.CheckResponse{}
-	if err == nil && !json.Valid(data) {
-		err = fmt.Errorf("not JSON")
-	}
-	if err == nil {
-		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, m)
-	}
-	if err != nil {
-		return fmt.Errorf("read report %s: %w", path, err)
-	}
-	var t tally
-	for _, leak := range m.GetLeaks() {
-		if err := a.releaseAddress(ctx, c, leak.GetRelease()); err != nil {
-			a.printError("", leak.GetRelease().GetAddress(), err)
-			if !t.fail(err) {
-				break
-			}
-		}
-	}
-	return t.err()
-}
-
 func (a *app) ipamConfigureCommand() *cobra.Command {
 	var strict, claim bool
 	var blocks int32
 	var cooldown time.Duration
+	var foreign []string
 	c := &cobra.Command{
 		Use:   "configure",
 		Short: "Change the settings of address management",
@@ -226,8 +142,10 @@ them. What is given out already stays: a host over a new limit keeps its blocks.
 				"strict-affinity":      func(s *vrouterv1.IPAMConfigurationSpec) { s.StrictAffinity = &strict },
 				"auto-allocate-blocks": func(s *vrouterv1.IPAMConfigurationSpec) { s.AutoAllocateBlocks = &claim },
 				"max-blocks-per-host":  func(s *vrouterv1.IPAMConfigurationSpec) { s.MaxBlocksPerHost = &blocks },
+				"foreign-cidrs":        func(s *vrouterv1.IPAMConfigurationSpec) { s.ForeignCidrs = foreign },
 				"cooldown": func(s *vrouterv1.IPAMConfigurationSpec) {
-					s.IpCooldownSeconds = proto.Int32(int32(cooldown / time.Second))
+					seconds := max(-1, min(cooldown/time.Second, math.MaxInt32)) // vrouterd says what is too much
+					s.IpCooldownSeconds = proto.Int32(int32(seconds))
 				},
 			}
 			changed := false
@@ -249,6 +167,7 @@ them. What is given out already stays: a host over a new limit keeps its blocks.
 	flags.BoolVar(&strict, "strict-affinity", false, "whether hosts take addresses from their own blocks only")
 	flags.BoolVar(&claim, "auto-allocate-blocks", true, "whether hosts claim blocks by themselves")
 	flags.Int32Var(&blocks, "max-blocks-per-host", 0, "how many blocks of a family a host may have; 0: 20")
+	flags.StringSliceVar(&foreign, "foreign-cidrs", nil, "`ranges` of others, such as Service addresses, that no pool may overlap; '' for none")
 	flags.DurationVar(&cooldown, "cooldown", 0, "for how long a released address is held back, such as 30s")
 	return c
 }
@@ -300,6 +219,8 @@ name. Those that are held stay held, and who registers an endpoint with one of
 them by name gets it. 'delete ipreservation NAME' ends it.`,
 		Example: "  vrouterctl ipam reserve gateways 10.65.0.0/30 10.65.255.255",
 		Args:    cobra.MinimumNArgs(2),
+
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.connect()
 			if err != nil {
@@ -317,6 +238,14 @@ them by name gets it. 'delete ipreservation NAME' ends it.`,
 	}
 }
 
+// completePools completes the name of a pool, the only argument.
+func (a *app) completePools(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.names(cmd.Context(), resource.KindIPPool, ""), cobra.ShellCompDirectiveNoFileComp
+}
+
 func (a *app) ipamSplitCommand() *cobra.Command {
 	var parts int32
 	c := &cobra.Command{
@@ -325,7 +254,8 @@ func (a *app) ipamSplitCommand() *cobra.Command {
 		Long: `Cut a pool into parts of equal size, named POOL-0 and on, which take its place at
 once. Blocks and addresses stay as they are; the parts can then be given to
 different nodes or namespaces.`,
-		Args: arguments(1, "POOL"),
+		Args:              arguments(1, "POOL"),
+		ValidArgsFunction: a.completePools,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.connect()
 			if err != nil {

@@ -17,6 +17,7 @@ import (
 func (a *app) ipamShowCommand() *cobra.Command {
 	var output string
 	var held heldOptions
+	var settings bool
 	request := &vrouterv1.ShowRequest{}
 	c := &cobra.Command{
 		Use:   "show [--blocks | --addresses [--borrowed] [--pool POOL] | --ip ADDRESS | --handle HANDLE]",
@@ -34,10 +35,17 @@ is on: that node had no block with a free address, and could claim none.`,
 			if err != nil {
 				return err
 			}
-			if err := oneOf(cmd, "blocks", "addresses", "ip", "handle"); err != nil {
+			if err := oneOf(cmd, "blocks", "addresses", "ip", "handle", "configuration"); err != nil {
 				return err
 			}
+			for name, value := range map[string]string{"ip": request.Ip, "handle": request.Handle} {
+				if cmd.Flags().Changed(name) && value == "" {
+					return usagef("--%s is empty", name)
+				}
+			}
 			switch {
+			case settings:
+				return a.ipamSettings(cmd.Context(), f)
 			case held.addresses && f != formatTable:
 				return usagef("--addresses is shown as a table; 'get ipamblocks -o %s' has them, too", output)
 			case held.addresses:
@@ -54,6 +62,11 @@ is on: that node had no block with a free address, and could claim none.`,
 	c.Flags().StringVar(&held.pool, "pool", "", "of these those of an `IPPool`")
 	c.Flags().StringVar(&request.Ip, "ip", "", "show all that is known of an `address`")
 	c.Flags().StringVar(&request.Handle, "handle", "", "show what a `handle` holds")
+	c.Flags().BoolVar(&settings, "configuration", false, "show the settings that 'ipam configure' changes, with those that nobody has set")
+	for flag, complete := range map[string]cobra.CompletionFunc{
+		"ip": cobra.NoFileCompletions, "handle": a.completeHandles, "pool": a.completePools} {
+		_ = c.RegisterFlagCompletionFunc(flag, complete) // the flags exist
+	}
 	bindOutput(c, &output, "table", formatYAML, formatJSON)
 	return c
 }
