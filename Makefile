@@ -67,6 +67,7 @@ bench: deps build bench-ipam bench-policy ## measure beside ip -batch, BIRD and 
 bench-ipam: ROUNDS ?= 5
 bench-ipam: deps ## measure how addresses are given out beside bare transactions of etcd
 	$(TEST) -run '^$$' -bench Addresses -benchtime $(ROUNDS)x -timeout 60m ./internal/server
+	$(TEST) -run '^$$' -bench 'Collect$$' -benchtime $(ROUNDS)x -timeout 60m ./ipam
 
 # Sizes of more policies than these are left out, and the resolver has as many.
 ENDPOINTS ?= 250000

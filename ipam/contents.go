@@ -33,7 +33,7 @@ func ReadContents(ctx context.Context, s Store) (*Contents, error) {
 		{store.HandlePrefix, c.addHandle},
 		{store.AddressPrefix, c.addEndpoint},
 	} {
-		revision, err := scan(ctx, s, r.prefix, c.Revision, func(kv store.KV) {
+		revision, err := store.Scan(ctx, s, r.prefix, c.Revision, func(kv store.KV) {
 			if err := r.add(kv); err != nil {
 				c.Unreadable = append(c.Unreadable, Finding{Unreadable, kv.Key, err.Error()})
 			}
@@ -53,25 +53,6 @@ func ReadContents(ctx context.Context, s Store) (*Contents, error) {
 // unreadable tells whether what a key holds could not be read.
 func (c *Contents) unreadable(key string) bool {
 	return slices.ContainsFunc(c.Unreadable, func(f Finding) bool { return f.Subject == key })
-}
-
-// scan calls back with the keys of a range, read page by page, as they are at a
-// revision, the newest for zero. It returns which that is.
-func scan(ctx context.Context, s Store, prefix string, revision int64, found func(store.KV)) (int64, error) {
-	opts := store.ListOptions{Limit: page, Revision: revision}
-	for {
-		p, err := s.List(ctx, prefix, opts)
-		if err != nil {
-			return 0, fmt.Errorf("read %s: %w", prefix, err)
-		}
-		for _, kv := range p.KVs {
-			found(kv)
-		}
-		if p.Next == "" {
-			return p.Revision, nil
-		}
-		opts.Start, opts.Revision = p.Next, p.Revision
-	}
 }
 
 func (c *Contents) addBlock(kv store.KV) error {

@@ -82,7 +82,7 @@ func (r *Reads) Fill(ctx context.Context, s Store, need *NeedError) error {
 func (r *Reads) rest(ctx context.Context, s Store, prefix string, p store.Page) (err error) {
 	r.took(p.KVs, p.Revision)
 	for p.Next != "" {
-		if p, err = s.List(ctx, prefix, store.ListOptions{Limit: page, Start: p.Next, Revision: p.Revision}); err != nil {
+		if p, err = s.List(ctx, prefix, store.ListOptions{Limit: p.NextLimit(), Start: p.Next, Revision: p.Revision}); err != nil {
 			return err
 		}
 		r.took(p.KVs, p.Revision)
@@ -90,9 +90,6 @@ func (r *Reads) rest(ctx context.Context, s Store, prefix string, p store.Page) 
 	r.ranges[prefix] = p.Revision
 	return nil
 }
-
-// page is how many keys of a range are read at a time.
-const page = store.ReadLimit
 
 func (r *Reads) took(kvs []store.KV, revision int64) {
 	for _, kv := range kvs {

@@ -12,9 +12,6 @@ import (
 	"github.com/projectvrouter/vrouter/ipam"
 )
 
-// page is how many keys are read at a time.
-const page = 500
-
 // clusterKey is where ClusterInformation is stored.
 func clusterKey() string {
 	return store.ResourceKey(string(resource.KindClusterInformation), "", resource.DefaultName)
@@ -69,22 +66,14 @@ func read(ctx context.Context, s store.Store, without string) ([]KV, int64, erro
 	var kvs []KV
 	revision := int64(0)
 	for _, prefix := range ranges() {
-		opts := store.ListOptions{Limit: page, Revision: revision}
-		for {
-			p, err := s.List(ctx, prefix, opts)
-			if err != nil {
-				return nil, 0, fmt.Errorf("read %s: %w", prefix, err)
+		var err error
+		revision, err = store.Scan(ctx, s, prefix, revision, func(kv store.KV) {
+			if without == "" || !strings.HasPrefix(kv.Key, without) {
+				kvs = append(kvs, KV{kv.Key, kv.Value})
 			}
-			for _, kv := range p.KVs {
-				if without == "" || !strings.HasPrefix(kv.Key, without) {
-					kvs = append(kvs, KV{kv.Key, kv.Value})
-				}
-			}
-			revision = p.Revision
-			if p.Next == "" {
-				break
-			}
-			opts.Start, opts.Revision = p.Next, p.Revision
+		})
+		if err != nil {
+			return nil, 0, fmt.Errorf("read %s: %w", prefix, err)
 		}
 	}
 	return kvs, revision, nil

@@ -82,7 +82,7 @@ func (w *writer) addressKeys(ctx context.Context, old stored) ([]string, error) 
 		return nil, nil
 	}
 	if old.msg == nil {
-		err := scan(ctx, w.store, store.AddressPrefix, func(kv store.KV) {
+		_, err := store.Scan(ctx, w.store, store.AddressPrefix, 0, func(kv store.KV) {
 			if string(kv.Value) == resourceKey(old.id) {
 				keys = append(keys, kv.Key)
 			}

@@ -78,7 +78,7 @@ func (r *rig) settings(spec *vrouterv1.IPAMConfigurationSpec) {
 func (r *rig) everything() map[string]string {
 	r.t.Helper()
 	all := map[string]string{}
-	if err := scan(r.t.Context(), r.store, "", func(kv store.KV) {
+	if _, err := store.Scan(r.t.Context(), r.store, "", 0, func(kv store.KV) {
 		all[kv.Key] = strconv.FormatInt(kv.ModRevision, 10) + " " + string(kv.Value)
 	}); err != nil {
 		r.t.Fatal(err)

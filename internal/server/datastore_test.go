@@ -62,7 +62,7 @@ func keys(t *testing.T, s store.Store, prefixes ...string) map[string]string {
 	t.Helper()
 	out := make(map[string]string)
 	for _, prefix := range prefixes {
-		if err := scan(t.Context(), s, prefix, func(kv store.KV) { out[kv.Key] = string(kv.Value) }); err != nil {
+		if _, err := store.Scan(t.Context(), s, prefix, 0, func(kv store.KV) { out[kv.Key] = string(kv.Value) }); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -150,7 +150,7 @@ func numbers(req *vrouterv1.ExplainRequest, p *explain.Probe, add func(path, rea
 func (s *nodes) stored(ctx context.Context) ([]resource.Object, error) {
 	var list []resource.Object
 	for _, kind := range explain.Kinds() {
-		err := scan(ctx, s.store, store.KindPrefix(string(kind)), func(kv store.KV) {
+		_, err := store.Scan(ctx, s.store, store.KindPrefix(string(kind)), 0, func(kv store.KV) {
 			msg, err := resource.Decode(kind, kv.Value, kv.ModRevision)
 			if err != nil {
 				return // every agent complains of it

@@ -136,20 +136,10 @@ func (k *kernelCheck) placed(ctx context.Context) (map[netip.Addr]ipam.Placed, [
 
 // each reads all objects of a kind.
 func (k *kernelCheck) each(ctx context.Context, kind resource.Kind, object func(store.KV)) error {
-	opts := store.ListOptions{Limit: 1000}
-	for {
-		page, err := k.writer.store.List(ctx, store.KindPrefix(string(kind)), opts)
-		if err != nil {
-			return fmt.Errorf("read all of kind %s: %w", kind, err)
-		}
-		for _, kv := range page.KVs {
-			object(kv)
-		}
-		if page.Next == "" {
-			return nil
-		}
-		opts.Start, opts.Revision = page.Next, page.Revision
+	if _, err := store.Scan(ctx, k.writer.store, store.KindPrefix(string(kind)), 0, object); err != nil {
+		return fmt.Errorf("read all of kind %s: %w", kind, err)
 	}
+	return nil
 }
 
 // ask asks nodes for their routes to workloads, and tells of each what came of

@@ -264,7 +264,7 @@ func (w *world) read() (map[netip.Addr]string, map[string][]netip.Addr) {
 			held[h.Address] = h.Handle
 		}
 	}
-	err = scan(context.Background(), w.memory, store.KindPrefix("WorkloadEndpoint"), func(kv store.KV) {
+	_, err = store.Scan(context.Background(), w.memory, store.KindPrefix("WorkloadEndpoint"), 0, func(kv store.KV) {
 		msg, err := resource.Decode(resource.KindWorkloadEndpoint, kv.Value, kv.ModRevision)
 		if err != nil {
 			w.t.Fatal(err)
@@ -329,7 +329,7 @@ func (w *world) end() {
 // pools returns the names of all pools.
 func (w *world) pools() []string {
 	var names []string
-	err := scan(context.Background(), w.memory, store.KindPrefix("IPPool"), func(kv store.KV) {
+	_, err := store.Scan(context.Background(), w.memory, store.KindPrefix("IPPool"), 0, func(kv store.KV) {
 		if _, _, name, err := store.ParseResourceKey(kv.Key); err == nil {
 			names = append(names, name)
 		}

@@ -12,27 +12,6 @@ import (
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
-// scanPage is how many keys are read at a time where all are wanted.
-const scanPage = 1000
-
-// scan reads a range whole, at one revision.
-func scan(ctx context.Context, s store.Store, prefix string, each func(store.KV)) error {
-	opts := store.ListOptions{Limit: scanPage}
-	for {
-		page, err := s.List(ctx, prefix, opts)
-		if err != nil {
-			return err
-		}
-		for _, kv := range page.KVs {
-			each(kv)
-		}
-		if page.Next == "" {
-			return nil
-		}
-		opts.Start, opts.Revision = page.Next, page.Revision
-	}
-}
-
 // insidePools refuses addresses outside every pool, if that is asked for. A
 // disabled pool counts: it gives out no address by itself, but may hold some.
 func (w *writer) insidePools(pools []ipam.Pool, addresses []netip.Addr) error {
@@ -101,7 +80,7 @@ func (w *writer) disjoint(ctx context.Context, t *txn, id resource.ID, cidr neti
 // ranges calls back with each stored pool and its range. A pool that does not
 // convert has a range all the same.
 func (w *writer) ranges(ctx context.Context, each func(key string, pool *vrouterv1.IPPool, cidr netip.Prefix)) error {
-	err := scan(ctx, w.store, store.KindPrefix(string(resource.KindIPPool)), func(kv store.KV) {
+	_, err := store.Scan(ctx, w.store, store.KindPrefix(string(resource.KindIPPool)), 0, func(kv store.KV) {
 		msg, err := resource.Decode(resource.KindIPPool, kv.Value, kv.ModRevision)
 		if err != nil {
 			return
@@ -154,7 +133,7 @@ func (w *writer) removePool(ctx context.Context, id resource.ID, version string)
 func (w *writer) unheld(ctx context.Context, id resource.ID, cidr netip.Prefix) error {
 	var example store.KV
 	n := 0
-	err := scan(ctx, w.store, store.AddressPrefix, func(kv store.KV) {
+	_, err := store.Scan(ctx, w.store, store.AddressPrefix, 0, func(kv store.KV) {
 		if a, err := store.ParseAddressKey(kv.Key); err == nil && cidr.Contains(a) {
 			example = kv
 			n++

@@ -152,7 +152,7 @@ func (r *rig) consistent() {
 	r.t.Helper()
 	wanted, held := map[string]string{}, map[string]string{}
 	collect := func(prefix string, each func(store.KV)) {
-		if err := scan(r.t.Context(), r.store, prefix, each); err != nil {
+		if _, err := store.Scan(r.t.Context(), r.store, prefix, 0, each); err != nil {
 			r.t.Fatal(err)
 		}
 	}

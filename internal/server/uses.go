@@ -39,7 +39,7 @@ func (w *writer) usesOf(ctx context.Context, id resource.ID) ([]string, error) {
 func (w *writer) users(ctx context.Context, id resource.ID) ([]string, error) {
 	var users []string
 	for _, kind := range resource.Referrers(id.Kind) {
-		err := scan(ctx, w.store, store.KindPrefix(string(kind)), func(kv store.KV) {
+		_, err := store.Scan(ctx, w.store, store.KindPrefix(string(kind)), 0, func(kv store.KV) {
 			msg, err := resource.Decode(kind, kv.Value, kv.ModRevision)
 			if err != nil {
 				return

@@ -166,7 +166,7 @@ func (w *watch) snapshot(ctx context.Context) error {
 			if page.Next == "" {
 				break
 			}
-			opts.Start, opts.Revision = page.Next, revision
+			opts.Start, opts.Revision, opts.Limit = page.Next, revision, page.NextLimit()
 			if !w.WaitRoom(ctx) {
 				return store.ErrClosed
 			}
