@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,6 +25,10 @@ const (
 	// round trip an eighth of the time, and what it commits together in one sync
 	// of its disk is not more than its own limit of what may be pending.
 	atOnce = 8
+	// patience is how often a transaction is tried with a store that does not
+	// answer; between the tries are half a minute together.
+	patience   = 6
+	firstPause = time.Second
 	// lostHistory is what the sequence numbers of an export are raised by that
 	// was not locked: more than what the cluster can have written since, which
 	// nobody knows of any more. It is a thousand revisions a second for 34 years.
@@ -140,7 +145,10 @@ func (i *Importer) commit(ctx context.Context, t *target, ops []store.Op) error 
 		batch := ops[:n]
 		ops = ops[n:]
 		g.Go(func() error {
-			_, err := i.Store.Txn(ctx, t.compares(), batch)
+			err := i.patiently(ctx, func() error {
+				_, err := i.Store.Txn(ctx, t.compares(), batch)
+				return err
+			})
 			if errors.Is(err, store.ErrConflict) {
 				return fmt.Errorf("another import has begun, or somebody has changed the lock: %w", err)
 			}
@@ -151,4 +159,21 @@ func (i *Importer) commit(ctx context.Context, t *target, ops []store.Op) error 
 		})
 	}
 	return g.Wait()
+}
+
+// patiently calls try again while a store does not answer: one that is busy with
+// what an import gives it may need longer than a call may take. What try did then
+// it may do again.
+func (i *Importer) patiently(ctx context.Context, try func() error) error {
+	for n, pause := 1, firstPause; ; n, pause = n+1, 2*pause {
+		err := try()
+		if !errors.Is(err, store.ErrUnavailable) || n == patience {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }

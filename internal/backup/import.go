@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -194,17 +195,27 @@ func (i *Importer) begin(ctx context.Context, t *target, f *File) error {
 }
 
 // mark writes the identity of the store, with more, if both it and
-// ClusterInformation are as they were.
+// ClusterInformation are as they were. Where the store has not answered, the
+// identity tells whether it did so.
 func (i *Importer) mark(ctx context.Context, t *target, more []store.Op) error {
 	meta, err := t.meta.Encode()
 	if err != nil {
 		return err
 	}
-	revision, err := i.Store.Txn(ctx, t.compares(), append(more, store.Op{Key: store.MetaKey, Value: meta}))
-	if err == nil {
-		t.metaAt = revision
-	}
-	return err
+	ops := slices.Concat(more, []store.Op{{Key: store.MetaKey, Value: meta}})
+	unsure := false
+	return i.patiently(ctx, func() error {
+		revision, err := i.Store.Txn(ctx, t.compares(), ops)
+		var conflict *store.ConflictError
+		if unsure && errors.As(err, &conflict) && conflict.Key == store.MetaKey && bytes.Equal(conflict.Have.Value, meta) {
+			revision, err = conflict.Have.ModRevision, nil
+		}
+		if err == nil {
+			t.metaAt = revision
+		}
+		unsure = unsure || errors.Is(err, store.ErrUnavailable)
+		return err
+	})
 }
 
 // compares is what every transaction of an import depends on: that the store is

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -239,4 +241,35 @@ func TestTwoImports(t *testing.T) {
 	if identity, _, err := store.Identity(t.Context(), r.store); err != nil || identity.Importing != "" {
 		t.Errorf("%+v, %v", identity, err)
 	}
+}
+
+// TestImportIntoABusyStore: one that answers late, or not at all though it has
+// done what it was told, ends no import; one that stays away does, in a while.
+func TestImportIntoABusyStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from := filled(t)
+		f, _ := from.export()
+		for _, done := range []bool{false, true} {
+			to := &rig{t, store.NewMemory()}
+			i := to.importing("n1")
+			busy := &busy{Store: to.store, done: done, every: 2}
+			busy.calls.Store(2) // not at once: then it is away
+			i.Store = busy
+			if _, err := i.Run(t.Context(), f, false); err != nil {
+				t.Fatalf("done %t: %v", done, err)
+			}
+			if !maps.Equal(from.contents(), to.contents()) {
+				t.Errorf("done %t: the imported store differs", done)
+			}
+		}
+		to := &rig{t, store.NewMemory()}
+		i := to.importing("n1")
+		away := &busy{Store: to.store, every: 1}
+		away.calls.Store(-1) // the first is answered
+		i.Store = away
+		begun := time.Now()
+		if _, err := i.Run(t.Context(), f, false); !errors.Is(err, store.ErrUnavailable) || time.Since(begun) > time.Minute {
+			t.Errorf("away: %v after %s", err, time.Since(begun))
+		}
+	})
 }

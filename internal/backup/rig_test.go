@@ -185,3 +185,23 @@ func (o *overtaken) Txn(ctx context.Context, compares []store.Compare, ops []sto
 	}
 	return o.Store.Txn(ctx, compares, ops)
 }
+
+// busy is a store that does not answer some of its transactions.
+type busy struct {
+	store.Store
+	every int64 // how many lie between two that are not answered
+	done  bool  // they are carried out all the same
+	calls atomic.Int64
+}
+
+func (b *busy) Txn(ctx context.Context, compares []store.Compare, ops []store.Op) (int64, error) {
+	if n := b.calls.Add(1); n <= 0 || n%b.every != 0 {
+		return b.Store.Txn(ctx, compares, ops)
+	}
+	if b.done {
+		if _, err := b.Store.Txn(ctx, compares, ops); err != nil {
+			return 0, err
+		}
+	}
+	return 0, &store.UnavailableError{Cause: errAway}
+}
