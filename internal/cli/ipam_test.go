@@ -71,6 +71,13 @@ func ipamSteps(t *testing.T, f *fake) {
 		{[]string{"delete", "ippool", "four-0"}, ExitFailed, ""},
 		{[]string{"endpoint", "unregister", "prod/docker/one/eth0"}, ExitOK, "endpoint prod/docker/one/eth0 unregistered\n"},
 		{[]string{"delete", "ippool", "four-0", "four-1"}, ExitOK, "ippool/four-0 deleted\nippool/four-1 deleted\n"},
+		{[]string{"apply", "-f", "../../configs/examples/manifests/ippools.yaml"}, ExitOK, "namespace/blue-web created\nippool/common created\n" +
+			"ippool/common-v6 created\nippool/tenant-blue created\nippool/edge created\nippool/public created\nippool/load-balancers created\n"},
+		{[]string{"delete", "ipreservation", "gateway"}, ExitOK, "ipreservation/gateway deleted\n"},
+		{[]string{"apply", "-f", "../../configs/examples/manifests/ipam.yaml"}, ExitOK, "controllerconfiguration/default created\n" +
+			"ipamconfiguration/default configured\nipreservation/gateways created\n"},
+		{[]string{"delete", "-f", "../../configs/examples/manifests/ippools.yaml"}, ExitOK, "ippool/load-balancers deleted\nippool/public deleted\nippool/edge deleted\n" +
+			"ippool/tenant-blue deleted\nippool/common-v6 deleted\nippool/common deleted\nnamespace/blue-web deleted\n"},
 	} {
 		r := f.run(step.args...)
 		r.out = sequence.ReplaceAllString(r.out, "sequence   SEQUENCE")
