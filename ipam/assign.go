@@ -1,6 +1,7 @@
 package ipam
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 )
@@ -27,9 +28,9 @@ type AssignRequest struct {
 // assigned to another node, or that cannot be read), *HandleError.
 func (s *Step) Assign(req AssignRequest) (Allocation, error) {
 	req.Address = req.Address.Unmap().WithZone("")
-	bad := checkHolder(req.Handle, req.Owner)
-	if req.Node == "" {
-		bad = append(bad, Problem{"node", "is needed"})
+	bad := slices.Concat(checkNode(req.Node), checkHolder(req.Handle, req.Owner), checkAttributes(req.Attributes))
+	if req.MaxBlocks < 0 {
+		bad = append(bad, Problem{"maxBlocks", fmt.Sprintf("%d is negative", req.MaxBlocks)})
 	}
 	if !req.Address.IsValid() {
 		bad = append(bad, Problem{"address", "is needed"})

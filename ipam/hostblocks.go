@@ -213,8 +213,8 @@ func (s *Step) AssignBlock(node string, cidr netip.Prefix) error {
 }
 
 func (s *Step) assignBlock(node string, cidr netip.Prefix) error {
-	if node == "" {
-		return &RequestError{[]Problem{{"node", "is needed"}}}
+	if bad := checkNode(node); bad != nil {
+		return &RequestError{bad}
 	}
 	if err := s.need([]string{claimsKey(node), store.BlockKey(cidr), store.HostBlockKey(node, cidr)}, nil); err != nil {
 		return err

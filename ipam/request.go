@@ -3,6 +3,7 @@ package ipam
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 )
 
 // Family is an address family.
@@ -83,9 +84,7 @@ func (r *Request) check() error {
 	add := func(path, format string, args ...any) {
 		bad = append(bad, Problem{path, fmt.Sprintf(format, args...)})
 	}
-	if r.Node == "" {
-		add("node", "is needed")
-	}
+	bad = append(bad, checkNode(r.Node)...)
 	for _, n := range []struct {
 		path  string
 		count int
@@ -102,6 +101,7 @@ func (r *Request) check() error {
 	}
 	bad = append(bad, checkUse(r.Use)...)
 	bad = append(bad, checkHolder(r.Handle, r.Owner)...)
+	bad = append(bad, checkAttributes(r.Attributes)...)
 	if len(bad) > 0 {
 		return &RequestError{bad}
 	}
@@ -114,6 +114,36 @@ func checkUse(use Use) []Problem {
 		return nil
 	}
 	return []Problem{{"use", fmt.Sprintf("%q is none of %s, %s, %s", use, UseWorkload, UseTunnel, UseLoadBalancer)}}
+}
+
+// maxNode is the longest name of a node, in bytes: that of an object.
+const maxNode = 253
+
+// checkNode returns what is wrong with the name of who an address is for.
+func checkNode(node string) []Problem {
+	name := strings.TrimPrefix(node, virtualType)
+	switch {
+	case name == "":
+		return []Problem{{"node", "is needed"}}
+	case len(name) > maxNode:
+		return []Problem{{"node", fmt.Sprintf("%d bytes, at most %d are allowed", len(name), maxNode)}}
+	}
+	return nil
+}
+
+// maxAttributes is how many bytes the attributes of a holder may have: a block
+// holds those of all of its addresses, and must fit into the store.
+const maxAttributes = 1024
+
+func checkAttributes(attributes map[string]string) []Problem {
+	n := 0
+	for key, value := range attributes {
+		n += len(key) + len(value)
+	}
+	if n > maxAttributes {
+		return []Problem{{"attributes", fmt.Sprintf("%d bytes, at most %d are allowed", n, maxAttributes)}}
+	}
+	return nil
 }
 
 // MaxHandle is the longest handle, in bytes.

@@ -57,6 +57,9 @@ func nodeBlock(node, text string) (string, netip.Prefix, error) {
 		bad.Problems = append(bad.Problems, resource.Problem{Path: "node", Reason: "is needed"})
 	}
 	cidr, err := netip.ParsePrefix(text)
+	if err == nil && cidr != cidr.Masked() {
+		err = fmt.Errorf("%s has bits set beyond its prefix length; the block is %s", cidr, cidr.Masked())
+	}
 	if err != nil {
 		bad.Problems = append(bad.Problems, resource.Problem{Path: "cidr", Reason: err.Error()})
 	}

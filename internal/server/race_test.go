@@ -133,6 +133,25 @@ func objectRaces() []race {
 				_, err := r.try(apply, pool("q", "172.16.0.0/12"))
 				return err
 			}, codes.InvalidArgument},
+		{"pool, foreign range made", func(*rig) {},
+			func(r *rig) {
+				r.settings(&vrouterv1.IPAMConfigurationSpec{ForeignCidrs: []string{"172.16.0.0/12"}})
+			},
+			func(r *rig) error {
+				_, err := r.try(apply, pool("p", "172.16.0.0/16"))
+				return err
+			}, codes.InvalidArgument},
+		{"foreign range, pool made", func(*rig) {}, func(r *rig) { r.put(pool("p", "172.16.0.0/16")) },
+			func(r *rig) error {
+				_, err := r.try(apply, &vrouterv1.IPAMConfiguration{Metadata: &vrouterv1.Metadata{Name: proto.String("default")},
+					Spec: &vrouterv1.IPAMConfigurationSpec{ForeignCidrs: []string{"172.16.0.0/12"}}})
+				return err
+			}, codes.InvalidArgument},
+		{"pool split, pool of the name of a part made", func(*rig) {}, func(r *rig) { r.put(pool("four-1", "172.16.0.0/16")) },
+			func(r *rig) error {
+				_, err := r.addresses.SplitPool(r.t.Context(), &vrouterv1.SplitPoolRequest{Pool: "four", Parts: 2})
+				return err
+			}, codes.AlreadyExists},
 		{"pool removed, an address of it taken", func(r *rig) { r.put(pool("p", "172.16.0.0/16")) },
 			func(r *rig) { r.register(asking("a", &vrouterv1.AddressRequest{Pools: []string{"p"}})) },
 			func(r *rig) error { return r.removePool("p") }, codes.FailedPrecondition},
