@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/projectvrouter/vrouter/internal/store"
-	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
 const (
@@ -42,6 +41,10 @@ func (s *Step) allocate(req *Request) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	of, err := newAttribute(req.Handle, req.Attributes)
+	if err != nil {
+		return nil, err
+	}
 	result := &Result{}
 	if req.Resume {
 		if err := s.resume(req, handle, result); err != nil {
@@ -61,8 +64,7 @@ func (s *Step) allocate(req *Request) (*Result, error) {
 		if have >= f.wanted {
 			continue
 		}
-		search := &search{Step: s, req: req, family: f.family, wanted: f.wanted - have,
-			attribute: newAttribute(req.Handle, req.Attributes)}
+		search := &search{Step: s, req: req, family: f.family, wanted: f.wanted - have, attribute: of}
 		short, err := search.run()
 		if err != nil {
 			return nil, err
@@ -150,7 +152,7 @@ type search struct {
 	req       *Request
 	family    Family
 	wanted    int
-	attribute *vrouterv1.AllocationAttribute
+	attribute *attribute
 
 	pools  []*Pool
 	own    []*BlockAffinity // of the node, in this family

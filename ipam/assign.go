@@ -74,9 +74,13 @@ func (s *Step) assign(req *AssignRequest) (Allocation, error) {
 	if b, err = s.assignable(req, pool, b); err != nil {
 		return Allocation{}, err
 	}
+	of, err := newAttribute(req.Handle, req.Attributes)
+	if err != nil {
+		return Allocation{}, err
+	}
 	b = s.edit(b)
 	ordinal, _ := b.ordinal(req.Address)
-	b.take(ordinal, newAttribute(req.Handle, req.Attributes))
+	b.take(ordinal, of)
 	s.putBlock(b)
 	a := s.allocation(b, b.holding(ordinal), req.Node)
 	s.hold(handle, []Allocation{a})

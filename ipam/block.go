@@ -4,8 +4,6 @@ import (
 	"net/netip"
 	"strings"
 	"time"
-
-	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
 // Affinity is who a block belongs to: "host:NAME", or "virtual:NAME" for what
@@ -45,7 +43,7 @@ type Block struct {
 	Sequence uint64
 
 	holders    []uint32 // by ordinal: 0 is free, n is attributes[n-1]
-	attributes []*vrouterv1.AllocationAttribute
+	attributes []*attribute
 	sequences  []uint64 // by ordinal: when it was given out; 0 when it is free
 	idle       []idle   // the free ones, in the order in which they are given out
 	unknown    []byte   // fields of a newer version
@@ -118,7 +116,7 @@ func (b *Block) Holdings() []Holding {
 func (b *Block) held(handle string) []Holding {
 	var out []Holding
 	for ordinal, holder := range b.holders {
-		if holder != 0 && b.attributes[holder-1].GetHandleId() == handle {
+		if holder != 0 && b.attributes[holder-1].handle == handle {
 			out = append(out, b.holding(ordinal))
 		}
 	}
@@ -129,9 +127,9 @@ func (b *Block) holding(ordinal int) Holding {
 	attribute := b.attributes[b.holders[ordinal]-1]
 	return Holding{
 		Address:   b.Addr(ordinal),
-		Handle:    attribute.GetHandleId(),
+		Handle:    attribute.handle,
 		Sequence:  b.sequences[ordinal],
-		Secondary: attribute.GetSecondary(),
+		Secondary: attribute.secondary,
 	}
 }
 

@@ -1,12 +1,8 @@
 package ipam
 
 import (
-	"maps"
+	"bytes"
 	"slices"
-
-	"google.golang.org/protobuf/proto"
-
-	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
 // edit returns a copy that may be changed until it is handed over. It shares
@@ -22,7 +18,7 @@ func (b *Block) edit() *Block {
 
 // takeAny gives out up to n addresses, the longest idle first, none that is
 // reserved or cooling, and returns their ordinals.
-func (b *Block) takeAny(n int, env *Env, attribute *vrouterv1.AllocationAttribute) []int {
+func (b *Block) takeAny(n int, env *Env, of *attribute) []int {
 	var taken []int
 	rest := b.idle[:0]
 	for _, i := range b.idle {
@@ -33,24 +29,24 @@ func (b *Block) takeAny(n int, env *Env, attribute *vrouterv1.AllocationAttribut
 		}
 	}
 	b.idle = rest
-	b.hold(taken, attribute)
+	b.hold(taken, of)
 	return taken
 }
 
 // take gives out one address, which must be free.
-func (b *Block) take(ordinal int, attribute *vrouterv1.AllocationAttribute) {
+func (b *Block) take(ordinal int, of *attribute) {
 	b.idle = slices.DeleteFunc(b.idle, func(i idle) bool { return int(i.ordinal) == ordinal })
-	b.hold([]int{ordinal}, attribute)
+	b.hold([]int{ordinal}, of)
 }
 
-func (b *Block) hold(ordinals []int, attribute *vrouterv1.AllocationAttribute) {
+func (b *Block) hold(ordinals []int, of *attribute) {
 	if len(ordinals) == 0 {
 		return
 	}
-	holder := slices.IndexFunc(b.attributes, func(a *vrouterv1.AllocationAttribute) bool { return sameAttribute(a, attribute) })
+	holder := slices.IndexFunc(b.attributes, func(a *attribute) bool { return bytes.Equal(a.wire, of.wire) })
 	if holder < 0 {
 		holder = len(b.attributes)
-		b.attributes = append(b.attributes, attribute)
+		b.attributes = append(b.attributes, of)
 	}
 	for _, ordinal := range ordinals {
 		b.holders[ordinal] = uint32(holder) + 1
@@ -89,26 +85,11 @@ func (b *Block) drop(holder uint32) {
 	}
 }
 
-// newAttribute returns what a block remembers of an allocation.
-func newAttribute(handle string, secondary map[string]string) *vrouterv1.AllocationAttribute {
-	return &vrouterv1.AllocationAttribute{HandleId: proto.String(handle), Secondary: maps.Clone(secondary)}
-}
-
-// sameAttribute tells whether two may be kept as one: nothing is known of
-// fields of a newer version.
-func sameAttribute(a, b *vrouterv1.AllocationAttribute) bool {
-	return a.GetHandleId() == b.GetHandleId() && maps.Equal(a.GetSecondary(), b.GetSecondary()) &&
-		len(a.ProtoReflect().GetUnknown()) == 0 && len(b.ProtoReflect().GetUnknown()) == 0
-}
-
 // weight returns about how many bytes the block has in the store.
 func (b *Block) weight() int {
 	n := 8*b.Size() + 5*len(b.idle)
 	for _, a := range b.attributes {
-		n += 8 + len(a.GetHandleId())
-		for k, v := range a.GetSecondary() {
-			n += 6 + len(k) + len(v)
-		}
+		n += a.weight()
 	}
 	return n
 }

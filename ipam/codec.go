@@ -26,7 +26,6 @@ func (b *Block) encode() ([]byte, error) {
 	m := &vrouterv1.IPAMBlockSpec{
 		Cidr:                        proto.String(b.CIDR.String()),
 		Allocations:                 b.holders,
-		Attributes:                  b.attributes,
 		SequenceNumber:              proto.Uint64(b.Sequence),
 		SequenceNumberForAllocation: b.sequences,
 	}
@@ -51,14 +50,18 @@ func (b *Block) encode() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode block %s: %w", b.CIDR, err)
 	}
-	return data, nil
+	return appendAttributes(data, b.attributes), nil
 }
 
 // DecodeBlock reads a block from the store. Unknown fields are kept. One that
 // contradicts itself is an error: nothing may be given out of it.
 func DecodeBlock(data []byte) (*Block, error) {
+	attributes, rest, err := cutAttributes(data)
+	if err != nil {
+		return nil, fmt.Errorf("decode block: %w", err)
+	}
 	var m vrouterv1.IPAMBlockSpec
-	if err := proto.Unmarshal(data, &m); err != nil {
+	if err := proto.Unmarshal(rest, &m); err != nil {
 		return nil, fmt.Errorf("decode block: %w", err)
 	}
 	cidr, err := parseBlock(m.GetCidr())
@@ -70,7 +73,7 @@ func DecodeBlock(data []byte) (*Block, error) {
 		Affinity:   Affinity(m.GetAffinity()),
 		Sequence:   m.GetSequenceNumber(),
 		holders:    m.GetAllocations(),
-		attributes: m.GetAttributes(),
+		attributes: attributes,
 		sequences:  m.GetSequenceNumberForAllocation(),
 		unknown:    m.ProtoReflect().GetUnknown(),
 	}

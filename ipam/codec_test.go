@@ -18,11 +18,24 @@ func usedBlock() *Block {
 	b := newBlock(netip.MustParsePrefix("10.0.0.0/29"), 100)
 	b.Affinity, b.ClaimedAt = "host:h1", time.Unix(1_800_000_000, 0)
 	b.Sequence++
-	b.takeAny(5, &Env{}, newAttribute("a", map[string]string{"node": "h1"}))
+	b.takeAny(5, &Env{}, attributeOf("a", "h1"))
 	b.Sequence++
-	b.take(7, newAttribute("b", nil))
+	b.take(7, attributeOf("b", ""))
 	b.release([]int{1, 2}, 1_800_000_100)
 	return b
+}
+
+// attributeOf is that of a handle, with a node if there is one.
+func attributeOf(handle, node string) *attribute {
+	var secondary map[string]string
+	if node != "" {
+		secondary = map[string]string{"node": node}
+	}
+	a, err := newAttribute(handle, secondary)
+	if err != nil {
+		panic(err) // it is UTF-8
+	}
+	return a
 }
 
 func encoded(t testing.TB, e encoder) []byte {
@@ -80,7 +93,7 @@ func TestUnknownFieldsAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	b = b.edit()
-	b.take(1, newAttribute("b", nil)) // as the attribute with more, which is not known to be the same
+	b.take(1, attributeOf("b", "")) // as the attribute with more, which is not known to be the same
 	b.release([]int{0}, 0)
 	if n := bytes.Count(encoded(t, b), unknown); n != 2 || len(b.attributes) != 3 {
 		t.Errorf("unknown fields %d times in %d attributes, wanted 2 and 3", n, len(b.attributes))
@@ -156,7 +169,7 @@ func FuzzDecodeBlock(f *testing.F) {
 			t.Error("encoded otherwise after decoding")
 		}
 		c := b.edit()
-		taken := c.takeAny(3, &Env{}, newAttribute("fuzz", nil))
+		taken := c.takeAny(3, &Env{}, attributeOf("fuzz", ""))
 		c.release(taken, 1)
 		if err := c.consistent(); err != nil {
 			t.Errorf("after an edit: %v", err)

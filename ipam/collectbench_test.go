@@ -110,7 +110,7 @@ func fillCrowd(b *testing.B, s Store) {
 		}
 		id := fmt.Sprintf("namespace-%d/k8s/web-5d4f8c7b9-%d/eth0", i%50, i)
 		ordinal, _ := blocks[cidr].ordinal(a)
-		blocks[cidr].take(ordinal, newAttribute(id, nil))
+		blocks[cidr].take(ordinal, attributeOf(id, ""))
 		h := &Handle{ID: id, Owner: Owner{OwnerEndpoint, owner}, Blocks: map[netip.Prefix]int{cidr: 1}}
 		value, err := h.encode()
 		put(store.HandleKey(id), value, err)
