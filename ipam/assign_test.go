@@ -367,3 +367,30 @@ func TestAssignToWhoHadIt(t *testing.T) {
 	}
 	r.consistent()
 }
+
+// A block that is assigned to its node, or drained, between the look at it and the
+// transaction gives nothing to others any more.
+func TestBorrowBesideAChange(t *testing.T) {
+	for name, change := range map[string]func(*Step, netip.Prefix) error{
+		"assigned": func(s *Step, b netip.Prefix) error { return s.AssignBlock("host1", b) },
+		"drained":  func(s *Step, b netip.Prefix) error { return s.ReleaseBlock("host1", b, Drain) },
+	} {
+		r := newRig(t, pool("a=10.0.0.0/30/30"))
+		block := r.one(ask("host1", "h", 1)).Block
+		tries := 0
+		_, err := r.Do(t.Context(), "host2", func(_ context.Context, s *Step) error {
+			_, err := s.Allocate(Request{Node: "host2", Handle: "i", Owner: external(), IPv4: 1})
+			if err == nil && tries == 0 {
+				tries++
+				if err := r.other().do(func(s *Step) error { return change(s, block) }); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return err
+		})
+		if !errors.Is(err, ErrPoolsExhausted) || tries != 1 {
+			t.Errorf("%s: %v", name, err)
+		}
+		r.consistent()
+	}
+}

@@ -406,3 +406,21 @@ func TestFullTransaction(t *testing.T) {
 		}
 	}
 }
+
+// Who finds all blocks full has read them in a few round trips, and not the more
+// the more there are.
+func TestCostOfAFullPool(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/23/32"))
+	r.settings.env.Config.StrictAffinity = true
+	for i := range 4 {
+		req := ask(fmt.Sprint("host", i), fmt.Sprint("h", i), 128)
+		req.MaxBlocks = 128
+		wantShort(t, r.allocate(req), 128, nil)
+	}
+	count := &counting{Store: r.memory}
+	r.Client = NewClient(count, r.settings)
+	wantShort(t, r.allocate(ask("new", "h", 1)), 0, ErrStrictAffinity)
+	if n := count.reads.Load(); n > 30 { // on what may be old, and again
+		t.Errorf("%d reads", n)
+	}
+}

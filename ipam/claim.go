@@ -280,7 +280,7 @@ func (f *search) claimable(cidr netip.Prefix) (*Block, error) {
 }
 
 const (
-	// chunk is how many blocks of others are read at a time.
+	// chunk is how many blocks of others are read first.
 	chunk = 16
 	// maxLooked is how many are looked at for an empty one before addresses are
 	// borrowed instead. With strict affinity all are.
@@ -293,15 +293,15 @@ func (f *search) reclaim() (bool, error) {
 	if err := f.foreign(); err != nil {
 		return false, err
 	}
+	ahead := 0
 	for i := 0; i < len(f.others); i++ {
 		a := f.others[i]
 		if !f.Env.Config.StrictAffinity && i >= maxLooked && a.State != Pending {
 			break
 		}
-		if i%chunk == 0 {
-			if err := f.needOthers(i); err != nil {
-				return false, err
-			}
+		var err error
+		if ahead, err = f.needOthers(i, ahead); err != nil {
+			return false, err
 		}
 		b, err := f.block(a.CIDR)
 		if err != nil {
@@ -329,13 +329,19 @@ func (f *search) reclaim() (bool, error) {
 	return false, nil
 }
 
-// needOthers makes sure that a chunk of others' blocks has been read.
-func (f *search) needOthers(from int) error {
+// needOthers makes sure that the i-th of others' blocks has been read, where all
+// before ahead have; each time as many as so far, or this would never end where
+// thousands are full. It returns before which one all have been read now.
+func (f *search) needOthers(i, ahead int) (int, error) {
+	if i < ahead {
+		return ahead, nil
+	}
+	ahead = min(i+max(i, chunk), len(f.others))
 	var cidrs []netip.Prefix
-	for _, a := range f.others[from:min(from+chunk, len(f.others))] {
+	for _, a := range f.others[i:ahead] {
 		cidrs = append(cidrs, a.CIDR)
 	}
-	return f.needBlocks(cidrs)
+	return ahead, f.needBlocks(cidrs)
 }
 
 // reclaimAfter is the age at which an unused block of another host may be taken:
@@ -363,11 +369,11 @@ func (f *search) borrow() error {
 	if err := f.foreign(); err != nil {
 		return err
 	}
+	ahead := 0
 	for i := 0; i < len(f.others) && !f.done(); i++ {
-		if i%chunk == 0 {
-			if err := f.needOthers(i); err != nil {
-				return err
-			}
+		var err error
+		if ahead, err = f.needOthers(i, ahead); err != nil {
+			return err
 		}
 		a := f.others[i]
 		b, err := f.block(a.CIDR)

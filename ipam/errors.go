@@ -151,10 +151,17 @@ type StaleError struct {
 	WantSequence uint64 // zero: any
 }
 
-// Error names both.
+// Error names who holds it, and what differs.
 func (e *StaleError) Error() string {
-	return fmt.Sprintf("%s: %v: held by handle %s with sequence number %d, to be released of %q, %d",
-		e.Address, ErrStale, e.Handle, e.Sequence, e.WantHandle, e.WantSequence)
+	var not []string
+	if e.WantHandle != "" && e.WantHandle != e.Handle {
+		not = append(not, "handle "+e.WantHandle)
+	}
+	if e.WantSequence != 0 && e.WantSequence != e.Sequence {
+		not = append(not, fmt.Sprintf("sequence number %d", e.WantSequence))
+	}
+	return fmt.Sprintf("%s: %v: held by handle %s with sequence number %d, not %s",
+		e.Address, ErrStale, e.Handle, e.Sequence, strings.Join(not, ", "))
 }
 
 // Unwrap returns ErrStale.

@@ -220,12 +220,13 @@ func (s *Step) assignBlock(node string, cidr netip.Prefix) error {
 		return err
 	}
 	pool := s.Env.poolOfBlock(cidr)
-	if pool == nil || cidr != cidr.Masked() || cidr.Bits() != pool.BlockSize {
-		reason := "it lies in no pool"
-		if pool != nil {
-			reason = fmt.Sprintf("blocks of pool %s are /%d", pool.Name, pool.BlockSize)
-		}
-		return &BlockError{ErrBadBlock, cidr, reason}
+	switch {
+	case cidr != cidr.Masked():
+		return notMasked(cidr)
+	case pool == nil:
+		return &BlockError{ErrBadBlock, cidr, "it lies in no pool"}
+	case cidr.Bits() != pool.BlockSize:
+		return &BlockError{ErrBadBlock, cidr, fmt.Sprintf("blocks of pool %s are /%d", pool.Name, pool.BlockSize)}
 	}
 	b, err := s.block(cidr)
 	if err != nil {
@@ -264,6 +265,11 @@ func (s *Step) assignBlock(node string, cidr netip.Prefix) error {
 	return nil
 }
 
+// notMasked refuses what has bits behind its length.
+func notMasked(cidr netip.Prefix) error {
+	return &BlockError{ErrBadBlock, cidr, "the block of this address is " + cidr.Masked().String()}
+}
+
 // endAffinity removes the affinity of somebody who must lose an empty block;
 // one that was assigned stays.
 func (s *Step) endAffinity(node string, cidr netip.Prefix) error {
@@ -298,6 +304,9 @@ func (s *Step) ReleaseBlock(node string, cidr netip.Prefix, mode ReleaseMode) er
 }
 
 func (s *Step) releaseBlock(node string, cidr netip.Prefix, mode ReleaseMode) error {
+	if cidr != cidr.Masked() {
+		return notMasked(cidr)
+	}
 	if err := s.need([]string{store.HostBlockKey(node, cidr), store.BlockKey(cidr), claimsKey(node)}, nil); err != nil {
 		return err
 	}
