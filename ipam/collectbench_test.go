@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,12 +23,13 @@ const (
 // endpoints in 10,000 blocks of 1,000 nodes, on an etcd in this process that does
 // not wait for its disk: one that looks, and one that takes away what it may of
 // 10,000 leaks. Beside it the floor: the same ranges read, and nothing made of
-// them.
+// them. Seconds of CPU are those of both together.
 func BenchmarkCollect(b *testing.B) {
 	s := openEtcd(b, etcdtest.Start(b, nil).Endpoint())
 	settings := benchSettings()
 	fillCrowd(b, s)
 	b.Run("floor", func(b *testing.B) {
+		defer cpu(b)()
 		for b.Loop() {
 			for _, prefix := range []string{store.BlockPrefix, store.HostsPrefix, store.HandlePrefix, store.AddressPrefix} {
 				if _, err := store.Scan(b.Context(), s, prefix, 0, func(store.KV) {}); err != nil {
@@ -44,10 +46,11 @@ func BenchmarkCollect(b *testing.B) {
 		return c.Round(w)
 	}
 	b.Run("look", func(b *testing.B) {
-		c := &Collector{}
+		c, done := &Collector{}, cpu(b)
 		for b.Loop() {
 			look(b, c)
 		}
+		done()
 		before := live()
 		w, err := ReadWorld(b.Context(), s, settings)
 		if err != nil {
@@ -60,6 +63,7 @@ func BenchmarkCollect(b *testing.B) {
 		leakCrowd(b, s, 10_000)
 		client, c := NewClient(s, settings), &Collector{}
 		look(b, c)
+		defer cpu(b)()
 		settings.env.Now = settings.env.Now.Add(time.Hour)
 		for b.Loop() {
 			got, err := client.Collect(b.Context(), look(b, c))
@@ -68,6 +72,19 @@ func BenchmarkCollect(b *testing.B) {
 			}
 		}
 	})
+}
+
+// cpu reports the seconds of CPU that each round took.
+func cpu(b *testing.B) (done func()) {
+	used := func() time.Duration {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+			b.Fatal(err)
+		}
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	before := used()
+	return func() { b.ReportMetric((used()-before).Seconds()/float64(b.N), "cpu-s/op") }
 }
 
 // live returns how many bytes are in use.

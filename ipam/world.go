@@ -24,7 +24,7 @@ type World struct {
 	held   map[string][]Release // by handle
 }
 
-// ReadWorld reads it all: a few hundred round trips for 100,000 addresses.
+// ReadWorld reads it all: some tens of round trips for 250,000 addresses.
 func ReadWorld(ctx context.Context, s Store, settings Settings) (*World, error) {
 	contents, err := ReadContents(ctx, s)
 	if err != nil {
