@@ -327,7 +327,7 @@ func (s *Step) releaseBlock(node string, cidr netip.Prefix, mode ReleaseMode) er
 	case b.Empty():
 		s.dropBlock(b)
 	case mode == IfEmpty:
-		return &BlockError{ErrBlockInUse, cidr, fmt.Sprintf("%d of its addresses are held", b.Size()-b.Free())}
+		return &BlockError{ErrBlockInUse, cidr, fmt.Sprintf("%d of its addresses are held: drained it goes with the last of them", b.Size()-b.Free())}
 	case mode == Drain:
 		drained := BlockAffinity{Node: node, CIDR: cidr}
 		if a != nil {

@@ -54,7 +54,7 @@ func TestRefusalsChangeNothing(t *testing.T) {
 		{"block of another size", block(give, "10.0.0.64/27"), ErrBadBlock, "block 10.0.0.64/27: not a block of a pool: blocks of pool a are /26"},
 		{"address as block", block(give, "10.0.0.65/26"), ErrBadBlock, "block 10.0.0.65/26: not a block of a pool: the block of this address is 10.0.0.64/26"},
 		{"block in use", block(give, "10.0.0.0/26"), ErrBlockInUse, "block 10.0.0.0/26: block in use: 1 addresses are held, and it belongs to host:host1"},
-		{"release of a block in use", block(take, "10.0.0.0/26"), ErrBlockInUse, "block 10.0.0.0/26: block in use: 1 of its addresses are held"},
+		{"release of a block in use", block(take, "10.0.0.0/26"), ErrBlockInUse, "block 10.0.0.0/26: block in use: 1 of its addresses are held: drained it goes with the last of them"},
 		{"release of no block", block(take, "10.0.0.1/26"), ErrBadBlock, "block 10.0.0.1/26: not a block of a pool: the block of this address is 10.0.0.0/26"},
 		{"pool in use", func() error { _, err := r.dropPool(r.settings.env.Pools[0]); return err },
 			ErrPoolInUse, "pool a: 1 addresses are held, such as 10.0.0.1 by handle h"},

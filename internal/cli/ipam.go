@@ -133,8 +133,9 @@ func (a *app) ipamConfigureCommand() *cobra.Command {
 		Use:   "configure",
 		Short: "Change the settings of address management",
 		Long: `Change the settings of address management, those that are named, in the
-IPAMConfiguration, which is made if there is none. 'get ipamconfiguration' shows
-them. What is given out already stays: a host over a new limit keeps its blocks.`,
+IPAMConfiguration, which is made if there is none. 'ipam show --configuration'
+shows them. What is given out already stays: a host over a new limit keeps its
+blocks.`,
 		Example: "  vrouterctl ipam configure --strict-affinity --max-blocks-per-host 4",
 		Args:    arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {

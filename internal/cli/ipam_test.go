@@ -3,6 +3,7 @@ package cli
 import (
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -83,6 +84,9 @@ func ipamSteps(t *testing.T, f *fake) {
 		r.out = sequence.ReplaceAllString(r.out, "sequence   SEQUENCE")
 		if r.code != step.code || step.code == ExitOK && r.out != step.out {
 			t.Errorf("%q: exit code %d, want %d; got:\n%swant:\n%s", step.args, r.code, step.code, r.both, step.out)
+		}
+		if step.args[1] == "assign-block" && r.code == ExitOK && !strings.Contains(r.both, "there is no Node host2") {
+			t.Errorf("%q of a node that is not there: %s", step.args, r.both)
 		}
 	}
 }

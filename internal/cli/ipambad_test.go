@@ -20,7 +20,9 @@ func TestBadAddressInput(t *testing.T) {
 		{"endpoint", "register", "prod/docker/one/eth0", "--interface", "veth9", "--ip", "10.65.1.3"},
 		{"ipam", "assign-block", "host2", "10.65.7.0/26"},
 	} {
-		f.run(args...).expect(t, ExitOK, "")
+		if r := f.run(args...); r.code != ExitOK {
+			t.Fatalf("%q: exit code %d\n%s", args, r.code, r.both)
+		}
 	}
 	before := everything(t, db)
 	for _, c := range append(badPoolManifests(), badAddressCommands()...) {

@@ -22,10 +22,14 @@ them. The block is one of a pool, of the pool's block size, and nobody else's.`,
 				return err
 			}
 			_, err = c.addresses.AssignBlock(cmd.Context(), &vrouterv1.AssignBlockRequest{Node: args[0], Cidr: args[1]})
-			if err == nil {
-				a.line("block %s assigned to node %s", args[1], args[0])
+			if err != nil {
+				return err
 			}
-			return err
+			a.line("block %s assigned to node %s", args[1], args[0])
+			if _, err := getObject(cmd.Context(), c, ref{kind: resource.KindNode, name: args[0]}); exitCode(err) == ExitNotFound {
+				a.warn("", "there is no Node "+args[0]+": until there is, a controller takes the block back as that of a dead node")
+			}
+			return nil
 		},
 	}
 }

@@ -20,7 +20,7 @@ func (a *app) ipamShowCommand() *cobra.Command {
 	var settings bool
 	request := &vrouterv1.ShowRequest{}
 	c := &cobra.Command{
-		Use:   "show [--blocks | --addresses [--borrowed] [--pool POOL] | --ip ADDRESS | --handle HANDLE]",
+		Use:   "show [--blocks | --addresses [--borrowed] [--pool POOL] | --ip ADDRESS | --handle HANDLE | --configuration]",
 		Short: "Show how much of each pool is in use, or who holds what",
 		Long: `Show how much of each pool is in use, or who holds what. What is free of a pool
 counts addresses of which there is no block yet, and none that are reserved.

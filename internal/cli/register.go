@@ -96,6 +96,9 @@ func (o *registerOptions) request(name string) (*vrouterv1.RegisterRequest, erro
 		HeldBy: o.heldBy, AllowSpoofedSourcePrefixes: o.spoofs,
 	}
 	if o.allocate.Ipv4 != 0 || o.allocate.Ipv6 != 0 || len(o.allocate.Pools) > 0 {
+		if len(o.addresses) > 0 {
+			return nil, usagef("--pool, --ipv4 and --ipv6 ask for addresses, and go without --ip")
+		}
 		request.Allocate = &o.allocate
 	}
 	if request.Labels, err = pairs("--label", o.labels); err != nil {
