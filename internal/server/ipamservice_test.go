@@ -162,9 +162,12 @@ func TestHostLocal(t *testing.T) {
 	}
 }
 
-func (r *rig) blocks() []*vrouterv1.Resource {
+func (r *rig) blocks() []*vrouterv1.Resource { return r.list("IPAMBlock") }
+
+// list returns all objects of a kind.
+func (r *rig) list(kind string) []*vrouterv1.Resource {
 	r.t.Helper()
-	list, err := r.resources.List(r.t.Context(), &vrouterv1.ListRequest{Kind: "IPAMBlock"})
+	list, err := r.resources.List(r.t.Context(), &vrouterv1.ListRequest{Kind: kind})
 	if err != nil {
 		r.t.Fatal(err)
 	}

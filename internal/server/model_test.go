@@ -192,7 +192,7 @@ func (w *world) act(r *rig) {
 		act    func(*rig) error
 	}{
 		{10, w.register}, {5, w.unregister}, {4, w.allocate}, {3, w.assign}, {3, w.release}, {2, w.releaseHandle},
-		{1, w.assignBlock}, {1, w.releaseBlock}, {2, w.changePool}, {1, w.dropPool}, {1, w.split}, {1, w.reserve}, {1, w.configure},
+		{1, w.assignBlock}, {1, w.releaseBlock}, {2, w.changePool}, {1, w.dropPool}, {1, w.split}, {1, w.reserve}, {1, w.configure}, {1, w.relabel}, {1, w.lock},
 	}
 	total := 0
 	for _, a := range acts {
@@ -297,9 +297,11 @@ func (w *world) compare() {
 	}
 }
 
-// end gives everything back: then pools are empty, and with them all is gone.
+// end gives everything back: then every address can be had, pools are empty, and
+// with them all is gone.
 func (w *world) end() {
 	r := w.rigs[0]
+	w.unlock(r)
 	for workload := range w.endpoints {
 		r.unregister(workload)
 	}
@@ -312,6 +314,13 @@ func (w *world) end() {
 			w.t.Errorf("release %s: %v", handle, err)
 		}
 	}
+	for _, a := range contents.Affinities {
+		in := &vrouterv1.ReleaseBlockRequest{Node: a.Node, Cidr: a.CIDR.String()}
+		if _, err := r.addresses.ReleaseBlock(w.t.Context(), in); err != nil {
+			w.t.Errorf("release %v: %v", in, err)
+		}
+	}
+	w.exhaust(r)
 	r.consistent()
 	for _, name := range w.pools() {
 		if err := r.removePool(name); err != nil {
@@ -323,6 +332,31 @@ func (w *world) end() {
 		if err != nil || len(page.KVs) > 0 {
 			w.t.Errorf("left below %s: %v, %v", prefix, page.KVs, err)
 		}
+	}
+}
+
+// exhaust takes every IPv4 address that there is, once nothing holds any back.
+func (w *world) exhaust(r *rig) {
+	r.settings(&vrouterv1.IPAMConfigurationSpec{})
+	_, _ = r.resources.Delete(w.t.Context(), &vrouterv1.DeleteRequest{Kind: "IPReservation", Name: "r"}) // it may not be there
+	all := 0
+	for _, msg := range r.list("IPPool") {
+		p := msg.GetIpPool()
+		if cidr := netip.MustParsePrefix(p.GetSpec().GetCidr()); cidr.Addr().Is4() {
+			all += 1 << (32 - cidr.Bits())
+		}
+		p.Spec.Disabled, p.Spec.NodeSelector = nil, nil
+		r.put(p)
+	}
+	if all == 0 {
+		return
+	}
+	got, err := r.addresses.Allocate(w.t.Context(), &vrouterv1.AllocateRequest{Handle: "all", Ipv4: int32(all) + 1, MaxBlocks: 1000, Partial: true})
+	if err != nil || len(got.Allocations) != all {
+		w.t.Errorf("%d of %d addresses: %v, %v", len(got.GetAllocations()), all, got.GetShort(), err)
+	}
+	if _, err := r.addresses.ReleaseByHandle(w.t.Context(), &vrouterv1.ReleaseByHandleRequest{Handle: "all"}); err != nil {
+		w.t.Error(err)
 	}
 }
 

@@ -306,3 +306,23 @@ func (w *world) configure(r *rig) error {
 		&vrouterv1.IPAMConfiguration{Metadata: &vrouterv1.Metadata{Name: proto.String("default")}, Spec: spec})})
 	return err
 }
+
+// relabel puts a node into another rack.
+func (w *world) relabel(r *rig) error {
+	_, err := r.resources.Put(context.Background(), &vrouterv1.PutRequest{Resource: resource.Wrap(&vrouterv1.Node{
+		Metadata: &vrouterv1.Metadata{Name: proto.String(w.node()), Labels: map[string]string{"rack": string("ab"[w.rand.IntN(2)])}}})})
+	return err
+}
+
+// lock locks the datastore, or unlocks it.
+func (w *world) lock(r *rig) error {
+	_, err := r.resources.Put(context.Background(), &vrouterv1.PutRequest{Resource: resource.Wrap(&vrouterv1.ClusterInformation{
+		Metadata: &vrouterv1.Metadata{Name: proto.String("default")},
+		Spec:     &vrouterv1.ClusterInformationSpec{DatastoreReady: proto.Bool(w.rand.IntN(3) > 0)}})})
+	return err
+}
+
+func (w *world) unlock(r *rig) {
+	r.put(&vrouterv1.ClusterInformation{Metadata: &vrouterv1.Metadata{Name: proto.String("default")},
+		Spec: &vrouterv1.ClusterInformationSpec{DatastoreReady: proto.Bool(true)}})
+}
