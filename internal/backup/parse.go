@@ -103,7 +103,7 @@ func (p *parser) header(text []byte) error {
 		Version int    `json:"version"`
 	}
 	if err := json.Unmarshal(text, &what); err != nil || what.Format != formatName {
-		return fmt.Errorf("it does not begin as an export does (format %q)", formatName)
+		return fmt.Errorf("it does not begin as an export does (format %q); what Calico's tools wrote is taken as --from calico", formatName)
 	}
 	if what.Version != formatVersion {
 		return fmt.Errorf("it is of version %d of the format, and this vrouter knows %d", what.Version, formatVersion)

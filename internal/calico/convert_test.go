@@ -308,7 +308,16 @@ func TestWarnings(t *testing.T) {
 			t.Errorf("%q: no warning says %q: %q", c.next, c.says, taken.Warnings)
 		}
 	}
-	if taken := convert(t, edit(t, files, `"datastoreReady": false`, `"datastoreReady": true`)...); taken.File.Locked {
-		t.Error("taken as locked")
+	taken := convert(t, edit(t, files, `"datastoreReady": false`, `"datastoreReady": true`)...)
+	i := &backup.Importer{Store: store.NewMemory(), Self: "new", Now: testNow}
+	done, err := i.Run(t.Context(), taken.File, false)
+	if err != nil || len(done.Warnings) != 1 || !strings.Contains(done.Warnings[0], "was not locked") {
+		t.Errorf("of a Calico that was not locked: %v, %v", done, err)
+	}
+	client := ipam.NewClient(i.Store, ipam.Stored{Store: i.Store})
+	got, err := client.Assign(t.Context(), ipam.AssignRequest{Address: netip.MustParseAddr("10.65.0.5"), Node: "rack1-host1", Handle: "new",
+		Owner: ipam.Owner{Kind: ipam.OwnerExternal}})
+	if err != nil || got.Sequence <= taken.File.SequenceFloor+1<<39 {
+		t.Errorf("an address that may have been given out meanwhile has number %d: %v", got.Sequence, err)
 	}
 }

@@ -14,9 +14,9 @@ import (
 // formatCalico is what calicoctl and kubectl write of Calico's objects.
 const formatCalico = "calico"
 
-// maxCalico bounds what is sent of it, which is kept in memory several times
-// over: some hundred thousand endpoints.
-const maxCalico = 512 << 20
+// maxCalico bounds what is sent of it: some 400,000 endpoints, which take about
+// forty times as much memory while they are read.
+const maxCalico = 128 << 20
 
 // uploaded reads what a client streams.
 type uploaded struct {
