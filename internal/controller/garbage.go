@@ -149,6 +149,7 @@ func (c *Controller) round(ctx context.Context, s fenced, client *ipam.Client) e
 	if err := c.adopt(ctx, s, client, world); err != nil {
 		return err
 	}
+	c.tell(garbage)
 	got, err := client.Collect(ctx, garbage)
 	w.more = w.more || garbage.Left > 0
 	c.count(func(s *stats) { s.collection.add(got, garbage.Left) })
