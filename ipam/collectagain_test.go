@@ -345,3 +345,30 @@ func TestUselessBlocks(t *testing.T) {
 		t.Errorf("left are %+v", got)
 	}
 }
+
+// Without IPv4 all is the same.
+func TestCollectsIPv6(t *testing.T) {
+	c := newCluster(t, pool("six=fd00::/120/122"))
+	for _, name := range []string{"here", "gone"} {
+		key := store.ResourceKey("WorkloadEndpoint", "", name)
+		got := c.allocate(Request{Node: "host1", Handle: name, Owner: Owner{OwnerEndpoint, key}, IPv6: 40})
+		if name == "gone" {
+			continue
+		}
+		c.put(key, "")
+		for _, a := range got.Allocations {
+			c.put(store.AddressKey(a.Address), key)
+		}
+	}
+	c.delete(store.ResourceKey("Node", "", "host2"))
+	c.one(Request{Node: "host2", Handle: "x", Owner: external(), IPv6: 1})
+	c.round()
+	c.pass(time.Hour)
+	c.collect(c.round(), Collected{Addresses: 40, Dead: 1})
+	c.round()
+	c.pass(time.Hour)
+	c.collect(c.round(), Collected{Empty: 1}) // the other block of host1 is in use
+	if h := c.read().Handles; len(h) != 2 || h["here"] == nil || h["x"] == nil {
+		t.Errorf("handles %v", h)
+	}
+}
