@@ -158,7 +158,7 @@ func BenchmarkHundredAddresses(b *testing.B) {
 	for round := 0; b.Loop(); round++ {
 		for _, m := range methods {
 			before := r.txns()
-			each, all, err := r.run(m, fmt.Sprintf("r%d-%s", round, m.name), crowd{1, 50, 1}, 0)
+			each, all, err := r.run(m, fmt.Sprintf("r%d-%s", round, m.name), crowd{1, 200, 1}, 0)
 			if err != nil {
 				b.Fatal(err)
 			}
