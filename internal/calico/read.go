@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
@@ -63,9 +62,6 @@ func (c *conversion) documents(name string, data []byte) {
 		c.foreign(f, false)
 	}
 	for _, m := range manifests {
-		if slices.Contains(resource.IPAMKinds(), m.Kind) {
-			continue // they are foreign
-		}
 		c.add(m.Source, m.Message)
 	}
 }
