@@ -394,3 +394,23 @@ func TestBorrowBesideAChange(t *testing.T) {
 		r.consistent()
 	}
 }
+
+// A block that is drained while its last address is released goes all the same.
+func TestDrainBesideTheLastRelease(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/30/30"))
+	a := r.one(ask("host1", "h", 1))
+	drained := false
+	err := r.do(func(s *Step) error {
+		_, err := s.ReleaseHandle("h")
+		if err == nil && !drained {
+			drained = true
+			if err := r.other().do(func(s *Step) error { return s.ReleaseBlock("host1", a.Block, Drain) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return err
+	})
+	if c := r.read(); err != nil || len(c.Blocks)+len(c.Affinities)+len(c.Handles) != 0 {
+		t.Errorf("left: %+v, %v", c, err)
+	}
+}

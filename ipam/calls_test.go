@@ -316,13 +316,14 @@ func TestResumeWhileReleased(t *testing.T) {
 		},
 	} {
 		r.allocate(req)
-		tries := 0
+		released := false
 		var got *Result
 		_, err := r.Do(t.Context(), "host1", func(_ context.Context, s *Step) (err error) {
 			if got, err = s.Allocate(req); err != nil {
 				return err
 			}
-			if tries++; tries == 1 {
+			if got.Allocations[0].Existed && !released { // else it was guessed that it has none
+				released = true
 				if err := release(r.other()); err != nil {
 					t.Fatal(err)
 				}
@@ -332,6 +333,9 @@ func TestResumeWhileReleased(t *testing.T) {
 		})
 		if err != nil {
 			t.Fatal(err)
+		}
+		if !released {
+			t.Error("nothing was resumed")
 		}
 		for _, a := range got.Allocations {
 			if h, _ := r.read().Blocks[0].Holding(a.Address); h.Handle != "h" || h.Sequence != a.Sequence {
