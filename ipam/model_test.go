@@ -160,7 +160,8 @@ func (w *world) step() {
 
 func (w *world) act(p *process) error {
 	node := w.node()
-	name, err := "", error(nil)
+	var name string
+	var err error
 	switch n := w.rand.IntN(100); {
 	case n < 30:
 		name, err = "allocate", w.allocate(p, node)

@@ -115,11 +115,12 @@ func usableBy(env *Env, c *Contents, cidr netip.Prefix, node string, why error) 
 			claim = a
 		}
 	}
-	own := why == ErrBlockLimit || why == ErrNoAutoAllocate || why == ErrHostLocal // nothing else is used then
+	local := errors.Is(why, ErrHostLocal)
+	own := local || errors.Is(why, ErrBlockLimit) || errors.Is(why, ErrNoAutoAllocate) // nothing else is used then
 	switch {
 	case claim.State == PendingDeletion, claim.Node != node && (own || claim.Assigned):
 		return 0
-	case claim.Node == node && why == ErrHostLocal && !claim.Assigned:
+	case claim.Node == node && local && !claim.Assigned:
 		return 0
 	case claim.Node == "", claim.Node == node:
 		return b.usable(env)
@@ -127,7 +128,7 @@ func usableBy(env *Env, c *Contents, cidr netip.Prefix, node string, why error) 
 		return 0
 	}
 	age := env.Now.Sub(b.ClaimedAt)
-	if why == ErrStrictAffinity && (!b.unused(env) || claim.State != Pending && age > -reclaimAfter && age < reclaimAfter) {
+	if errors.Is(why, ErrStrictAffinity) && (!b.unused(env) || claim.State != Pending && age > -reclaimAfter && age < reclaimAfter) {
 		return 0
 	}
 	return b.usable(env)
