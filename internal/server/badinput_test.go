@@ -323,7 +323,6 @@ func badCalls() []badInput {
 			return err
 		}
 	}
-	readOnly := func(msg proto.Message) func(*rig) error { return putting(msg) }
 	name := &vrouterv1.Metadata{Name: proto.String("10-0-0-0-26")}
 	return []badInput{
 		{"asked for none", allocate(&vrouterv1.AllocateRequest{Handle: "x"}), codes.InvalidArgument, "ipv4", "neither"},
@@ -358,15 +357,15 @@ func badCalls() []badInput {
 		{"split into very many", split("four", 64), codes.InvalidArgument, "parts", "between 2 and 32"},
 		{"split of no such pool", split("none", 2), codes.NotFound, "pool", "does not exist"},
 		{"split of nothing", split("", 2), codes.InvalidArgument, "pool", "is needed"},
-		{"a block is written", readOnly(&vrouterv1.IPAMBlock{Metadata: name, Spec: &vrouterv1.IPAMBlockSpec{Cidr: proto.String("10.0.0.0/26")}}),
+		{"a block is written", putting(&vrouterv1.IPAMBlock{Metadata: name, Spec: &vrouterv1.IPAMBlockSpec{Cidr: proto.String("10.0.0.0/26")}}),
 			codes.FailedPrecondition, "IPAMBlock/10-0-0-0-26", "address management alone writes it"},
-		{"a handle is written", readOnly(&vrouterv1.IPAMHandle{Metadata: &vrouterv1.Metadata{Name: proto.String("lb")}}),
+		{"a handle is written", putting(&vrouterv1.IPAMHandle{Metadata: &vrouterv1.Metadata{Name: proto.String("lb")}}),
 			codes.FailedPrecondition, "IPAMHandle/lb", "address management alone writes it"},
 		{"an affinity is deleted", func(r *rig) error {
 			_, err := r.resources.Delete(r.t.Context(), &vrouterv1.DeleteRequest{Kind: "BlockAffinity", Name: "host2.10-0-7-0-26"})
 			return err
 		}, codes.FailedPrecondition, "BlockAffinity/host2.10-0-7-0-26", "address management alone writes it"},
-		{"an affinity is written", readOnly(&vrouterv1.BlockAffinity{Metadata: &vrouterv1.Metadata{Name: proto.String("host1.10-0-9-0-26")}}),
+		{"an affinity is written", putting(&vrouterv1.BlockAffinity{Metadata: &vrouterv1.Metadata{Name: proto.String("host1.10-0-9-0-26")}}),
 			codes.FailedPrecondition, "BlockAffinity/host1.10-0-9-0-26", "address management alone writes it"},
 	}
 }
