@@ -177,7 +177,7 @@ func (f *search) run() (*ExhaustedError, error) {
 		return nil, err
 	}
 	if slices.ContainsFunc(f.own, func(a *BlockAffinity) bool { return a.Assigned }) {
-		f.own = slices.DeleteFunc(f.own, func(a *BlockAffinity) bool { return !a.Assigned })
+		f.own = slices.DeleteFunc(f.own, func(a *BlockAffinity) bool { return !a.Assigned || f.chosen(a.CIDR) == nil })
 		if err := f.fromOwn(); err != nil {
 			return nil, err
 		}

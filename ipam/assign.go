@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // AssignRequest asks for one address and no other. It may be reserved, cooling,
@@ -25,7 +26,8 @@ type AssignRequest struct {
 // Assign gives out one address. Its handle may hold it already, or one of
 // HeldBy. Errors: *RequestError, *AddressError (in no pool), *InUseError,
 // *ExhaustedError (strict affinity, limit of blocks), *BlockError (of a block
-// assigned to another node, or that cannot be read), *HandleError.
+// assigned to another node, of none that is assigned to a node that has such, or
+// that cannot be read), *HandleError.
 func (s *Step) Assign(req AssignRequest) (Allocation, error) {
 	req.Address = req.Address.Unmap().WithZone("")
 	bad := slices.Concat(checkNode(req.Node), checkHolder(req.Handle, req.Owner), checkAttributes(req.Attributes))
@@ -93,23 +95,29 @@ func (s *Step) assignable(req *AssignRequest, pool *Pool, b *Block) (*Block, err
 	f := &search{Step: s, req: &Request{Node: req.Node, NodeLabels: req.NodeLabels, MaxBlocks: req.MaxBlocks},
 		family: FamilyOf(req.Address), wanted: 1, pools: []*Pool{pool}}
 	cidr, me := pool.blockOf(req.Address), AffinityOf(req.Node)
-	if b != nil && b.Affinity != "" {
-		return b, s.shareable(f, b, me)
-	}
 	var err error
 	if f.own, err = f.ownBlocks(); err != nil {
 		return nil, err
 	}
-	var mine, assigned bool
+	var mine *BlockAffinity
+	var assigned []string
 	for _, a := range f.own {
-		mine = mine || a.CIDR == cidr
-		assigned = assigned || a.Assigned
+		if a.CIDR == cidr {
+			mine = a
+		}
+		if a.Assigned {
+			assigned = append(assigned, a.CIDR.String())
+		}
+	}
+	if len(assigned) > 0 && (mine == nil || !mine.Assigned) {
+		return nil, &BlockError{ErrHostLocal, cidr, fmt.Sprintf("%s has %s", req.Node, strings.Join(assigned, ", "))}
+	}
+	if b != nil && b.Affinity != "" {
+		return b, s.shareable(f, b, me)
 	}
 	var kind error // why the node cannot claim the block
 	switch {
-	case mine:
-	case assigned:
-		kind = ErrHostLocal
+	case mine != nil:
 	case s.Env.Config.NoAutoAllocate:
 		kind = ErrNoAutoAllocate
 	case pool.Disabled || !pool.selectsNode(req.Node, req.NodeLabels):
@@ -159,8 +167,8 @@ func (s *Step) shareable(f *search, b *Block, me Affinity) error {
 }
 
 // assignedBlock makes the block of an address that nobody has, for the node if
-// it claims it, else for nobody.
-func (s *Step) assignedBlock(f *search, b *Block, cidr netip.Prefix, claim, mine bool) (*Block, error) {
+// it claims it, which is mine if it has done so before, else for nobody.
+func (s *Step) assignedBlock(f *search, b *Block, cidr netip.Prefix, claim bool, mine *BlockAffinity) (*Block, error) {
 	var err error
 	if b == nil {
 		if b, err = f.create(cidr); err != nil {
@@ -174,9 +182,13 @@ func (s *Step) assignedBlock(f *search, b *Block, cidr netip.Prefix, claim, mine
 		return b, nil
 	}
 	b.Affinity, b.ClaimedAt = AffinityOf(f.req.Node), s.Env.Now
-	s.putAffinity(&BlockAffinity{Node: f.req.Node, CIDR: cidr, State: Confirmed})
-	if !mine {
+	confirmed := BlockAffinity{Node: f.req.Node, CIDR: cidr}
+	if mine != nil {
+		confirmed = *mine
+	} else {
 		s.putClaims(f.req.Node, cidr)
 	}
+	confirmed.State = Confirmed
+	s.putAffinity(&confirmed)
 	return b, nil
 }

@@ -167,6 +167,9 @@ func (r *round) blocks() {
 	kept := make(map[place]bool)
 	for _, a := range r.world.Affinities {
 		affinities[HostBlock{Node: a.Node, CIDR: a.CIDR}] = a
+		if a.Assigned { // the node uses no other
+			kept[place{a.Node, FamilyOf(a.CIDR.Addr())}] = true
+		}
 	}
 	for _, b := range r.world.Blocks { // one that is in use is the one that is kept
 		if !b.unused(r.world.Env) {

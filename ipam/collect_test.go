@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -246,6 +247,25 @@ func TestBlocksEmptyOnPurpose(t *testing.T) {
 	c.pass(time.Hour)
 	c.collect(c.round(), Collected{})
 	if got := c.affinities(); len(got) != 4 {
+		t.Errorf("affinities %q", got)
+	}
+}
+
+// A node with assigned blocks uses no other: it keeps none that it claimed before.
+func TestEmptyBlocksBesideAssigned(t *testing.T) {
+	c := newCluster(t, pool("a=10.0.0.0/24/26"), pool("b=10.9.0.0/25/26"))
+	a := c.endpoint("host1", "w")
+	if err := c.do(func(s *Step) error { return s.AssignBlock("host1", netip.MustParsePrefix("10.9.0.0/26")) }); err != nil {
+		t.Fatal(err)
+	}
+	c.remove("w", a)
+	c.round()
+	c.pass(time.Hour)
+	c.collect(c.round(), Collected{Addresses: 1})
+	c.round()
+	c.pass(time.Hour)
+	c.collect(c.round(), Collected{Empty: 1})
+	if got := c.affinities(); len(got) != 1 || !strings.Contains(got[0], "10.9.0.0/26") {
 		t.Errorf("affinities %q", got)
 	}
 }

@@ -14,7 +14,7 @@ var (
 	ErrBlockLimit     = errors.New("limit of blocks reached")           // *ExhaustedError
 	ErrStrictAffinity = errors.New("strict affinity forbids borrowing") // *ExhaustedError
 	ErrNoAutoAllocate = errors.New("blocks are not claimed by themselves")
-	ErrHostLocal      = errors.New("assigned blocks have no free address")
+	ErrHostLocal      = errors.New("the node uses assigned blocks only") // *ExhaustedError, *BlockError
 	ErrPoolsExhausted = errors.New("pools have no free address")
 	ErrAddressInUse   = errors.New("address in use")                // *InUseError
 	ErrNotInPool      = errors.New("address is in no pool")         // *AddressError
@@ -109,8 +109,10 @@ func (e *ExhaustedError) Help() string {
 		help = "every block belongs to a host: add a pool, or let hosts borrow what others have free (strictAffinity: false)"
 	case errors.Is(e.Kind, ErrNoAutoAllocate):
 		help = "assign a block to the node, or set autoAllocateBlocks: true"
+	case errors.Is(e.Kind, ErrHostLocal) && e.Blocks == 0:
+		help = "none of them is of these pools: assign it one"
 	case errors.Is(e.Kind, ErrHostLocal):
-		help = "the node uses assigned blocks only: assign it another one, free addresses, or take its assigned blocks from it, so that it claims again"
+		help = "assign it another one, free addresses, or take its assigned blocks from it, so that it claims again"
 	default:
 		help = "add a pool, or free addresses"
 	}
@@ -186,7 +188,8 @@ func (e *HandleError) Error() string {
 // Unwrap returns the kind.
 func (e *HandleError) Unwrap() error { return e.Kind }
 
-// BlockError is about a block. It wraps ErrBlockInUse or ErrBadBlock.
+// BlockError is about a block. It wraps ErrBlockInUse, ErrBadBlock or
+// ErrHostLocal.
 type BlockError struct {
 	Kind   error
 	CIDR   netip.Prefix

@@ -219,14 +219,16 @@ func (s *Step) assignBlock(node string, cidr netip.Prefix) error {
 	if err := s.need([]string{claimsKey(node), store.BlockKey(cidr), store.HostBlockKey(node, cidr)}, nil); err != nil {
 		return err
 	}
-	pool := s.Env.poolOfBlock(cidr)
-	switch {
+	switch pool := s.Env.poolOf(cidr.Addr()); {
 	case cidr != cidr.Masked():
 		return notMasked(cidr)
 	case pool == nil:
 		return &BlockError{ErrBadBlock, cidr, "it lies in no pool"}
-	case cidr.Bits() != pool.BlockSize:
-		return &BlockError{ErrBadBlock, cidr, fmt.Sprintf("blocks of pool %s are /%d", pool.Name, pool.BlockSize)}
+	case cidr.Bits() < pool.BlockSize:
+		return &BlockError{ErrBadBlock, cidr, fmt.Sprintf("blocks of pool %s are /%d: assign them one by one, or make a pool of this blockSize",
+			pool.Name, pool.BlockSize)}
+	case cidr.Bits() > pool.BlockSize:
+		return &BlockError{ErrBadBlock, cidr, fmt.Sprintf("blocks of pool %s are /%d, and it is part of one", pool.Name, pool.BlockSize)}
 	}
 	b, err := s.block(cidr)
 	if err != nil {
@@ -320,6 +322,9 @@ func (s *Step) releaseBlock(node string, cidr netip.Prefix, mode ReleaseMode) er
 	}
 	s.guardBlock(cidr)
 	if b == nil || b.Affinity != AffinityOf(node) {
+		if b != nil && b.Affinity != "" && s.revision(store.HostBlockKey(node, cidr)) == 0 {
+			return &BlockError{ErrBlockInUse, cidr, fmt.Sprintf("it belongs to %s, not to node %s", b.Affinity, node)}
+		}
 		s.delete(store.HostBlockKey(node, cidr))
 		return nil
 	}

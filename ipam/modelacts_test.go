@@ -79,6 +79,7 @@ func (w *world) allocate(p *process, node string) error {
 	}
 	if err == nil {
 		w.allowed(&env, got.Allocations)
+		w.hostLocal(node, got.Allocations)
 	}
 	if err == nil || req.MaxBlocks == 0 { // else some may be cooling
 		for _, e := range short {
@@ -290,6 +291,9 @@ func (w *world) assign(p *process, node string) error {
 	}
 	if w.disturbs == disturbs && was && err == nil {
 		w.Errorf("%s assigned to %s while %s holds it", req.Address, req.Handle, before.handle)
+	}
+	if w.disturbs == disturbs && err == nil {
+		w.hostLocal(node, []Allocation{a})
 	}
 	return err
 }

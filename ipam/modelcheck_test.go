@@ -55,6 +55,24 @@ func claims(c *Contents, node string, family Family) int {
 	return n
 }
 
+// hostLocal checks that a node with assigned blocks was given nothing else, and
+// nobody else anything of them.
+func (w *world) hostLocal(node string, all []Allocation) {
+	assigned := make(map[netip.Prefix]bool)
+	has := make(map[Family]bool)
+	for _, a := range w.contents().Affinities {
+		if a.Assigned {
+			assigned[a.CIDR] = a.Node == node
+			has[FamilyOf(a.CIDR.Addr())] = has[FamilyOf(a.CIDR.Addr())] || a.Node == node
+		}
+	}
+	for _, a := range all {
+		if its, is := assigned[a.Block]; is != has[FamilyOf(a.Address)] || is && !its {
+			w.Errorf("%s is given to %s, with blocks assigned: %v", a.Address, node, assigned)
+		}
+	}
+}
+
 // allowed checks that what was given by itself could be.
 func (w *world) allowed(env *Env, all []Allocation) {
 	for _, a := range all {

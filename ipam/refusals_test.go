@@ -51,7 +51,7 @@ func TestRefusalsChangeNothing(t *testing.T) {
 			_, err := r.Allocate(t.Context(), Request{Node: "host1", Handle: "i", Owner: external(), IPv4: 1, Pools: []string{"b"}})
 			return err
 		}, ErrNoPool, "no pool is for this request of IPv4 on node host1 (b: disabled)"},
-		{"block of another size", block(give, "10.0.0.64/27"), ErrBadBlock, "block 10.0.0.64/27: not a block of a pool: blocks of pool a are /26"},
+		{"block of another size", block(give, "10.0.0.64/27"), ErrBadBlock, "block 10.0.0.64/27: not a block of a pool: blocks of pool a are /26, and it is part of one"},
 		{"address as block", block(give, "10.0.0.65/26"), ErrBadBlock, "block 10.0.0.65/26: not a block of a pool: the block of this address is 10.0.0.64/26"},
 		{"block in use", block(give, "10.0.0.0/26"), ErrBlockInUse, "block 10.0.0.0/26: block in use: 1 addresses are held, and it belongs to host:host1"},
 		{"release of a block in use", block(take, "10.0.0.0/26"), ErrBlockInUse, "block 10.0.0.0/26: block in use: 1 of its addresses are held: drained it goes with the last of them"},

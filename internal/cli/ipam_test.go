@@ -62,6 +62,7 @@ func ipamSteps(t *testing.T, f *fake) {
 		{[]string{"ipam", "show", "--addresses", "--pool", "nowhere"}, ExitNotFound, ""},
 		{[]string{"__complete", "ipam", "release-block", "host2", ""}, ExitOK, "10.65.7.0/26\n:4\n"},
 		{[]string{"ipam", "release-block", "host1", "10.65.1.0/26"}, ExitFailed, ""}, // in use
+		{[]string{"ipam", "release-block", "host1", "10.65.7.0/26"}, ExitFailed, ""}, // another's
 		{[]string{"ipam", "release-block", "host2", "10.65.7.0/26"}, ExitOK, "block 10.65.7.0/26 taken from node host2\n"},
 		{[]string{"ipam", "release", "--ip", "10.65.1.3"}, ExitFailed, ""},
 		{[]string{"ipam", "release", "--ip", "10.65.1.4"}, ExitOK, "10.65.1.4 is held by nobody\n"},

@@ -145,6 +145,27 @@ func TestHostLocal(t *testing.T) {
 			t.Errorf("host2 was given %s", n)
 		}
 	}
+	// An address that is stated must be of it, too, and nothing is written then.
+	elsewhere := registration("fixed", "10.0.9.9")
+	elsewhere.Node = "host2"
+	_, err := r.endpoints.Register(t.Context(), elsewhere)
+	wantCode(t, err, codes.FailedPrecondition)
+	if n := r.inUse(); n != 3 {
+		t.Errorf("%d addresses in use after a refusal", n)
+	}
+	// One that moves to the node keeps what it has.
+	moves := registration("moves", "10.0.9.9")
+	r.register(moves)
+	moves.Node = "host2"
+	r.register(moves)
+	r.consistent()
+	r.unregister("moves")
+	wantCode(t, assign("host1", "10.0.7.0/26"), codes.FailedPrecondition)
+	_, err = r.addresses.ReleaseBlock(t.Context(), &vrouterv1.ReleaseBlockRequest{Node: "host1", Cidr: "10.0.7.0/26"})
+	wantCode(t, err, codes.FailedPrecondition) // it is another's
+	if _, err := r.addresses.ReleaseBlock(t.Context(), &vrouterv1.ReleaseBlockRequest{Node: "host1", Cidr: "10.0.9.0/26"}); err != nil {
+		t.Error(err)
+	}
 	release := func(drain bool) error {
 		_, err := r.addresses.ReleaseBlock(t.Context(), &vrouterv1.ReleaseBlockRequest{Node: "host2", Cidr: "10.0.7.0/26", Drain: drain})
 		return err
