@@ -3,6 +3,8 @@ package ipam
 import (
 	"testing"
 	"time"
+
+	"github.com/projectvrouter/vrouter/internal/store"
 )
 
 // Two blocks of /26 and a limit of two: 256 addresses asked for are 128 and the
@@ -170,4 +172,43 @@ func TestCooldownOfAnotherClock(t *testing.T) {
 	wantShort(t, r.allocate(ask("host1", "b", 1)), 0, ErrPoolsExhausted)
 	r.pass(6 * time.Minute)
 	r.one(ask("host1", "b", 1))
+}
+
+// Of two limits of blocks the smaller one counts.
+func TestSmallerLimit(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/16/26"))
+	r.settings.env.Config = Config{StrictAffinity: true, MaxBlocksPerHost: 2}
+	for node, want := range map[string]struct{ limit, addresses int }{"host1": {1, 64}, "host2": {5, 128}} {
+		req := ask(node, node, 256)
+		req.MaxBlocks = want.limit
+		wantShort(t, r.allocate(req), want.addresses, ErrBlockLimit)
+	}
+	r.consistent()
+}
+
+// A cooldown outlives the affinity of the block, whoever asks.
+func TestCooldownOfADrainedBlock(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/32/32"))
+	r.settings.env.Config.Cooldown = time.Minute
+	a := r.one(ask("host1", "a", 1))
+	if err := r.do(func(s *Step) error { return s.ReleaseBlock("host1", a.Block, Drain) }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.ReleaseHandle(t.Context(), "host1", "a"); err != nil {
+		t.Fatal(err)
+	}
+	wantShort(t, r.allocate(ask("host2", "b", 1)), 0, ErrPoolsExhausted)
+	r.pass(time.Minute)
+	r.one(ask("host2", "b", 1))
+	r.consistent()
+}
+
+// In a store that was filled from another, sequence numbers begin above those of
+// the other.
+func TestSequenceAboveTheBase(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/24/26"))
+	r.write(store.SequenceKey, text("5000"))
+	if a := r.one(ask("host1", "a", 1)); a.Sequence <= 5000 {
+		t.Errorf("sequence number %d", a.Sequence)
+	}
 }

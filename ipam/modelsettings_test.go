@@ -152,7 +152,7 @@ func (w *world) dropPool(p *process) error {
 		})
 	}
 	w.gaveUp(err)
-	if w.disturbs == disturbs && errors.Is(err, ErrPoolInUse) != (inUse > 0) {
+	if w.stack == 1 && w.disturbs == disturbs && errors.Is(err, ErrPoolInUse) != (inUse > 0) {
 		w.Errorf("drop pool %s with %d addresses in use: %v", old.Name, inUse, err)
 	}
 	i := slices.IndexFunc(w.env.Pools, func(p Pool) bool { return p.Name == old.Name })
