@@ -57,7 +57,8 @@ func newBlocks(c *view.Blocks, t *fib.Table, o *origins, inUse func(netip.Prefix
 }
 
 // follow carries which blocks are owned to the table, and reports whether others
-// are than before. The blackhole of one that is gone stays until withdraw.
+// are than before, or the kernel holds others. The blackhole of one that is gone
+// stays until withdraw.
 func (b *blocks) follow() (changed bool) {
 	now := make(map[netip.Prefix]view.OwnBlock)
 	for _, own := range b.claims.Owned() {
@@ -84,7 +85,10 @@ func (b *blocks) follow() (changed bool) {
 			continue
 		}
 		b.table.Put(fib.Blackhole, prefix, fib.Route{Blackhole: true})
-		own.status = b.table.Get(prefix).Status // asked: a route that stands already makes no news
+		now := b.table.Get(prefix).Status // asked: a route that stands already makes no news
+		was := own.status
+		changed = changed || now.Programmed != was.Programmed || now.Source != was.Source || (now.Err == nil) != (was.Err == nil)
+		own.status = now
 	}
 	for prefix := range b.owned {
 		if !slices.Contains(b.lengths, prefix.Bits()) {

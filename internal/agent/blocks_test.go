@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/projectvrouter/vrouter/fib"
+	"github.com/projectvrouter/vrouter/fib/fibtest"
 	"github.com/projectvrouter/vrouter/internal/store"
 	"github.com/projectvrouter/vrouter/policy/policytest"
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
@@ -372,5 +374,87 @@ func TestBlockOfOneAddressAwaitsPolicy(t *testing.T) {
 		r.wantRoutes(lineA)
 		r.wantOwn("10.0.0.1/32 100")
 		wantNone(t, r.calls.take(), "create", "replace", "remove")
+	})
+}
+
+// sluggish is a kernel that takes a second for each change.
+type sluggish struct{ fib.Kernel }
+
+func (k sluggish) Apply(ctx context.Context, changes []fib.Change) []error {
+	time.Sleep(time.Second)
+	return k.Kernel.Apply(ctx, changes)
+}
+
+// Blocks are told before End-of-RIB, however long the kernel takes.
+func TestBlocksBeforePeers(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		r.host = sluggish{r.kernel}
+		r.node2()
+		r.peer()
+		r.advertise("Both")
+		r.block(blockA, "confirmed")
+		r.start()
+		r.pass(time.Minute)
+		wantOrder(t, r.calls.take(), "originate "+blockA, "sessions 1")
+	})
+}
+
+// A block that the speaker refuses is told by its addresses, and tried again.
+func TestBlockIsRefused(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		r.kernel.AddLink("w-a")
+		r.advertise("Blocks")
+		r.start()
+		prefix := pfx(blockA)
+		r.hears.refused.Store(&prefix)
+		r.block(blockA, "confirmed")
+		r.put(endpointObject("a", "host1", "10.0.0.1/32"))
+		r.wantOwn("10.0.0.1/32 100")
+		r.hears.refused.Store(nil)
+		r.pass(2 * longPause)
+		r.wantOwn(blockA + " 100")
+	})
+}
+
+// A blackhole that others remove is put back, and peers hear of nothing.
+func TestRepairOfABlockIsSilent(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		r.advertise("Blocks")
+		r.block(blockA, "confirmed")
+		r.start()
+		r.host = sluggish{r.kernel}
+		r.start()
+		r.pass(time.Minute)
+		r.calls.take()
+		for range 5 {
+			r.kernel.Interfere(fib.Change{Op: fib.Delete, Entry: fib.Entry{
+				Prefix: pfx(blockA), Table: fib.DefaultTable, Metric: fib.DefaultMetric, Protocol: fib.DefaultProtocol + 3, Kind: fib.KindBlackhole,
+			}})
+			r.pass(time.Minute)
+			r.wantRoutes(blockALine)
+		}
+		wantNone(t, r.calls.take(), "withdraw", "originate")
+	})
+}
+
+// An address that waits for its block is told at once when the kernel refuses
+// the block.
+func TestBlockIsAwaitedInVain(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		r.kernel.AddLink("w-a")
+		r.kernel.Refuse(func(c fib.Change) error {
+			if c.Object == nil && c.Entry.Prefix == pfx(blockA) {
+				return fibtest.ErrInvalid
+			}
+			return nil
+		})
+		r.host = sluggish{r.kernel}
+		r.advertise("Blocks")
+		r.start()
+		r.pass(time.Minute)
+		r.put(endpointObject("a", "host1", "10.0.0.1/32"))
+		r.block(blockA, "confirmed") // while the kernel is at the route
+		r.pass(longPause / 2)
+		r.wantOwn("10.0.0.1/32 100")
 	})
 }

@@ -105,10 +105,10 @@ func (k reluctant) Apply(ctx context.Context, changes []fib.Change) []error {
 	return k.Kernel.Apply(ctx, changes)
 }
 
-// TestNoInstantWithoutPolicy floods a workload that nobody may reach, on an
-// interface that no setting says to be a workload's, while it comes, goes, moves
-// to another interface and to another host.
-func TestNoInstantWithoutPolicy(t *testing.T) {
+// flooded is a host with two interfaces that no setting says to be workloads',
+// where an agent enforces policy, and a flood to the address of the first.
+func flooded(t *testing.T) (r *rig, f *flood, slow *atomic.Bool) {
+	t.Helper()
 	testenv.Need(t, "root")
 	l := lab.New(t, "gates")
 	host, outside := l.Host("host"), l.Host("outside")
@@ -131,11 +131,10 @@ func TestNoInstantWithoutPolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { plane.Close() })
-	r := newRig(t)
+	r = newRig(t)
 	r.real = true
-	f := newFlood(t, outside, workload)
-	var slow atomic.Bool
-	r.host = reluctant{kernel, f, &slow}
+	f, slow = newFlood(t, outside, workload), new(atomic.Bool)
+	r.host = reluctant{kernel, f, slow}
 	r.put(poolObject("four", "10.0.0.0/16"))
 	resolver := policy.NewResolver("host1")
 	r.start(func(o *Options) {
@@ -147,6 +146,13 @@ func TestNoInstantWithoutPolicy(t *testing.T) {
 		r.end()
 		r.store.Close()
 	})
+	return r, f, slow
+}
+
+// TestNoInstantWithoutPolicy floods a workload that nobody may reach while it
+// comes, goes, moves to another interface and to another host.
+func TestNoInstantWithoutPolicy(t *testing.T) {
+	r, f, slow := flooded(t)
 	await := func(what, routes string) {
 		t.Helper()
 		lab.Eventually(t, patience, what, func() error {

@@ -119,3 +119,19 @@ func TestClosedAfterARestart(t *testing.T) {
 		r.wantPoliced(filter, "w-a a")
 	})
 }
+
+// No route comes to an endpoint that policy knows to be going: nothing would
+// close its interface.
+func TestPolicyKnowsMore(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		r.kernel.AddLink("w-a")
+		var resolver *fakeResolver
+		r.start(policed(policytest.NewMemory()), func(o *Options) { resolver = o.Policing.Resolver.(*fakeResolver) })
+		resolver.ahead = true
+		r.put(endpointObject("a", "host1", "10.0.0.1/32"))
+		r.wantRoutes()
+		resolver.ahead = false
+		r.put(endpointObject("a", "host1", "10.0.0.1/32"))
+		r.wantRoutes(lineA)
+	})
+}

@@ -25,6 +25,7 @@ type fakeResolver struct {
 	told  bool // of the pipelines
 
 	routed map[string]bool // interfaces that routes lead to
+	ahead  bool            // of everybody: it knows that endpoints are going
 }
 
 func newFakeResolver() *fakeResolver {
@@ -82,7 +83,7 @@ func (f *fakeResolver) delete(id resource.ID) {
 func (f *fakeResolver) Reach(id resource.EndpointID, name string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	on := f.onLocked(name, id)
+	on := f.onLocked(name, id) && !f.ahead
 	f.routed[name] = f.routed[name] || on
 	return on
 }

@@ -376,6 +376,8 @@ type recorder struct {
 	calls *calls
 	// silent makes peers appear as if they had sent no End-of-RIB.
 	silent atomic.Bool
+	// refused is originated with an error.
+	refused atomic.Pointer[netip.Prefix]
 }
 
 func (r *recorder) Peers() []bgp.PeerState {
@@ -404,6 +406,9 @@ func (r *recorder) SetSessions(list []bgp.Session) error {
 }
 
 func (r *recorder) Originate(p netip.Prefix, a bgp.Attributes) error {
+	if refused := r.refused.Load(); refused != nil && *refused == p {
+		return errors.New("refused")
+	}
 	r.calls.add("originate %s", p)
 	return r.Speaker.Originate(p, a)
 }
