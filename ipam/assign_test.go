@@ -310,7 +310,7 @@ func TestNoBlock(t *testing.T) {
 	} {
 		err := r.do(func(s *Step) error { return s.AssignBlock("host1", netip.MustParsePrefix(cidr)) })
 		var e *BlockError
-		if !errors.As(err, &e) || e.Kind != ErrBadBlock || e.Reason != want {
+		if !errors.As(err, &e) || !errors.Is(err, ErrBadBlock) || e.Reason != want {
 			t.Errorf("%s: %v", cidr, err)
 		}
 	}
@@ -347,7 +347,7 @@ func TestHostLocalNamedAddress(t *testing.T) {
 	} {
 		_, err := r.assign("host1", "i", address.String())
 		var e *BlockError
-		if !errors.As(err, &e) || e.Kind != ErrHostLocal || e.Reason != "host1 has "+block.String() {
+		if !errors.As(err, &e) || !errors.Is(err, ErrHostLocal) || e.Reason != "host1 has "+block.String() {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
