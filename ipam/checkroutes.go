@@ -14,6 +14,7 @@ const (
 	RouteNoEndpoint   FindingKind = "route-no-endpoint"   // to an address that is held, and no endpoint has it
 	RouteElsewhere    FindingKind = "route-elsewhere"     // to an address of an endpoint on another node
 	NoRoute           FindingKind = "no-route"            // none to an address of an endpoint of the node
+	NoObject          FindingKind = "no-endpoint-object"  // an address is noted as that of an endpoint that does not have it
 )
 
 // Placed is an endpoint that has an address.
@@ -54,6 +55,12 @@ func (c *Contents) CheckRoutes(endpoints map[netip.Addr]Placed, routes map[strin
 		if known, asked := routes[e.Node]; asked && !known[a].Programmed {
 			k.found(NoRoute, e.Node+" "+a.String(), "it is of %s; the node says: %s", Owner{OwnerEndpoint, e.Key},
 				cmp.Or(known[a].Problem, "nothing of such a route"))
+		}
+	}
+	for _, a := range slices.SortedFunc(maps.Keys(c.Endpoints), netip.Addr.Compare) {
+		if _, placed := endpoints[a]; !placed {
+			k.found(NoObject, a.String(), "it is noted for %s, which is gone, has others or cannot be read",
+				Owner{OwnerEndpoint, c.Endpoints[a]})
 		}
 	}
 	return k.report.Problems

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/projectvrouter/vrouter/internal/store"
 )
 
 func TestCheckRoutes(t *testing.T) {
@@ -33,6 +35,8 @@ func TestCheckRoutes(t *testing.T) {
 		},
 		"host2": {at("2001:db8::1"): programmed, at("2001:db8::15"): {Problem: "interface vr1 does not exist"}},
 	}
+	r.write(store.AddressKey(held[0]), text("r/a"))
+	r.write(store.AddressKey(at("192.0.2.9")), text("r/gone"))
 	var got []string
 	for _, f := range r.read().CheckRoutes(endpoints, routes) {
 		got = append(got, f.String())
@@ -43,11 +47,12 @@ func TestCheckRoutes(t *testing.T) {
 		"route-elsewhere: host1 192.0.2.2: it is of endpoint r/c on node host2",
 		"no-route: host2 192.0.2.2: it is of endpoint r/c; the node says: nothing of such a route",
 		"no-route: host2 2001:db8::15: it is of endpoint r/f; the node says: interface vr1 does not exist",
+		"no-endpoint-object: 192.0.2.9: it is noted for endpoint r/gone, which is gone, has others or cannot be read",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if all := r.read().CheckRoutes(endpoints, nil); len(all) > 0 {
+	if all := r.read().CheckRoutes(endpoints, nil); len(all) != 1 {
 		t.Errorf("nodes that were not asked: %v", all)
 	}
 }
