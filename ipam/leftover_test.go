@@ -82,3 +82,17 @@ func TestClaimThatCannotBeRead(t *testing.T) {
 		t.Errorf("the claim is now %q, %v", kv.Value, err)
 	}
 }
+
+// A reserve of which addresses are held, as nothing of ours leaves it, is no
+// reserve to be given up.
+func TestReserveInUse(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/30/30"))
+	a := r.one(ask("host1", "h", 1))
+	r.write(store.HostBlockKey("host1", a.Block), &BlockAffinity{Node: "host1", CIDR: a.Block, State: Pending})
+	if r.other().keepSpare(ask("host1", "", 1)) {
+		t.Error("given up")
+	}
+	if h, held := r.read().Blocks[0].Holding(a.Address); !held || h.Handle != "h" {
+		t.Errorf("held is %+v", h)
+	}
+}
