@@ -119,16 +119,17 @@ func (l *Loop) round(ctx context.Context, full bool) {
 	}
 }
 
-// untilNext returns how long Run may sleep when nobody kicks.
+// untilNext returns how long Run may sleep when nobody kicks. A round that is due
+// comes when the hold ends, whatever else its time has come.
 func (l *Loop) untilNext(due bool) time.Duration {
+	if due {
+		return max(time.Until(l.hold), 0)
+	}
 	next := time.Now().Add(time.Hour)
 	for _, at := range []time.Time{l.retry, l.readBack} {
 		if !at.IsZero() && at.Before(next) {
 			next = at
 		}
-	}
-	if due && l.hold.Before(next) {
-		next = l.hold
 	}
 	return max(time.Until(next), 0)
 }
