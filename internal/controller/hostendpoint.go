@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -50,14 +51,22 @@ func hostEndpointsOf(auto resource.AutoHostEndpoints, node *resource.Node) map[s
 	return made
 }
 
-// partOfName makes of the name of an interface what names of objects may have.
+// partOfName makes of the name of an interface what names of objects may have, of
+// no two the same: what such a name may have in its midst stays as it is; any other
+// is made readable, and distinct by a digest. With that it is longer than the kernel
+// lets a name be (15 bytes), so that it is never the name of another interface.
 func partOfName(link string) string {
-	return strings.Trim(strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' {
+	if resource.ValidHostEndpointName("0-" + link + "-0") {
+		return link
+	}
+	readable := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
 			return r
 		}
 		return '-'
-	}, strings.ToLower(link)), "-")
+	}, strings.ToLower(link))
+	digest := sha256.Sum256([]byte(link))
+	return fmt.Sprintf("%s-%x", readable, digest[:8])
 }
 
 func within(addresses []netip.Addr, nets []netip.Prefix) []netip.Addr {

@@ -78,8 +78,8 @@ func TestAutoHostEndpoints(t *testing.T) {
 			mine   = `n2-auto-hep "eth9" [] [] mine/`
 			first  = `n1-auto-hep "*" [10.0.0.1 192.0.2.1] [projectcalico-default-allow] a/`
 			nets   = `n1-public-auto-hep "" [192.0.2.1] [projectcalico-default-allow] a/template`
-			links1 = `n1-links-eth0-7-auto-hep "eth0.7" [10.0.0.1] [projectcalico-default-allow] a/template`
-			links2 = `n2-links-eth0-7-auto-hep "eth0.7" [10.0.0.2] [projectcalico-default-allow] b/template`
+			links1 = `n1-links-eth0.7-auto-hep "eth0.7" [10.0.0.1] [projectcalico-default-allow] a/template`
+			links2 = `n2-links-eth0.7-auto-hep "eth0.7" [10.0.0.2] [projectcalico-default-allow] b/template`
 		)
 		c, stop := b.run("c")
 		b.leads(c)
