@@ -80,25 +80,8 @@ func (t *Table) States() []State {
 func (t *Table) Interfaces(prefix netip.Prefix) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	v, _ := t.routes.Observed(prefix)
-	return t.interfacesLocked(v)
-}
-
-// Left returns where the routes lead that the kernel has with the mark of source.
-func (t *Table) Left(source Source) map[netip.Prefix][]string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	all := make(map[netip.Prefix][]string)
-	for prefix := range t.routes.All() {
-		if v, ok := t.routes.Observed(prefix); ok && v.Value().protocol == t.opts.Protocols[source] {
-			all[prefix] = t.interfacesLocked(v)
-		}
-	}
-	return all
-}
-
-func (t *Table) interfacesLocked(v value) []string {
-	if v == (value{}) {
+	v, ok := t.routes.Observed(prefix)
+	if !ok {
 		return nil
 	}
 	var names []string
@@ -106,6 +89,32 @@ func (t *Table) interfacesLocked(v value) []string {
 		names = append(names, t.outside.links[hop.Index].Name)
 	}
 	return names
+}
+
+// Left returns to which interfaces the routes lead that the kernel has with the
+// mark of source, as those to workloads do: by no gateway, and to none that the
+// host has an address on. Such a one is the host's way to others, whatever a
+// route says that was left there by mistake, or when the mark was another's.
+func (t *Table) Left(source Source) map[netip.Prefix][]string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	own := make(map[int32]bool)
+	for a := range t.outside.addresses {
+		own[a.Index] = own[a.Index] || !a.Addr.IsLinkLocalUnicast() // which gateways of workloads are
+	}
+	all := make(map[netip.Prefix][]string)
+	for prefix := range t.routes.All() {
+		v, ok := t.routes.Observed(prefix)
+		if !ok || v.Value().protocol != t.opts.Protocols[source] {
+			continue
+		}
+		for _, hop := range unpackHops(v.Value().hops) {
+			if name := t.outside.links[hop.Index].Name; name != "" && !hop.Gateway.IsValid() && !own[hop.Index] {
+				all[prefix] = append(all[prefix], name)
+			}
+		}
+	}
+	return all
 }
 
 // Count returns how many routes the source has in the kernel and how many it

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/projectvrouter/vrouter/fib"
 	"github.com/projectvrouter/vrouter/fib/fibtest"
@@ -243,6 +244,47 @@ func TestNewsDuringRounds(t *testing.T) {
 		}
 		if s := table.Stats(); s.Refused != 0 || s.ReadBacks != 1 {
 			t.Errorf("the kernel had to refuse: %+v", s)
+		}
+	})
+}
+
+// TestLeft: of what an earlier run has left, only what looks like a workload's is
+// taken for one's.
+func TestLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKernel()
+		for _, name := range []string{"w1", "w2", "bare"} {
+			k.AddLink(name)
+		}
+		k.AddAddress("w1", pfx("169.254.1.1/32"))
+		k.AddAddress("w1", pfx("fe80::1/64"))
+		via := netip.MustParseAddr("fe80::2")
+		for prefix, hops := range map[string][]fib.Hop{
+			"10.0.0.1/32":     {{Index: k.Index("w1")}},
+			"2001:db8::1/128": {{Index: k.Index("w1")}},
+			"10.0.0.2/32":     {{Index: k.Index("w1")}, {Index: k.Index("w2")}},
+			"10.0.0.3/32":     {{Index: k.Index("w2")}, {Index: k.Index("up0")}},
+			"10.0.0.4/32":     {{Index: k.Index("up0")}},
+			"2001:db8::4/128": {{Index: k.Index("bare"), Gateway: via}},
+		} {
+			e := fib.Entry{Prefix: pfx(prefix), Table: fib.DefaultTable, Metric: fib.DefaultMetric, Protocol: fib.DefaultProtocol, Hops: hops}
+			if errs := k.Interfere(fib.Change{Op: fib.Create, Entry: e}); errs != nil {
+				t.Fatal(prefix, errs)
+			}
+		}
+		table := fib.New(k, fib.Options{})
+		if err := table.Sync(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		want := map[netip.Prefix][]string{
+			pfx("10.0.0.1/32"): {"w1"}, pfx("2001:db8::1/128"): {"w1"}, pfx("10.0.0.2/32"): {"w1", "w2"}, pfx("10.0.0.3/32"): {"w2"},
+		}
+		sameWay := func(a, b string) bool { return a < b }
+		if diff := cmp.Diff(want, table.Left(fib.Workload), cmpopts.SortSlices(sameWay), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if left := table.Left(fib.BGP); len(left) > 0 {
+			t.Errorf("of BGP: %v", left)
 		}
 	})
 }

@@ -99,20 +99,27 @@ func TestClosedUntilTheRouteIsGone(t *testing.T) {
 }
 
 // An endpoint that went while the daemon was not there: its route goes when the
-// store has told everything, and its interface is closed until then.
+// store has told everything, and its interface is closed until then. The host's
+// own is not, whatever leads to it: the store may be behind it.
 func TestClosedAfterARestart(t *testing.T) {
 	withRig(t, func(t *testing.T, r *rig) {
 		filter := policytest.NewMemory()
 		r.kernel.AddLink("w-a")
+		r.kernel.AddLink("w-gone")
 		r.put(endpointObject("a", "host1", "10.0.0.1/32"))
 		r.left()
+		gone := fib.Entry{Prefix: pfx("10.0.8.9/32"), Table: fib.DefaultTable, Metric: fib.DefaultMetric,
+			Protocol: fib.DefaultProtocol, Hops: []fib.Hop{{Index: r.kernel.Index("w-gone")}}}
+		if errs := r.kernel.Interfere(fib.Change{Op: fib.Create, Entry: gone}); errs != nil {
+			t.Fatal(errs)
+		}
 		c := r.copy()
 		c.KVs = slices.DeleteFunc(c.KVs, func(kv store.KV) bool { return strings.HasPrefix(kv.Key, store.KindPrefix("WorkloadEndpoint")) })
 		r.client.Disconnect()
 		r.start(policed(filter), func(o *Options) { o.Copy = c })
 		r.pass(time.Minute)
-		r.wantRoutes(leftWorkloadLine, leftLearnedLine)
-		r.wantPoliced(filter, "up0")
+		r.wantRoutes(leftWorkloadLine, "10.0.8.9/32 dev w-gone proto 118 metric 118", leftLearnedLine)
+		r.wantPoliced(filter, "w-gone")
 		r.client.Reconnect()
 		r.pass(time.Minute)
 		r.wantRoutes(lineA)
