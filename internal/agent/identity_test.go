@@ -3,6 +3,7 @@ package agent
 import (
 	"encoding/json"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -105,7 +106,8 @@ func TestAddressThatComesLate(t *testing.T) {
 	})
 }
 
-// TestAddressThatComesWhileLocked: it is stored once the datastore is unlocked.
+// TestAddressThatComesWhileLocked: it is stored once the datastore is unlocked; until
+// then the status says why not.
 func TestAddressThatComesWhileLocked(t *testing.T) {
 	withRig(t, func(t *testing.T, r *rig) {
 		id := identity1()
@@ -114,6 +116,7 @@ func TestAddressThatComesWhileLocked(t *testing.T) {
 		cluster := &vrouterv1.ClusterInformation{Metadata: named("default")}
 		r.read(cluster)
 		cluster.Spec.DatastoreReady = proto.Bool(false)
+		cluster.Spec.DatastoreLock = &vrouterv1.DatastoreLock{By: proto.String("alice@host9"), Reason: proto.String("new etcd")}
 		r.put(cluster)
 		id.Detected = NodeFields{IPv4: pfx("192.0.2.1/24")}
 		r.agent.SetIdentity(id)
@@ -121,9 +124,25 @@ func TestAddressThatComesWhileLocked(t *testing.T) {
 		if got := r.own().GetSpec().GetBgp().GetIpv4Address(); got != "" {
 			t.Errorf("written while locked: %s", got)
 		}
-		cluster.Spec.DatastoreReady = proto.Bool(true)
+		told := func() string {
+			t.Helper()
+			st, err := r.agent.Status(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return strings.Join(st.Problems, "\n")
+		}
+		for _, said := range []string{"the datastore is locked by alice@host9 (new etcd)", "vrouterctl datastore unlock"} {
+			if !strings.Contains(told(), said) {
+				t.Errorf("the status does not say %q: %s", said, told())
+			}
+		}
+		cluster.Spec.DatastoreReady, cluster.Spec.DatastoreLock = proto.Bool(true), nil
 		r.put(cluster)
 		r.pass(time.Minute)
+		if strings.Contains(told(), "locked") {
+			t.Errorf("unlocked: %s", told())
+		}
 		if got := r.own().GetSpec().GetBgp().GetIpv4Address(); got != "192.0.2.1/24" {
 			t.Errorf("address %q once unlocked", got)
 		}

@@ -59,6 +59,9 @@ func (a *Agent) problems() []string {
 	all := append(slices.Clone(found), a.sessions.retire.Problems()...)
 	all = append(all, a.blockProblems()...)
 	all = append(all, a.policyProblems()...)
+	if locked := a.view.Locked(); locked != nil {
+		all = append(all, locked.Error())
+	}
 	n := 0
 	for key, err := range a.view.Problems() {
 		if n++; n <= shownProblems {

@@ -146,6 +146,14 @@ func (v *View) Copy() ([]store.KV, int64, bool) {
 	return kvs, v.revision, v.isSynced
 }
 
+// Locked is a [*resource.LockedError] while the datastore is locked, as far as the
+// view knows.
+func (v *View) Locked() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return resource.Unlocked(v.objects[store.ResourceKey(string(resource.KindClusterInformation), "", resource.DefaultName)].good.Value)
+}
+
 // Problems yields the objects that do not convert, in order of keys.
 func (v *View) Problems() iter.Seq2[string, error] {
 	v.mu.Lock()
