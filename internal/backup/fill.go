@@ -158,7 +158,10 @@ func (i *Importer) commit(ctx context.Context, t *target, ops []store.Op) error 
 			return nil
 		})
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil || len(ops) == 0 {
+		return err
+	}
+	return ctx.Err() // that of the call: it ended before all was written
 }
 
 // patiently calls try again while a store does not answer: one that is busy with

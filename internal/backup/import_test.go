@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"strings"
@@ -272,4 +273,16 @@ func TestImportIntoABusyStore(t *testing.T) {
 			t.Errorf("away: %v after %s", err, time.Since(begun))
 		}
 	})
+}
+
+// TestImportCancelled: what has not been written any more when the call ends is
+// no success, though no transaction has an error.
+func TestImportCancelled(t *testing.T) {
+	r := &rig{t, store.NewMemory()}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := r.importing("me").commit(ctx, &target{}, []store.Op{{Key: "r/Node/-/n1", Value: []byte("x")}})
+	if !errors.Is(err, context.Canceled) || len(r.contents()) != 0 {
+		t.Errorf("%v, %d keys", err, len(r.contents()))
+	}
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -158,6 +159,11 @@ collected. What cannot be taken is refused, all of it, and nothing is written.`,
 				return usagef("FILE is needed")
 			case len(args) > 1 && from.format == "":
 				return usagef("unexpected argument %q: several files go with --from calico", args[1])
+			}
+			for i, path := range args {
+				if slices.Contains(args[:i], path) {
+					return usagef("FILE: %s is given twice", path)
+				}
 			}
 			return nil
 		},

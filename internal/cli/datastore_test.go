@@ -104,6 +104,7 @@ func TestDatastoreFromCalico(t *testing.T) {
 	run(ExitUsage, "", "unexpected argument", state, endpoints)
 	run(ExitUsage, "", "is not calico", "--from", "cilium", state)
 	run(ExitUsage, "", "FILE is needed", "--from", "calico")
+	run(ExitUsage, "", state+" is given twice", "--from", "calico", state, endpoints, state)
 	run(ExitUsage, "", "no such file", "--from", "calico", state, edited+"x")
 	run(ExitFailed, "", edited+": document 1, item 1: spec.vxlanMode: ", "--from", "calico", edited, endpoints)
 	run(ExitFailed, "", "line 1: it does not begin as an export", state)
