@@ -97,7 +97,6 @@ func (c *conversion) block(source string, raw *rawBlock, key string) {
 	switch {
 	case !raw.Deleted:
 		c.blocks[cidr] = b
-		c.bits[cidr.Addr().Is4()][cidr.Bits()] = true
 	case len(b.free) < len(b.held):
 		c.problems.Add(source+".deleted", errors.New("it is being deleted, and addresses of it are held"))
 	}
@@ -191,10 +190,10 @@ func text(handle *string) string {
 func (c *conversion) unallocated(b *block, raw *rawBlock) []uint32 {
 	var free []uint32
 	seen := make([]bool, len(b.held))
-	wrong := 0
+	wrong := false
 	for _, ordinal := range raw.Unallocated {
 		if ordinal < 0 || ordinal >= len(b.held) || seen[ordinal] || b.held[ordinal] != nil {
-			wrong++
+			wrong = true
 			continue
 		}
 		seen[ordinal] = true
@@ -202,21 +201,21 @@ func (c *conversion) unallocated(b *block, raw *rawBlock) []uint32 {
 	}
 	for ordinal, h := range b.held {
 		if h == nil && !seen[ordinal] {
-			wrong++
+			wrong = true
 			free = append(free, uint32(ordinal))
 		}
 	}
-	if wrong > 0 {
-		c.warn("%s.unallocated: does not match the allocations, which decide (%d addresses)", b.source, wrong)
+	if wrong {
+		c.note("%d blocks list free addresses otherwise than their allocations, which decide, such as %s", b.source+".unallocated")
 	}
 	return free
 }
 
 // find returns the block that an address is of, and its place there.
 func (c *conversion) find(a netip.Addr) (*block, int) {
-	for bits := range c.bits[a.Is4()] {
-		cidr, err := a.Prefix(bits)
-		if b := c.blocks[cidr]; err == nil && b != nil {
+	for bits := a.BitLen(); bits >= a.BitLen()-ipam.MaxBlockBits; bits-- {
+		cidr, _ := a.Prefix(bits) // of a length that an address has
+		if b := c.blocks[cidr]; b != nil {
 			return b, ordinal(cidr, a)
 		}
 	}

@@ -39,6 +39,7 @@ type Taken struct {
 type conversion struct {
 	problems backup.Problems
 	warnings []string
+	notes    []note
 
 	objects map[string]*object // by key
 	// What the files say of address management; the blocks decide.
@@ -47,10 +48,10 @@ type conversion struct {
 	handles    map[string]handle
 	counted    map[string]map[netip.Prefix]int // what the blocks say that handles count
 	guid       string
-	locked     bool // of Calico's datastore: nothing was given out after the export
+	clusters   int  // times that the files have the ClusterInformation
+	locked     bool // each of them says so: nothing was given out after the export
 
 	floor uint64                     // no sequence number is above it
-	bits  map[bool]map[int]bool      // lengths of the blocks' prefixes, by whether IPv4
 	owned map[netip.Addr]*object     // endpoints by address
 	made  map[string]*madeHandle     // by id
 	from  map[string]string          // where a key comes from, for problems
@@ -73,7 +74,7 @@ type object struct {
 func Convert(ctx context.Context, files []File) (*Taken, error) {
 	c := &conversion{
 		objects: make(map[string]*object), blocks: make(map[netip.Prefix]*block), affinities: make(map[affinityID]affinity),
-		handles: make(map[string]handle), counted: make(map[string]map[netip.Prefix]int), bits: map[bool]map[int]bool{true: {}, false: {}}, owned: make(map[netip.Addr]*object),
+		handles: make(map[string]handle), counted: make(map[string]map[netip.Prefix]int), owned: make(map[netip.Addr]*object),
 		made: make(map[string]*madeHandle), from: make(map[string]string), nodes: make(map[string]map[string]bool),
 	}
 	sum := sha256.New()
@@ -114,6 +115,9 @@ func (c *conversion) take(ctx context.Context) (*Taken, error) {
 	if err := c.check(ctx, t.File); err != nil {
 		return nil, err
 	}
+	for _, n := range c.notes {
+		c.warn(n.format, n.times, n.first)
+	}
 	c.warnOfNodes()
 	c.warnOfHandles()
 	c.warnOfReferences()
@@ -123,6 +127,23 @@ func (c *conversion) take(ctx context.Context) (*Taken, error) {
 
 func (c *conversion) warn(format string, args ...any) {
 	c.warnings = append(c.warnings, fmt.Sprintf(format, args...))
+}
+
+// note is a warning of something that there may be many of.
+type note struct {
+	format string // of how many there are, and where the first is
+	times  int
+	first  string
+}
+
+// note counts for the warning of a format: one for all, or nobody would read the
+// others.
+func (c *conversion) note(format, where string) {
+	i := slices.IndexFunc(c.notes, func(n note) bool { return n.format == format })
+	if i < 0 {
+		i, c.notes = len(c.notes), append(c.notes, note{format: format, first: where})
+	}
+	c.notes[i].times++
 }
 
 // sorted returns the objects in the order of their keys.

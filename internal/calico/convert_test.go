@@ -118,7 +118,7 @@ func TestConvert(t *testing.T) {
 		{"etcd.golden", []string{"kubernetes/ipam.yaml", "etcd/endpoints.yaml", "kubernetes/objects.yaml"}},
 	} {
 		got := render(t, convert(t, load(t, c.files...)...))
-		got = regexp.MustCompile(`warning: .* \(1`).ReplaceAllString(got, "warning: SOURCE (1") // another in each
+		got = regexp.MustCompile(`such as .* \(1`).ReplaceAllString(got, "such as SOURCE (1") // another in each
 		golden := filepath.Join("testdata", c.golden)
 		if *update {
 			if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
@@ -235,7 +235,7 @@ func TestRefused(t *testing.T) {
 		{etcd, `"clusterGUID"`, `"clusterguid": "x", "clusterGUID"`, "", ""},
 		{etcd, `"10.65.0.0/29": 1`, `"10.65.0.0/29": "1"`, "handles[0]: Value.block", "cannot be string"},
 		{etcd, "/calico/ipam/v2/handle/lb", "/calico/handle/lb", "handles[4].Key", "none of a handle"},
-		{etcd, `"auto_allocate_blocks": true`, `"auto_allocate_blocks": false`, "part 3 (IPAM): config[0].Value: spec.autoAllocateBlocks", "strictAffinity"},
+		{etcd, `"auto_allocate_blocks": true`, `"auto_allocate_blocks": false`, "part 3 (IPAM): config.Value: spec.autoAllocateBlocks", "strictAffinity"},
 		{etcd, `"auto_allocate_blocks": true`, `"auto_allocate_blocks": true, "maxBlocksPerHost": -1`, "maxBlocksPerHost", "-1 is no number"},
 		{kubernetes, "cidr: 10.65.0.0/29", "cidr: 10.65.0.8/29", "kubernetes/ipam.yaml, item 2: spec (10.65.0.8/29)", "the block is in kubernetes/ipam.yaml, item 1"},
 		{kubernetes, "strictAffinity: false", "strictAffinity: false\n    more: 1", "kubernetes/ipam.yaml, item 1", "unknown field"},
@@ -300,8 +300,9 @@ func TestWarnings(t *testing.T) {
 		{"    name: rack1-host2\n", "    name: other-host\n", "1 nodes have blocks or endpoints and are no Node of the files, such as rack1-host2"},
 		{"name: kns.shop", "name: kns.other", "objects name 1 of kind Profile that the files do not have, such as kns.shop"},
 		{`"10.65.0.8/29": 2`, `"10.65.0.8/29": 5`, `1 handles count otherwise than the blocks, which decide, such as "k8s-pod-network.5e2b7d904c33"`},
-		{"\"unallocated\": [\n          5,", "\"unallocated\": [\n          1, 5, 5,", "(10.65.0.0/29).unallocated: does not match the allocations, which decide (2 addresses)"},
-		{"/calico/ipam/v2/host/rack1-host2/ipv4", "/calico/ipam/v2/host/rack1-host1/ipv4", "left out: rack1-host1 has no block 10.65.0.8/29"},
+		{"\"unallocated\": [\n          5,", "\"unallocated\": [\n          1, 5, 5,", "1 blocks list free addresses otherwise than their allocations, which decide, such as etcd/migrate.export: part 3 (IPAM): blocks[0].Value (10.65.0.0/29).unallocated"},
+		{`"pod": "web-0"`, `"pod": "web-7"`, "1 addresses are taken as those of endpoints, and Calico's blocks say of another pod, such as 10.65.0.1 of shop/k8s/web-0/eth0: pod web-7 of shop"},
+		{"/calico/ipam/v2/host/rack1-host2/ipv4", "/calico/ipam/v2/host/rack1-host1/ipv4", "(rack1-host1, 10.65.0.8/29): the node does not have the block"},
 	} {
 		taken := convert(t, edit(t, files, c.old, c.next)...)
 		if !slices.ContainsFunc(taken.Warnings, func(w string) bool { return strings.Contains(w, c.says) }) {

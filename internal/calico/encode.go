@@ -40,13 +40,13 @@ func (c *conversion) encodeBlocks(t *Taken) {
 		if b.claimed != 0 {
 			spec.AffinityClaimTime = proto.Int64(b.claimed)
 		}
-		a := b.cidr.Addr()
+		a, known := b.cidr.Addr(), make(map[string][]uint32)
 		for ordinal, h := range b.held {
 			if h != nil {
 				if h.handle == "" {
 					h.handle = externalPrefix + a.String()
 				}
-				spec.Allocations[ordinal] = attribute(spec, h)
+				spec.Allocations[ordinal] = attribute(spec, known, h)
 				spec.SequenceNumberForAllocation[ordinal] = h.sequence
 				c.count(b, h)
 				t.Addresses++
@@ -62,7 +62,7 @@ func (c *conversion) encodeBlocks(t *Taken) {
 	for _, id := range slices.SortedFunc(maps.Keys(c.affinities), compareAffinities) {
 		a := c.affinities[id]
 		if b := c.blocks[id.cidr]; (b == nil || b.affinity != string(ipam.AffinityOf(id.node))) && a.state != "pending" {
-			c.warn("%s: left out: %s has no block %s", a.source, id.node, id.cidr)
+			c.note("%d affinities are left out, such as %s: the node does not have the block", fmt.Sprintf("%s (%s, %s)", a.source, id.node, id.cidr))
 		}
 	}
 }
@@ -75,16 +75,17 @@ func compareAffinities(a, b affinityID) int {
 }
 
 // attribute returns which of the block's attributes a holding has, counted from
-// one, and adds it if it has none of them yet.
-func attribute(spec *vrouterv1.IPAMBlockSpec, h *holding) uint32 {
-	n := slices.IndexFunc(spec.Attributes, func(a *vrouterv1.AllocationAttribute) bool {
-		return a.GetHandleId() == h.handle && maps.Equal(a.GetSecondary(), h.attributes)
-	})
-	if n < 0 {
-		n = len(spec.Attributes)
-		spec.Attributes = append(spec.Attributes, &vrouterv1.AllocationAttribute{HandleId: proto.String(h.handle), Secondary: h.attributes})
+// one, and adds it if it has none of them yet. Known are those of each handle.
+func attribute(spec *vrouterv1.IPAMBlockSpec, known map[string][]uint32, h *holding) uint32 {
+	for _, n := range known[h.handle] {
+		if maps.Equal(spec.Attributes[n-1].GetSecondary(), h.attributes) {
+			return n
+		}
 	}
-	return uint32(n + 1)
+	spec.Attributes = append(spec.Attributes, &vrouterv1.AllocationAttribute{HandleId: proto.String(h.handle), Secondary: h.attributes})
+	n := uint32(len(spec.Attributes))
+	known[h.handle] = append(known[h.handle], n)
+	return n
 }
 
 // encodeAffinity makes the key that says that a node has the block. A claim that

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/store"
@@ -11,8 +12,8 @@ import (
 )
 
 // settle finds out what there is: pools, nodes, endpoints, whose addresses it
-// claims. Empty blocks that no pool has any more are left out, as Calico would
-// sooner or later.
+// claims. Empty blocks that no pool has any more, or that are of another size
+// than its own, are left out, as Calico would sooner or later.
 func (c *conversion) settle() (endpoints []*object) {
 	for _, o := range c.sorted() {
 		switch checked := o.checked.(type) {
@@ -27,8 +28,11 @@ func (c *conversion) settle() (endpoints []*object) {
 	}
 	left := make(map[netip.Prefix]bool)
 	for _, b := range c.sortedBlocks() {
-		if len(b.free) == len(b.held) && c.poolOf(b.cidr.Addr()) == nil {
-			c.warn("%s: left out: nobody holds an address of it, and no pool has it", b.source)
+		if len(b.free) < len(b.held) {
+			continue
+		}
+		if pool := c.poolOf(b.cidr.Addr()); pool == nil || pool.BlockSize != b.cidr.Bits() {
+			c.note("%d blocks are left out, such as %s: nobody holds an address of them, and no pool has blocks of their size there", b.source)
 			delete(c.blocks, b.cidr)
 			left[b.cidr] = true
 		}
@@ -60,26 +64,32 @@ func (c *conversion) ownAddresses(endpoints []*object) {
 	outside := 0
 	for _, o := range endpoints {
 		handle, owner := ipam.EndpointHandle(o.id)
-		for _, a := range o.checked.(*resource.WorkloadEndpoint).Addresses {
+		endpoint := o.checked.(*resource.WorkloadEndpoint)
+		for _, a := range endpoint.Addresses {
 			if other := c.owned[a]; other != nil {
 				c.problems.Add(o.source+": spec.ipNetworks", fmt.Errorf("%s is an address of %s (%s), too", a, other.id, other.source))
 				continue
 			}
 			c.owned[a] = o
 			c.put(o.source, store.AddressKey(a), []byte(owner.Key))
-			pool := c.poolOf(a)
-			if pool == nil {
-				outside++
-				continue
-			}
 			b, at := c.find(a)
 			if b == nil {
+				pool := c.poolOf(a)
+				if pool == nil {
+					outside++
+					continue
+				}
 				b, at = c.newBlock(o.source, pool, a)
 			}
 			if b.held[at] == nil {
 				b.take(at, c.floor+1)
 			}
-			b.held[at].handle, b.held[at].owner = handle, owner
+			h := b.held[at]
+			if pod, ns := h.attributes["pod"], h.attributes["namespace"]; pod != "" && (pod != endpoint.Endpoint.Workload || ns != o.id.Namespace) {
+				c.note("%d addresses are taken as those of endpoints, and Calico's blocks say of another pod, such as %s",
+					fmt.Sprintf("%s of %s: pod %s of %s", a, handle, pod, ns))
+			}
+			h.handle, h.owner = handle, owner
 		}
 	}
 	if outside > 0 {
@@ -100,7 +110,6 @@ func (c *conversion) newBlock(source string, pool *resource.IPPool, a netip.Addr
 		b.free = append(b.free, uint32(i))
 	}
 	c.blocks[cidr] = b
-	c.bits[a.Is4()][cidr.Bits()] = true
 	return b, ordinal(cidr, a)
 }
 
@@ -108,10 +117,7 @@ func (c *conversion) newBlock(source string, pool *resource.IPPool, a netip.Addr
 func (b *block) take(at int, sequence uint64) {
 	b.held[at] = &holding{sequence: sequence}
 	b.sequence = max(b.sequence, sequence)
-	for i, free := range b.free {
-		if int(free) == at {
-			b.free = append(b.free[:i], b.free[i+1:]...)
-			return
-		}
+	if i := slices.Index(b.free, uint32(at)); i >= 0 {
+		b.free = slices.Delete(b.free, i, i+1)
 	}
 }

@@ -158,7 +158,9 @@ func (c *conversion) cluster(f resource.Foreign) {
 		c.problems.Add(f.Source, fmt.Errorf("it is of cluster %s, another file of %s", info.Spec.ClusterGUID, c.guid))
 	}
 	c.guid = info.Spec.ClusterGUID
-	c.locked = info.Spec.DatastoreReady != nil && !*info.Spec.DatastoreReady
+	locked := info.Spec.DatastoreReady != nil && !*info.Spec.DatastoreReady
+	c.locked = locked && (c.clusters == 0 || c.locked)
+	c.clusters++
 }
 
 // strict reads a value, with no field that is not known.

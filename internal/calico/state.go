@@ -108,23 +108,27 @@ func (c *conversion) state(source string, data []byte) {
 		c.handle(at+".Value", h)
 	})
 	if s.Config != nil && string(s.Config) != "null" {
-		pairs(c, source+": config", []json.RawMessage{s.Config}, func(at, _ string, s *rawConfig) { c.config(at+".Value", s) })
+		pair(c, source+": config", s.Config, func(at, _ string, s *rawConfig) { c.config(at+".Value", s) })
 	}
 }
 
 // pairs reads keys with their values.
 func pairs[V any](c *conversion, source string, list []json.RawMessage, each func(at, key string, v *V)) {
 	for i, text := range list {
-		at := fmt.Sprintf("%s[%d]", source, i)
-		var p rawPair[V]
-		switch err := strict(text, &p); {
-		case err != nil:
-			c.problems.Add(at, err)
-		case p.Value == nil:
-			c.problems.Add(at+".Value", errNeeded)
-		default:
-			each(at, p.Key, p.Value)
-		}
+		pair(c, fmt.Sprintf("%s[%d]", source, i), text, each)
+	}
+}
+
+// pair reads a key with its value.
+func pair[V any](c *conversion, at string, text json.RawMessage, then func(at, key string, v *V)) {
+	var p rawPair[V]
+	switch err := strict(text, &p); {
+	case err != nil:
+		c.problems.Add(at, err)
+	case p.Value == nil:
+		c.problems.Add(at+".Value", errNeeded)
+	default:
+		then(at, p.Key, p.Value)
 	}
 }
 

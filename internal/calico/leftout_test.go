@@ -1,0 +1,63 @@
+package calico
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// emptyBlock is a manifest of a block that nobody holds an address of.
+func emptyBlock(cidr string, size int) File {
+	free := make([]string, size)
+	for i := range free {
+		free[i] = "null"
+	}
+	return File{cidr, []byte("kind: IPAMBlock\napiVersion: crd.projectcalico.org/v1\nmetadata: {name: b}\n" +
+		"spec: {cidr: " + cidr + ", affinity: 'host:rack1-host1', allocations: [" + strings.Join(free, ", ") + "], attributes: []}\n")}
+}
+
+// TestEmptyBlocksOfNoUse: empty blocks that no pool has any more, or not in that
+// size, hold up nothing: they are left out, and one warning tells of all.
+func TestEmptyBlocksOfNoUse(t *testing.T) {
+	files := load(t, "etcd/migrate.export", "etcd/endpoints.yaml")
+	blocks := convert(t, files...).Blocks
+	for _, b := range []File{emptyBlock("10.65.1.0/30", 4), emptyBlock("10.99.0.0/29", 8), emptyBlock("fd80:65::100/126", 4)} {
+		files = append(files, b)
+	}
+	taken := convert(t, files...)
+	if taken.Blocks != blocks {
+		t.Errorf("%d blocks, want %d", taken.Blocks, blocks)
+	}
+	var told []string
+	for _, w := range taken.Warnings {
+		if strings.Contains(w, "left out") {
+			told = append(told, w)
+		}
+	}
+	if len(told) != 1 || !strings.HasPrefix(told[0], "4 blocks are left out, such as 10.65.1.0/30: ") {
+		t.Errorf("warnings %q", told)
+	}
+	// One of the pool's size is as good as any.
+	if n := convert(t, append(files, emptyBlock("10.65.1.0/29", 8))...).Blocks; n != blocks+1 {
+		t.Errorf("%d blocks with another that is empty, want %d", n, blocks+1)
+	}
+}
+
+// TestLockedByAll: a ClusterInformation of before the lock says that something
+// may have been written since, wherever it stands among the files.
+func TestLockedByAll(t *testing.T) {
+	files := load(t, "etcd/migrate.export", "etcd/endpoints.yaml")
+	if !convert(t, files...).File.Locked {
+		t.Fatal("not locked")
+	}
+	info := "kind: ClusterInformation\napiVersion: projectcalico.org/v3\nmetadata: {name: default}\n" +
+		"spec: {clusterGUID: 0d5c2f4f1a1b4d9a8e3c5b7a9d1e3f50, datastoreReady: READY}\n"
+	for ready, locked := range map[string]bool{"true": false, "false": true, "null": false} {
+		more := File{"info", []byte(strings.Replace(info, "READY", ready, 1))}
+		for at := range len(files) + 1 {
+			if got := convert(t, slices.Insert(slices.Clone(files), at, more)...).File.Locked; got != locked {
+				t.Errorf("datastoreReady %s as file %d: locked %t", ready, at, got)
+			}
+		}
+	}
+}
