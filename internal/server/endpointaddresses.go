@@ -33,14 +33,11 @@ func (e *endpointWrite) addressesOn(_ context.Context, s *ipam.Step) (addresses 
 		addresses = slices.Clone(e.base.had)
 		found, err := e.allocate(s, addresses)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, atPools("allocate.pools", e.change.addresses.GetPools(), err)
 		}
 		for _, a := range found {
 			addresses = append(addresses, a.Address)
 			taken = append(taken, a.Address.String())
-		}
-		if n := len(addresses); n > maxAddresses {
-			return nil, nil, invalid("allocate", "%d addresses, at most %d are allowed", n, maxAddresses)
 		}
 	}
 	for i, a := range addresses[:len(addresses)-len(taken)] {
@@ -93,6 +90,9 @@ func (e *endpointWrite) allocate(s *ipam.Step, have []netip.Addr) ([]ipam.Alloca
 		if req.IPv4 == 0 && req.IPv6 == 0 {
 			return nil, nil
 		}
+		if n := len(have) + req.IPv4 + req.IPv6; n > maxAddresses {
+			return nil, invalid("allocate", "%d addresses, at most %d are allowed", n, maxAddresses)
+		}
 		return e.take(s, req)
 	}
 	if len(have) > 0 {
@@ -115,7 +115,7 @@ func (e *endpointWrite) allocate(s *ipam.Step, have []netip.Addr) ([]ipam.Alloca
 		}
 		found = append(found, got...)
 	}
-	if len(found) == 0 {
+	if len(found) == 0 && none != nil {
 		return nil, none
 	}
 	return found, nil

@@ -49,11 +49,8 @@ func (s *addresses) Allocate(ctx context.Context, in *vrouterv1.AllocateRequest)
 	}
 	u := &unheld{writer: s.writer, namespace: in.GetNamespace(), labels: labels{namespace: in.GetScopeLabels()}}
 	result, err := s.writer.ipam.AllocateBy(ctx, req, u.allocate)
-	if none := (&ipam.NoPoolError{}); errors.As(err, &none) && len(req.Pools) > 0 {
-		return nil, atField("pools", err)
-	}
 	if err != nil {
-		return nil, atHandle(err)
+		return nil, atPools("pools", req.Pools, atHandle(err))
 	}
 	if result.Low {
 		req.NodeLabels, req.NamespaceLabels = u.labels.node, u.labels.namespace
@@ -68,6 +65,15 @@ func (s *addresses) Allocate(ctx context.Context, in *vrouterv1.AllocateRequest)
 			Got: int32(short.Got), Reason: short.Kind.Error(), Help: short.Help()})
 	}
 	return out, nil
+}
+
+// atPools names the field with the pools that a request asks for, if it does,
+// where they are what it is refused for.
+func atPools(path string, asked []string, err error) error {
+	if none := (&ipam.NoPoolError{}); len(asked) > 0 && errors.As(err, &none) {
+		return atField(path, err)
+	}
+	return err
 }
 
 // unheld gives out addresses that no endpoint has. One may have some from before

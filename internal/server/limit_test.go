@@ -37,6 +37,8 @@ func TestAddressLimit(t *testing.T) {
 	wantPaths(t, err, "ipNetworks")
 	_, err = r.endpoints.Register(t.Context(), asking("given", &vrouterv1.AddressRequest{Ipv4: maxAddresses - 8, Ipv6: 9}))
 	wantPaths(t, err, "allocate")
+	_, err = r.endpoints.Register(t.Context(), asking("given", &vrouterv1.AddressRequest{Ipv4: 2000})) // of too many blocks, too
+	wantPaths(t, err, "allocate")
 	w := (&endpoints{node: "host1"}).endpoint(registration("put", list(3, maxAddresses+1)...))
 	w.Metadata.Name = proto.String("host1-vms-put-eth0")
 	_, err = r.try(apply, w)
