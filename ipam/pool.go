@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/selector"
 	"github.com/projectvrouter/vrouter/internal/store"
 )
@@ -68,10 +69,6 @@ func (p *Pool) blockOf(a netip.Addr) netip.Prefix {
 // MaxCooldown is the longest time that a released address may be held back.
 const MaxCooldown = 1200 * time.Second
 
-// DefaultMaxBlocks is how many blocks of a family a host may have when nothing
-// says otherwise.
-const DefaultMaxBlocks = 20
-
 // Config is the IPAMConfiguration.
 type Config struct {
 	StrictAffinity   bool          // a host uses its own blocks only
@@ -103,7 +100,7 @@ func (c Config) Check() []Problem {
 
 // limit returns how many blocks of a family a host may have.
 func (c Config) limit(request int) int {
-	limit := cmp.Or(c.MaxBlocksPerHost, request, DefaultMaxBlocks)
+	limit := cmp.Or(c.MaxBlocksPerHost, request, resource.DefaultMaxBlocks)
 	if request > 0 {
 		limit = min(limit, request)
 	}

@@ -167,7 +167,7 @@ blocks.`,
 	flags := c.Flags()
 	flags.BoolVar(&strict, "strict-affinity", false, "whether hosts take addresses from their own blocks only")
 	flags.BoolVar(&claim, "auto-allocate-blocks", true, "whether hosts claim blocks by themselves")
-	flags.Int32Var(&blocks, "max-blocks-per-host", 0, "how many blocks of a family a host may have; 0: 20")
+	flags.Int32Var(&blocks, "max-blocks-per-host", 0, fmt.Sprintf("how many blocks of a family a host may have; 0: %d", resource.DefaultMaxBlocks))
 	flags.StringSliceVar(&foreign, "foreign-cidrs", nil, "`ranges` of others, such as Service addresses, that no pool may overlap; '' for none")
 	flags.DurationVar(&cooldown, "cooldown", 0, "for how long a released address is held back, such as 30s")
 	return c

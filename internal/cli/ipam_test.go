@@ -22,6 +22,7 @@ func ipamSteps(t *testing.T, f *fake) {
 		{[]string{"ipam", "show"}, ExitOK, ""},
 		{[]string{"ipam", "show", "--blocks", "--ip", "10.65.0.1"}, ExitUsage, ""},
 		{[]string{"ipam", "show", "--pool", "four"}, ExitUsage, ""},
+		{[]string{"ipam", "show", "--configuration", "--pool", "four"}, ExitUsage, ""},
 		{[]string{"ipam", "show", "--addresses", "-o", "yaml"}, ExitUsage, ""},
 		{[]string{"endpoint", "register", "prod/docker/none/eth0", "--interface", "veth9"}, ExitFailed, ""}, // no pool
 		{[]string{"apply", "-f", "testdata/manifests/dir/20-pool.yaml"}, ExitOK, "ippool/four created\n"},

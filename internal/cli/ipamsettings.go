@@ -30,7 +30,7 @@ func (a *app) ipamSettings(ctx context.Context, f format) error {
 		return a.writeObjects(f, []proto.Message{msg}, true)
 	}
 	s := msg.(*vrouterv1.IPAMConfiguration).GetSpec()
-	blocks := "20, as nobody says otherwise"
+	blocks := strconv.Itoa(resource.DefaultMaxBlocks) + ", as nobody says otherwise"
 	if n := s.GetMaxBlocksPerHost(); n > 0 {
 		blocks = strconv.Itoa(int(n))
 	}

@@ -44,14 +44,14 @@ is on: that node had no block with a free address, and could claim none.`,
 				}
 			}
 			switch {
+			case !held.addresses && (held.borrowed || held.pool != ""):
+				return usagef("--borrowed and --pool go with --addresses")
 			case settings:
 				return a.ipamSettings(cmd.Context(), f)
 			case held.addresses && f != formatTable:
 				return usagef("--addresses is shown as a table; 'get ipamblocks -o %s' has them, too", output)
 			case held.addresses:
 				return a.ipamAddresses(cmd.Context(), &held)
-			case held.borrowed || held.pool != "":
-				return usagef("--borrowed and --pool go with --addresses")
 			}
 			return a.ipamShow(cmd.Context(), request, f)
 		},

@@ -11,9 +11,6 @@ import (
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
-// defaultMaxBlocks of a host, as ipam has it.
-const defaultMaxBlocks = 20
-
 // addressRow returns the cells of the kinds of address management. What cannot
 // be read has its name alone.
 func addressRow(name string, msg proto.Message) []string {
@@ -24,7 +21,7 @@ func addressRow(name string, msg proto.Message) []string {
 		s := m.GetSpec()
 		claims := s == nil || s.AutoAllocateBlocks == nil || *s.AutoAllocateBlocks
 		return []string{name, strconv.FormatBool(s.GetStrictAffinity()), strconv.FormatBool(claims),
-			strconv.Itoa(cmp.Or(int(s.GetMaxBlocksPerHost()), defaultMaxBlocks)), fmt.Sprintf("%ds", s.GetIpCooldownSeconds())}
+			strconv.Itoa(cmp.Or(int(s.GetMaxBlocksPerHost()), DefaultMaxBlocks)), fmt.Sprintf("%ds", s.GetIpCooldownSeconds())}
 	case *vrouterv1.IPAMBlock:
 		s := m.GetSpec()
 		free := len(s.GetUnallocated())

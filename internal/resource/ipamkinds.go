@@ -46,6 +46,10 @@ type IPReservation struct {
 	CIDRs []netip.Prefix
 }
 
+// DefaultMaxBlocks is how many blocks of a family a host may have when nothing
+// says otherwise.
+const DefaultMaxBlocks = 20
+
 // IPAMConfiguration holds for all of address management. What the settings may
 // be together is address management's to say.
 type IPAMConfiguration struct {
