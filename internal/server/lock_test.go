@@ -209,12 +209,18 @@ func TestNothingSlipsPastTheLock(t *testing.T) {
 				}
 			})
 		}
-		<-enough
+		ended := make(chan struct{})
+		go func() { all.Wait(); close(ended) }()
+		select {
+		case <-enough:
+		case <-ended:
+			t.Fatal("nobody registers any more")
+		}
 		if _, err := daemons[round].datastore.Lock(t.Context(), &vrouterv1.LockRequest{}); err != nil {
 			t.Fatal(err)
 		}
 		locked := r.revision()
-		all.Wait()
+		<-ended
 		if now := r.revision(); now != locked {
 			t.Errorf("round %d: written at revision %d, after Lock had returned at %d", round, now, locked)
 		}
