@@ -224,6 +224,9 @@ func (s *Step) assignBlock(node string, cidr netip.Prefix) error {
 		return notMasked(cidr)
 	case pool == nil:
 		return &BlockError{ErrBadBlock, cidr, "it lies in no pool"}
+	case pool.CIDR.Bits() > pool.BlockSize: // a disabled one may be
+		return &BlockError{ErrBadBlock, cidr, fmt.Sprintf("pool %s, %s, is smaller than one of its blocks, /%d",
+			pool.Name, pool.CIDR, pool.BlockSize)}
 	case cidr.Bits() < pool.BlockSize:
 		return &BlockError{ErrBadBlock, cidr, fmt.Sprintf("blocks of pool %s are /%d: assign them one by one, or make a pool of this blockSize",
 			pool.Name, pool.BlockSize)}

@@ -59,13 +59,17 @@ func TestHostLocal(t *testing.T) {
 
 // TestNoBlock: what is wrong with a prefix is told with what would help.
 func TestNoBlock(t *testing.T) {
-	r := newRig(t, pool("a=10.0.0.0/24/26"))
+	small := pool("small=10.0.2.0/28/26") // as it may be while it gives nothing out
+	small.Disabled = true
+	r := newRig(t, pool("a=10.0.0.0/24/26"), small)
 	for cidr, want := range map[string]string{
 		"10.0.0.0/24":         "blocks of pool a are /26: assign them one by one, or make a pool of this blockSize",
 		"10.0.0.0/8":          "blocks of pool a are /26: assign them one by one, or make a pool of this blockSize",
 		"10.0.0.0/27":         "blocks of pool a are /26, and it is part of one",
 		"10.0.0.1/26":         "the block of this address is 10.0.0.0/26",
 		"10.0.1.0/26":         "it lies in no pool",
+		"10.0.2.0/26":         "pool small, 10.0.2.0/28, is smaller than one of its blocks, /26",
+		"10.0.2.0/28":         "pool small, 10.0.2.0/28, is smaller than one of its blocks, /26",
 		"fd00::/122":          "it lies in no pool",
 		"::ffff:10.0.0.0/122": "it lies in no pool",
 	} {
