@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/store"
 	"github.com/projectvrouter/vrouter/ipam"
+	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
 // holder is as what an endpoint holds its addresses.
@@ -119,6 +121,44 @@ func (e *endpointWrite) allocate(s *ipam.Step, have []netip.Addr) ([]ipam.Alloca
 		return nil, none
 	}
 	return found, nil
+}
+
+// keptBeside warns of addresses that an endpoint has and keeps, though they are
+// of other pools than the request names, or more than it asks for: a request only
+// adds to them, so that the same one again changes nothing.
+func keptBeside(asked *vrouterv1.AddressRequest, had []netip.Addr, pools []ipam.Pool) []string {
+	if asked == nil || len(had) == 0 {
+		return nil
+	}
+	const otherwise = "; unregister the endpoint, or state its addresses, to have it otherwise"
+	var warnings, elsewhere []string
+	count := make(map[ipam.Family]int32)
+	for _, a := range had {
+		count[ipam.FamilyOf(a)]++
+		if !slices.ContainsFunc(pools, func(p ipam.Pool) bool {
+			return p.CIDR.Contains(a) && (slices.Contains(asked.Pools, p.Name) || slices.Contains(asked.Pools, p.CIDR.String()))
+		}) {
+			elsewhere = append(elsewhere, a.String())
+		}
+	}
+	if len(asked.Pools) > 0 && len(elsewhere) > 0 {
+		warnings = append(warnings, fmt.Sprintf("allocate.pools: the endpoint had, and keeps, %s, not of %s%s",
+			strings.Join(elsewhere, ", "), strings.Join(asked.Pools, ", "), otherwise))
+	}
+	if asked.GetIpv4() == 0 && asked.GetIpv6() == 0 {
+		return warnings
+	}
+	for _, f := range []struct {
+		field  string
+		family ipam.Family
+		wanted int32
+	}{{"ipv4", ipam.IPv4, asked.GetIpv4()}, {"ipv6", ipam.IPv6, asked.GetIpv6()}} {
+		if n := count[f.family]; n > f.wanted {
+			warnings = append(warnings, fmt.Sprintf("allocate.%s: the endpoint had, and keeps, %d %s addresses, not %d%s",
+				f.field, n, f.family, f.wanted, otherwise))
+		}
+	}
+	return warnings
 }
 
 func (e *endpointWrite) take(s *ipam.Step, req ipam.Request) ([]ipam.Allocation, error) {

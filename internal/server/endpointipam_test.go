@@ -119,6 +119,42 @@ func TestRegisterAsksForAddresses(t *testing.T) {
 	}
 }
 
+// TestKeptBesideWhatIsAsked: a request adds to the addresses that there are. Who
+// asked for others, or for fewer, is told; who says the same again is not.
+func TestKeptBesideWhatIsAsked(t *testing.T) {
+	r := newRig(t)
+	r.put(pool("other", "172.16.0.0/24"))
+	first := r.register(asking("a", &vrouterv1.AddressRequest{Ipv4: 2, Ipv6: 1, Pools: []string{"four", "fd00::/64"}}))
+	has := first.Endpoint.Spec.IpNetworks
+	v4 := strings.TrimSuffix(has[0], "/32") + ", " + strings.TrimSuffix(has[1], "/32")
+	const otherwise = "; unregister the endpoint, or state its addresses, to have it otherwise"
+	for name, c := range map[string]struct {
+		asks *vrouterv1.AddressRequest
+		want []string
+	}{
+		"nothing":          {nil, nil},
+		"whatever":         {&vrouterv1.AddressRequest{}, nil},
+		"the same":         {&vrouterv1.AddressRequest{Ipv4: 2, Ipv6: 1, Pools: []string{"four", "fd00::/64"}}, nil},
+		"one of the pools": {&vrouterv1.AddressRequest{Pools: []string{"10.0.0.0/16", "six", "other"}}, nil},
+		"another pool": {&vrouterv1.AddressRequest{Pools: []string{"other", "six"}},
+			[]string{"allocate.pools: the endpoint had, and keeps, " + v4 + ", not of other, six" + otherwise}},
+		"fewer": {&vrouterv1.AddressRequest{Ipv4: 1}, []string{
+			"allocate.ipv4: the endpoint had, and keeps, 2 IPv4 addresses, not 1" + otherwise,
+			"allocate.ipv6: the endpoint had, and keeps, 1 IPv6 addresses, not 0" + otherwise}},
+	} {
+		got := r.register(asking("a", c.asks))
+		if !slices.Equal(got.Warnings, c.want) || !slices.Equal(got.Endpoint.Spec.IpNetworks, has) {
+			t.Errorf("%s: %q with %q", name, got.Endpoint.Spec.IpNetworks, got.Warnings)
+		}
+	}
+	if got := r.register(registration("a", strings.TrimSuffix(has[0], "/32"))); len(got.Warnings) > 0 {
+		t.Errorf("stated: %q", got.Warnings)
+	}
+	if len(first.Warnings) > 0 {
+		t.Errorf("new: %q", first.Warnings)
+	}
+}
+
 // TestGivenAddressIsClaimed: with the endpoint as its handle, unless a handle
 // that the call names has it.
 func TestGivenAddressIsClaimed(t *testing.T) {

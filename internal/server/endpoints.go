@@ -41,7 +41,7 @@ func (s *endpoints) Register(ctx context.Context, req *vrouterv1.RegisterRequest
 	if err != nil {
 		return nil, err
 	}
-	return &vrouterv1.RegisterResponse{Endpoint: w, Stage: stage, Created: out.created}, nil
+	return &vrouterv1.RegisterResponse{Endpoint: w, Stage: stage, Created: out.created, Warnings: out.warnings}, nil
 }
 
 // endpoint renders the object that a request states.

@@ -170,7 +170,8 @@ func (e *endpointWrite) decide(ctx context.Context, s *ipam.Step) error {
 	}
 	old := e.base.old
 	next := resource.Successor(msg, old.msg)
-	e.out = outcome{msg: next, revision: old.revision, created: old.revision == 0}
+	e.out = outcome{msg: next, revision: old.revision, created: old.revision == 0,
+		warnings: keptBeside(e.change.addresses, e.base.had, s.Env.Pools)}
 	e.out.unchanged = old.msg != nil && resource.SameStored(old.msg, next)
 	var t txn
 	t.compare(resourceKey(old.id), old.revision)

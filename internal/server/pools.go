@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/internal/store"
 	"github.com/projectvrouter/vrouter/ipam"
@@ -94,6 +96,37 @@ func (w *writer) ranges(ctx context.Context, each func(key string, pool *vrouter
 		return fmt.Errorf("read pools: %w", err)
 	}
 	return nil
+}
+
+// poolWarnings tells which Nodes have an address of a pool, that an endpoint could
+// be given; nothing of what is no pool, or gives out none.
+func (r *reader) poolWarnings(ctx context.Context, msg proto.Message) ([]string, error) {
+	pool, ok := msg.(*vrouterv1.IPPool)
+	cidr, err := netip.ParsePrefix(pool.GetSpec().GetCidr())
+	if !ok || err != nil || pool.GetSpec().GetDisabled() {
+		return nil, nil
+	}
+	var nodes []string
+	_, err = store.Scan(ctx, r.store, store.KindPrefix(string(resource.KindNode)), 0, func(kv store.KV) {
+		msg, err := resource.Decode(resource.KindNode, kv.Value, kv.ModRevision)
+		if err != nil {
+			return
+		}
+		node := msg.(*vrouterv1.Node)
+		for _, text := range []string{node.GetSpec().GetBgp().GetIpv4Address(), node.GetSpec().GetBgp().GetIpv6Address()} {
+			if p, err := netip.ParsePrefix(text); err == nil && cidr.Contains(p.Addr()) {
+				nodes = append(nodes, fmt.Sprintf("%s (%s)", node.GetMetadata().GetName(), p.Addr()))
+			}
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for nodes with addresses of %s: %w", cidr, err)
+	}
+	if len(nodes) == 0 {
+		return nil, nil
+	}
+	return []string{fmt.Sprintf("spec.cidr: %s has addresses of Nodes, which endpoints could be given: %s; take another range, "+
+		"and list those of the fabric in foreignCIDRs of the IPAMConfiguration", cidr, firstOf(nodes))}, nil
 }
 
 // removePool deletes a pool with its blocks, which takes several transactions

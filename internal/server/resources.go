@@ -53,11 +53,13 @@ func (s *resources) Put(ctx context.Context, req *vrouterv1.PutRequest) (*vroute
 	if err != nil {
 		return nil, err
 	}
-	problems, err := s.reader.tierProblems(ctx, out.msg)
-	if err != nil {
-		s.reader.log.Debug("tier not looked for", "resource", resource.IDOf(out.msg).String(), "error", err) // it is written
+	for _, look := range []func(context.Context, proto.Message) ([]string, error){s.reader.tierProblems, s.reader.poolWarnings} {
+		problems, err := look(ctx, out.msg)
+		if err != nil {
+			s.reader.log.Debug("warnings not looked for", "resource", resource.IDOf(out.msg).String(), "error", err) // it is written
+		}
+		warnings = append(warnings, problems...)
 	}
-	warnings = append(warnings, problems...)
 	if info, ok := msg.(*vrouterv1.ClusterInformation); ok {
 		guid := info.GetSpec().GetClusterGuid()
 		if has := out.msg.(*vrouterv1.ClusterInformation).GetSpec().GetClusterGuid(); guid != "" && guid != has {

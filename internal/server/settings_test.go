@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -192,4 +193,39 @@ func TestSettingsOfOthers(t *testing.T) {
 		t.Errorf("given %q of the pool that is not disabled: %v", got, err)
 	}
 	r.consistent()
+}
+
+// TestPoolOverNodes: a pool that has addresses of Nodes is taken, and who made it
+// is told which.
+func TestPoolOverNodes(t *testing.T) {
+	r := newRig(t)
+	n := node("host1", "192.0.2.1/24")
+	n.Spec.Bgp.Ipv6Address = proto.String("2001:db8::1/64")
+	r.put(n)
+	if got := r.must(apply, pool("beside", "192.0.3.0/24")).Warnings; len(got) > 0 {
+		t.Errorf("beside them: %q", got)
+	}
+	const help = "; take another range, and list those of the fabric in foreignCIDRs of the IPAMConfiguration"
+	for cidr, has := range map[string]string{"192.0.2.0/24": "host1 (192.0.2.1)", "2001:db8::/96": "host1 (2001:db8::1)"} {
+		over := pool("over", cidr)
+		want := []string{"spec.cidr: " + cidr + " has addresses of Nodes, which endpoints could be given: " + has + help}
+		for range 2 {
+			if got := r.must(apply, over).Warnings; !slices.Equal(got, want) {
+				t.Errorf("%q, wanted %q", got, want)
+			}
+		}
+		over.Spec.Disabled = proto.Bool(true)
+		if got := r.must(apply, over).Warnings; len(got) > 0 {
+			t.Errorf("gives out nothing: %q", got)
+		}
+		if _, err := r.resources.Delete(t.Context(), &vrouterv1.DeleteRequest{Kind: "IPPool", Name: "over"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 6 {
+		r.put(node(fmt.Sprintf("many%d", i), fmt.Sprintf("198.51.100.%d/24", i+1)))
+	}
+	if got := r.must(apply, pool("over", "198.51.100.0/24")).Warnings; len(got) != 1 || !strings.Contains(got[0], "many4 (198.51.100.5) and 1 more;") {
+		t.Errorf("many: %q", got)
+	}
 }

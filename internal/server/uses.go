@@ -20,10 +20,6 @@ func (w *writer) usesOf(ctx context.Context, id resource.ID) ([]string, error) {
 	if err != nil || len(users) == 0 {
 		return nil, err
 	}
-	more := ""
-	if n := len(users) - maxUsers; n > 0 {
-		users, more = users[:maxUsers], fmt.Sprintf(" and %d more", n)
-	}
 	without := "their sessions are closed"
 	switch id.Kind {
 	case resource.KindBGPFilter:
@@ -31,7 +27,16 @@ func (w *writer) usesOf(ctx context.Context, id resource.ID) ([]string, error) {
 	case resource.KindSecret:
 		without = "their sessions are closed, or have no password where it is optional"
 	}
-	return []string{fmt.Sprintf("used by %s%s: until it is there again %s", strings.Join(users, ", "), more, without)}, nil
+	return []string{fmt.Sprintf("used by %s: until it is there again %s", firstOf(users), without)}, nil
+}
+
+// firstOf names as many as a warning does, and counts the others.
+func firstOf(names []string) string {
+	more := ""
+	if n := len(names) - maxUsers; n > 0 {
+		names, more = names[:maxUsers], fmt.Sprintf(" and %d more", n)
+	}
+	return strings.Join(names, ", ") + more
 }
 
 // users returns the names of all stored objects that name one. What does not

@@ -55,6 +55,7 @@ type outcome struct {
 	revision  int64         // mod revision of the object; zero after a dry run that would write
 	created   bool
 	unchanged bool
+	warnings  []string // of what is kept otherwise than the caller may think
 }
 
 // stored is an object as it stands in the store.
