@@ -86,7 +86,8 @@ func (s *Step) putHandle(id string, h *Handle) {
 // Released is the outcome of ReleaseHandle.
 type Released struct {
 	Addresses []netip.Addr
-	More      bool // there are more, and no room for them in one transaction
+	More      bool         // there are more, and no room for them in one transaction:
+	Left      []netip.Addr // these
 }
 
 // ReleaseHandle gives back all addresses of a handle. Errors: *HandleError (no
@@ -117,13 +118,15 @@ func (s *Step) releaseHandle(id string) (*Released, error) {
 	}
 	out, left := &Released{}, h
 	for _, cidr := range blocks {
-		if s.full() {
-			out.More = true
-			break
-		}
 		b, err := s.block(cidr)
 		if err != nil {
 			return nil, err
+		}
+		if out.More = out.More || s.full(); out.More {
+			if b != nil {
+				out.Left = append(out.Left, addressesOf(b.held(id))...)
+			}
+			continue
 		}
 		s.guardBlock(cidr) // or an address that it got meanwhile would be lost
 		if b != nil {
@@ -131,14 +134,20 @@ func (s *Step) releaseHandle(id string) (*Released, error) {
 			if err := s.free(b, held); err != nil {
 				return nil, err
 			}
-			for _, h := range held {
-				out.Addresses = append(out.Addresses, h.Address)
-			}
+			out.Addresses = append(out.Addresses, addressesOf(held)...)
 		}
 		left = left.add(cidr, -left.Blocks[cidr])
 	}
 	s.putHandle(id, left)
 	return out, nil
+}
+
+func addressesOf(held []Holding) []netip.Addr {
+	list := make([]netip.Addr, len(held))
+	for i, h := range held {
+		list[i] = h.Address
+	}
+	return list
 }
 
 // Renew writes a handle again as it is: whoever releases it beside the

@@ -272,7 +272,8 @@ func (s *addresses) ReleaseByHandle(ctx context.Context, in *vrouterv1.ReleaseBy
 			if err := s.unowned(ctx, step, in.GetHandle()); err != nil {
 				return err
 			}
-			return s.freeOfEndpoints(ctx, got.Addresses) // they may be many: not part of the transaction
+			// They may be many, and so no part of the transaction.
+			return s.freeOfEndpoints(ctx, slices.Concat(got.Addresses, got.Left))
 		})
 		if err != nil {
 			return nil, err

@@ -319,3 +319,39 @@ func TestCostOfManyAddresses(t *testing.T) {
 	}
 	r.consistent()
 }
+
+// TestReleaseByHandleWholeOrNot: a handle that holds addresses of more blocks
+// than one transaction takes is released whole; where an endpoint has the last
+// of them, none is.
+func TestReleaseByHandleWholeOrNot(t *testing.T) {
+	r := newRig(t)
+	p := pool("p", "172.16.0.0/24")
+	p.Spec.BlockSize = proto.Int32(32)
+	r.put(p)
+	r.settings(&vrouterv1.IPAMConfigurationSpec{StrictAffinity: proto.Bool(true), MaxBlocksPerHost: proto.Int32(250)})
+	got, err := r.addresses.Allocate(t.Context(), &vrouterv1.AllocateRequest{Ipv4: 150, Handle: "x", Pools: []string{"p"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []netip.Addr
+	for _, a := range got.Allocations {
+		all = append(all, netip.MustParseAddr(a.Address))
+	}
+	has := registration("a", slices.MaxFunc(all, netip.Addr.Compare).String())
+	has.HeldBy = []string{"x"}
+	r.register(has)
+	release := func() (*vrouterv1.ReleaseByHandleResponse, error) {
+		return r.addresses.ReleaseByHandle(t.Context(), &vrouterv1.ReleaseByHandleRequest{Handle: "x"})
+	}
+	_, err = release()
+	wantCode(t, err, codes.FailedPrecondition)
+	if n := r.inUse(); n != 150 {
+		t.Errorf("%d addresses in use after a refusal", n)
+	}
+	r.consistent()
+	r.unregister("a")
+	if got, err := release(); err != nil || len(got.Addresses) != 150 || r.inUse() != 0 {
+		t.Errorf("%d addresses released, %v, %d in use", len(got.GetAddresses()), err, r.inUse())
+	}
+	r.consistent()
+}
