@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strconv"
 	"strings"
 	"time"
@@ -133,17 +134,13 @@ func (i *Importer) difference(there, wanted []KV) []store.Op {
 // commit performs operations, as many at a time as a transaction holds, and
 // several transactions at a time: nobody follows the store before all are done,
 // so that their order means nothing.
-func (i *Importer) commit(ctx context.Context, t *target, ops []store.Op) error {
-	g, ctx := errgroup.WithContext(ctx)
+func (i *Importer) commit(call context.Context, t *target, ops []store.Op) error {
+	g, ctx := errgroup.WithContext(call)
 	g.SetLimit(atOnce)
-	for len(ops) > 0 && ctx.Err() == nil {
-		n, size := 0, 0
-		for n < len(ops) && n < batchKeys && (n == 0 || size+len(ops[n].Key)+len(ops[n].Value) <= batchBytes) {
-			size += len(ops[n].Key) + len(ops[n].Value)
-			n++
+	for batch := range Batches(ops) {
+		if ctx.Err() != nil {
+			break
 		}
-		batch := ops[:n]
-		ops = ops[n:]
 		g.Go(func() error {
 			err := i.patiently(ctx, func() error {
 				_, err := i.Store.Txn(ctx, t.compares(), batch)
@@ -153,15 +150,32 @@ func (i *Importer) commit(ctx context.Context, t *target, ops []store.Op) error 
 				return fmt.Errorf("another import has begun, or somebody has changed the lock: %w", err)
 			}
 			if err != nil {
-				return fmt.Errorf("write %d keys from %s: %w", n, batch[0].Key, err)
+				return fmt.Errorf("write %d keys from %s: %w", len(batch), batch[0].Key, err)
 			}
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil || len(ops) == 0 {
+	if err := g.Wait(); err != nil {
 		return err
 	}
-	return ctx.Err() // that of the call: it ended before all was written
+	return call.Err() // it may have ended before all was written
+}
+
+// Batches cuts operations into what a transaction takes.
+func Batches(ops []store.Op) iter.Seq[[]store.Op] {
+	return func(yield func([]store.Op) bool) {
+		for len(ops) > 0 {
+			n, size := 0, 0
+			for n < len(ops) && n < batchKeys && (n == 0 || size+len(ops[n].Key)+len(ops[n].Value) <= batchBytes) {
+				size += len(ops[n].Key) + len(ops[n].Value)
+				n++
+			}
+			if !yield(ops[:n]) {
+				return
+			}
+			ops = ops[n:]
+		}
+	}
 }
 
 // patiently calls try again while a store does not answer: one that is busy with

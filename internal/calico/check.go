@@ -52,13 +52,13 @@ func (c *conversion) check(ctx context.Context, f *backup.File) error {
 func checkAddresses(ctx context.Context, f *backup.File) (*ipam.Report, error) {
 	s := store.NewMemory()
 	defer func() { _ = s.Close() }()
-	for kvs := range slices.Chunk(f.KVs, store.MaxOps) {
-		var ops []store.Op
-		for _, kv := range kvs {
-			ops = append(ops, store.Op{Key: kv.Key, Value: kv.Value})
-		}
+	ops := make([]store.Op, len(f.KVs))
+	for i, kv := range f.KVs {
+		ops[i] = store.Op{Key: kv.Key, Value: kv.Value}
+	}
+	for ops := range backup.Batches(ops) {
 		if _, err := s.Txn(ctx, nil, ops); err != nil {
-			return nil, fmt.Errorf("check addresses: %w", err)
+			return nil, fmt.Errorf("check addresses: write %d keys from %s: %w", len(ops), ops[0].Key, err)
 		}
 	}
 	env, err := ipam.Stored{Store: s}.Env(ctx)

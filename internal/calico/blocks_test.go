@@ -1,9 +1,15 @@
 package calico
 
 import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/projectvrouter/vrouter/internal/backup"
+	"github.com/projectvrouter/vrouter/internal/store"
 )
 
 // emptyBlock is a manifest of a block that nobody holds an address of.
@@ -58,6 +64,46 @@ func TestLockedByAll(t *testing.T) {
 			if got := convert(t, slices.Insert(slices.Clone(files), at, more)...).File.Locked; got != locked {
 				t.Errorf("datastoreReady %s as file %d: locked %t", ready, at, got)
 			}
+		}
+	}
+}
+
+// TestFullBlocks: blocks that are full, of any size and with all that Calico
+// remembers of a pod, are together more than a transaction holds.
+func TestFullBlocks(t *testing.T) {
+	for _, c := range []struct{ bits, blocks int }{{26, 130}, {20, 2}} {
+		var b strings.Builder
+		fmt.Fprintf(&b, `{"apiVersion": "v1", "kind": "List", "items": [
+{"apiVersion": "projectcalico.org/v3", "kind": "IPPool", "metadata": {"name": "p"}, "spec": {"cidr": "10.0.0.0/8", "blockSize": %d}}`, c.bits)
+		first, size := netip.MustParseAddr("10.0.0.0"), 1<<(32-c.bits)
+		for range c.blocks {
+			block := map[string]any{"cidr": netip.PrefixFrom(first, c.bits).String(), "affinity": "host:rack1-host1"}
+			var allocations []int
+			var attributes []any
+			for i := range size {
+				allocations = append(allocations, i)
+				attributes = append(attributes, map[string]any{
+					"handle_id": "k8s-pod-network." + strings.Repeat("f", 64-15) + first.String(),
+					"secondary": map[string]string{"node": "rack1-host1.of.some.cluster", "namespace": "some-namespace",
+						"pod": "some-application-" + first.String(), "timestamp": "2024-03-05 12:00:00.000000000 +0000 UTC"},
+				})
+				first = first.Next()
+			}
+			block["allocations"], block["attributes"] = allocations, attributes
+			text, err := json.Marshal(block)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(&b, ",\n"+`{"apiVersion": "crd.projectcalico.org/v1", "kind": "IPAMBlock", "metadata": {"name": "b"}, "spec": %s}`, text)
+		}
+		b.WriteString("]}")
+		taken := convert(t, File{"full", []byte(b.String())})
+		if taken.Blocks != c.blocks || taken.Addresses != c.blocks*size {
+			t.Errorf("/%d: %d blocks, %d addresses", c.bits, taken.Blocks, taken.Addresses)
+		}
+		i := &backup.Importer{Store: store.NewMemory(), Self: "new", Now: testNow}
+		if _, err := i.Run(t.Context(), taken.File, false); err != nil {
+			t.Errorf("/%d: %v", c.bits, err)
 		}
 	}
 }
