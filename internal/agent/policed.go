@@ -47,9 +47,7 @@ func (w *workloads) sweep(synced, inForce <-chan struct{}) {
 	if synced == nil && inForce == nil {
 		w.table.Done(fib.Workload)
 		for prefix := range w.routed {
-			if w.claims[prefix] == nil {
-				w.leave(prefix, false)
-			}
+			w.leave(prefix, false)
 		}
 	}
 }
