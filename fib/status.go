@@ -75,18 +75,24 @@ func (t *Table) States() []State {
 	return out
 }
 
-// Interfaces returns where our route to a prefix leads in the kernel, unless it
-// names a next-hop object; nil: there is none.
+// Interfaces returns where our route to a prefix leads in the kernel, or may lead
+// in a moment because it is being written, unless it names a next-hop object;
+// nil: there is none.
 func (t *Table) Interfaces(prefix netip.Prefix) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	v, ok := t.routes.Observed(prefix)
-	if !ok {
-		return nil
+	var hops []Hop
+	if v, ok := t.routes.Observed(prefix); ok {
+		hops = unpackHops(v.Value().hops)
+	}
+	for _, c := range t.writing {
+		if c.Entry.Prefix == prefix {
+			hops = append(hops, c.Entry.Hops...) // none of one that is deleted
+		}
 	}
 	var names []string
-	for _, hop := range unpackHops(v.Value().hops) {
-		names = append(names, t.outside.links[hop.Index].Name)
+	for _, h := range hops {
+		names = append(names, t.outside.links[h.Index].Name)
 	}
 	return names
 }

@@ -97,9 +97,11 @@ func (t *Table) writeRoutes(ctx context.Context, errs *problems) {
 				changes, todo = append(changes, change), append(todo, c)
 			}
 		}
+		t.writing = changes
 		t.mu.Unlock()
 		results := t.apply(ctx, changes)
 		t.mu.Lock()
+		t.writing = nil
 		for i, c := range todo {
 			t.appliedLocked(c, errorAt(results, i), errs)
 		}

@@ -66,6 +66,7 @@ type Table struct {
 	viaIndex    map[int32]int      // plain routes of ours observed, by interface
 	withSrc     map[netip.Addr]int // routes of ours observed, by preferred source
 	strays      map[strayKey]Entry // with our mark, outside our slots
+	writing     []Change           // of routes, that the kernel is making now
 	objects     objectTable
 	outside     outside
 	known       bool // the kernel has been read once

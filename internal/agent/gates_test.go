@@ -98,6 +98,29 @@ func TestClosedUntilTheRouteIsGone(t *testing.T) {
 	})
 }
 
+// TestClosedWhileTheRouteIsWritten: an endpoint goes while the kernel is at its
+// route, which comes nevertheless, and goes after that.
+func TestClosedWhileTheRouteIsWritten(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		filter := policytest.NewMemory()
+		r.kernel.AddLink("w-a")
+		r.host = sluggish{r.kernel}
+		r.start(policed(filter))
+		r.pass(time.Minute)
+		r.put(endpointObject("a", "host1", "10.0.0.1/32"))
+		r.pass(time.Second / 2)
+		r.delete(endpointObject("a", "host1"))
+		r.pass(time.Second / 4)
+		r.wantPoliced(filter, "w-a")
+		r.pass(time.Second / 2)
+		r.wantRoutes(lineA)
+		r.wantPoliced(filter, "w-a")
+		r.pass(time.Minute)
+		r.wantRoutes()
+		r.wantPoliced(filter)
+	})
+}
+
 // An endpoint that went while the daemon was not there: its route goes when the
 // store has told everything, and its interface is closed until then. The host's
 // own is not, whatever leads to it: the store may be behind it.
