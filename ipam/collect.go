@@ -185,7 +185,7 @@ func (r *round) blocks() {
 		case b.Affinity != "" && !b.Affinity.Virtual() && !r.world.Nodes[node]:
 			r.suspect(suspect{suspectDead, node + " " + b.CIDR.String(), 0}, func(g *Garbage) { g.Dead = append(g.Dead, block) })
 		case !b.unused(r.world.Env), a != nil && (a.Assigned || a.State == Pending):
-		case a == nil && r.world.unreadable(store.HostBlockKey(node, b.CIDR)): // it may say so
+		case a == nil && r.world.unreadable[store.HostBlockKey(node, b.CIDR)]: // it may say so
 		case a != nil && a.State == Confirmed && !kept[at] && r.world.Env.poolOfBlock(b.CIDR) != nil:
 			kept[at] = true
 		default:
@@ -205,7 +205,7 @@ func (r *round) unexplained(affinities map[HostBlock]*BlockAffinity) {
 	for _, a := range r.world.Affinities {
 		block := HostBlock{Node: a.Node, CIDR: a.CIDR}
 		switch {
-		case affinities[block] == nil || AffinityOf(a.Node).Virtual() || r.world.unreadable(store.BlockKey(a.CIDR)):
+		case affinities[block] == nil || AffinityOf(a.Node).Virtual() || r.world.unreadable[store.BlockKey(a.CIDR)]:
 		case !r.world.Nodes[a.Node]:
 			r.suspect(suspect{suspectDead, a.Node + " " + a.CIDR.String(), 0}, func(g *Garbage) { g.Dead = append(g.Dead, block) })
 		case !a.Assigned: // else the node will make the block

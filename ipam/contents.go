@@ -50,11 +50,6 @@ func ReadContents(ctx context.Context, s Store) (*Contents, error) {
 	return c, nil
 }
 
-// unreadable tells whether what a key holds could not be read.
-func (c *Contents) unreadable(key string) bool {
-	return slices.ContainsFunc(c.Unreadable, func(f Finding) bool { return f.Subject == key })
-}
-
 func (c *Contents) addBlock(kv store.KV) error {
 	b, err := DecodeBlock(kv.Value)
 	if err == nil && store.BlockKey(b.CIDR) != kv.Key {

@@ -22,6 +22,9 @@ type World struct {
 	// a/ keys do not explain, as they were after Contents; zero: gone.
 	owners map[string]int64
 	held   map[string][]Release // by handle
+	// unreadable are the keys of Contents that do not convert: of a newer version
+	// they may be all.
+	unreadable map[string]bool
 }
 
 // ReadWorld reads it all: some tens of round trips for 250,000 addresses.
@@ -30,7 +33,10 @@ func ReadWorld(ctx context.Context, s Store, settings Settings) (*World, error) 
 	if err != nil {
 		return nil, err
 	}
-	w := &World{Contents: contents, Nodes: make(map[string]bool), held: make(map[string][]Release)}
+	w := &World{Contents: contents, Nodes: make(map[string]bool), held: make(map[string][]Release), unreadable: make(map[string]bool)}
+	for _, f := range w.Unreadable {
+		w.unreadable[f.Subject] = true
+	}
 	if w.Env, err = settings.Fresh(ctx); err != nil {
 		return nil, fmt.Errorf("read settings of address management: %w", err)
 	}
@@ -82,7 +88,7 @@ func (w *World) needed(h *Handle) bool {
 		return true
 	}
 	for cidr := range h.Blocks {
-		if w.unreadable(store.BlockKey(cidr)) {
+		if w.unreadable[store.BlockKey(cidr)] {
 			return true
 		}
 	}
