@@ -72,7 +72,7 @@ func (b *bench) elected(want string) {
 
 func (b *bench) until(holds func() (string, bool)) {
 	b.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		got, ok := holds()
 		if ok {
