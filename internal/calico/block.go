@@ -141,8 +141,8 @@ func (c *conversion) sequences(b *block, raw *rawBlock) bool {
 func (c *conversion) holdings(b *block, raw *rawBlock) bool {
 	for i, a := range raw.Attributes {
 		if len(a.Alternate) > 0 {
-			c.problems.Add(fmt.Sprintf("%s.attributes[%d].alternate", b.source, i), errors.New("an address under way from one owner to another is not "+
-				"supported yet: end the move of the virtual machine first"))
+			c.problems.Add(fmt.Sprintf("%s.attributes[%d].alternate", b.source, i),
+				unsupported("an address under way from one owner to another is not supported yet: end the move of the virtual machine first"))
 			return false
 		}
 		if n := len(text(a.Handle)); n > ipam.MaxHandle {

@@ -27,9 +27,7 @@ func emptyBlock(cidr string, size int) File {
 func TestEmptyBlocksOfNoUse(t *testing.T) {
 	files := load(t, "etcd/migrate.export", "etcd/endpoints.yaml")
 	blocks := convert(t, files...).Blocks
-	for _, b := range []File{emptyBlock("10.65.1.0/30", 4), emptyBlock("10.99.0.0/29", 8), emptyBlock("fd80:65::100/126", 4)} {
-		files = append(files, b)
-	}
+	files = append(files, emptyBlock("10.65.1.0/30", 4), emptyBlock("10.99.0.0/29", 8), emptyBlock("fd80:65::100/126", 4))
 	taken := convert(t, files...)
 	if taken.Blocks != blocks {
 		t.Errorf("%d blocks, want %d", taken.Blocks, blocks)

@@ -239,6 +239,8 @@ func TestRefused(t *testing.T) {
 		{etcd, `"auto_allocate_blocks": true`, `"auto_allocate_blocks": true, "maxBlocksPerHost": -1`, "maxBlocksPerHost", "-1 is no number"},
 		{kubernetes, "cidr: 10.65.0.0/29", "cidr: 10.65.0.8/29", "kubernetes/ipam.yaml, item 2: spec (10.65.0.8/29)", "the block is in kubernetes/ipam.yaml, item 1"},
 		{kubernetes, "strictAffinity: false", "strictAffinity: false\n    more: 1", "kubernetes/ipam.yaml, item 1", "unknown field"},
+		{kubernetes, "strictAffinity: false}", "strictAffinity: false, kubeVirtVMAddressPersistence: Disabled}", "", ""},
+		{kubernetes, "strictAffinity: false}", "strictAffinity: false, kubeVirtVMAddressPersistence: Enabled}", ": spec.kubeVirtVMAddressPersistence", "not supported"},
 		{kubernetes, "kind: IPAMHandle", "kind: IPAMThing", "kubernetes/ipam.yaml", "is not a kind"},
 		{kubernetes, "deleted: 'false'", "deleted: perhaps", "kubernetes/ipam.yaml", "neither true nor false"},
 		{kubernetes, "handleID: lb-4f2c9a", "handleID: k8s-pod-network.1f0c0d8a6e1b", "kubernetes/ipam.yaml", "too"},
@@ -256,7 +258,7 @@ func TestRefused(t *testing.T) {
 			continue
 		}
 		if !slices.ContainsFunc(bad.Problems, func(p resource.Problem) bool {
-			return strings.Contains(p.Path, c.path) && strings.Contains(p.Path+p.Reason, c.says)
+			return p.Unsupported == (c.says == "not supported") && strings.Contains(p.Path, c.path) && strings.Contains(p.Path+p.Reason, c.says)
 		}) {
 			t.Errorf("%q: no problem of %q that says %q:\n%s", c.next, c.path, c.says, strings.ReplaceAll(err.Error(), "; ", "\n"))
 		}

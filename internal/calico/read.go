@@ -88,6 +88,11 @@ func (c *conversion) refuse(name string, err error) {
 // errNeeded is a field that must be there.
 var errNeeded = errors.New("is needed")
 
+// unsupported is a problem of what is well formed and not built.
+func unsupported(reason string) error {
+	return &resource.Invalid{Problems: []resource.Problem{{Reason: reason, Unsupported: true}}}
+}
+
 // crd is how Calico stores its address management in Kubernetes.
 type crd[V any] struct {
 	APIVersion string          `json:"apiVersion"`

@@ -53,6 +53,8 @@ type rawConfig struct {
 	StrictKube bool `json:"strictAffinity"`
 	AutoKube   bool `json:"autoAllocateBlocks"`
 	MaxBlocks  int  `json:"maxBlocksPerHost"`
+	// That virtual machines keep their addresses, which none of ours does.
+	Persistence string `json:"kubeVirtVMAddressPersistence"`
 }
 
 // looseBool is a boolean that some versions of Calico store as a text.
@@ -229,6 +231,10 @@ func (c *conversion) handle(source string, raw *rawHandle) {
 func (c *conversion) config(source string, raw *rawConfig) {
 	if raw.MaxBlocks < 0 || raw.MaxBlocks > 1<<30 {
 		c.problems.Add(source+".maxBlocksPerHost", fmt.Errorf("%d is no number of blocks", raw.MaxBlocks))
+		return
+	}
+	if raw.Persistence != "" && raw.Persistence != "Disabled" {
+		c.problems.Add(source+".kubeVirtVMAddressPersistence", unsupported("addresses that virtual machines keep are not supported yet: Disabled is"))
 		return
 	}
 	msg := &vrouterv1.IPAMConfiguration{
