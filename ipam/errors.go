@@ -24,7 +24,7 @@ var (
 	ErrHandleOwner    = errors.New("handle has another owner")      // *HandleError
 	ErrHandleInUse    = errors.New("handle is needed by its owner") // *HandleError
 	ErrPoolInUse      = errors.New("pool in use")                   // *PoolInUseError
-	ErrBlockInUse     = errors.New("block in use")                  // *BlockError
+	ErrBlockInUse     = errors.New("in use")                        // *BlockError
 	ErrBadBlock       = errors.New("not a block of a pool")         // *BlockError
 	ErrBadRequest     = errors.New("bad request")                   // *RequestError
 )

@@ -131,7 +131,9 @@ func detailLines(detail any, message string) []string {
 	switch d := detail.(type) {
 	case *errdetails.BadRequest:
 		for _, v := range d.GetFieldViolations() {
-			lines = append(lines, violation(v.GetField(), v.GetDescription()))
+			if v.GetDescription() != message { // nothing is said twice
+				lines = append(lines, violation(v.GetField(), v.GetDescription()))
+			}
 		}
 	case *errdetails.PreconditionFailure:
 		for _, v := range d.GetViolations() {

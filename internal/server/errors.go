@@ -64,7 +64,13 @@ func atField(path string, err error) error {
 	return &fieldError{path, err}
 }
 
-func (e *fieldError) Error() string { return e.path + ": " + e.err.Error() }
+// Error names the field, unless the error begins with its name.
+func (e *fieldError) Error() string {
+	if text := e.err.Error(); strings.HasPrefix(text, e.path+" ") {
+		return text
+	}
+	return e.path + ": " + e.err.Error()
+}
 
 func (e *fieldError) Unwrap() error { return e.err }
 

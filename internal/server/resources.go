@@ -51,7 +51,7 @@ func (s *resources) Put(ctx context.Context, req *vrouterv1.PutRequest) (*vroute
 	}
 	out, err := s.writer.put(ctx, c)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("write %s: %w", resource.IDOf(msg), err)
 	}
 	for _, look := range []func(context.Context, proto.Message) ([]string, error){s.reader.tierProblems, s.reader.poolWarnings} {
 		problems, err := look(ctx, out.msg)
@@ -167,7 +167,7 @@ func (s *resources) Delete(ctx context.Context, req *vrouterv1.DeleteRequest) (*
 	}
 	last, err := s.writer.remove(ctx, id, req.GetResourceVersion())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("delete %s: %w", id, err)
 	}
 	return &vrouterv1.DeleteResponse{Resource: show(last.msg), Warnings: warnings}, nil
 }

@@ -102,7 +102,7 @@ func (w *writer) put(ctx context.Context, c change) (outcome, error) {
 		})
 	}
 	if err != nil {
-		return outcome{}, fmt.Errorf("write %s: %w", resource.IDOf(c.msg), err)
+		return outcome{}, err
 	}
 	return out, nil
 }
@@ -186,7 +186,7 @@ func (w *writer) remove(ctx context.Context, id resource.ID, version string) (st
 		})
 	}
 	if err != nil {
-		return stored{}, fmt.Errorf("delete %s: %w", id, err)
+		return stored{}, err
 	}
 	return last, nil
 }
