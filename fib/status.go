@@ -81,14 +81,9 @@ func (t *Table) States() []State {
 func (t *Table) Interfaces(prefix netip.Prefix) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var hops []Hop
+	hops := slices.Clone(t.writing[prefix])
 	if v, ok := t.routes.Observed(prefix); ok {
-		hops = unpackHops(v.Value().hops)
-	}
-	for _, c := range t.writing {
-		if c.Entry.Prefix == prefix {
-			hops = append(hops, c.Entry.Hops...) // none of one that is deleted
-		}
+		hops = append(hops, unpackHops(v.Value().hops)...)
 	}
 	var names []string
 	for _, h := range hops {

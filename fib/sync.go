@@ -95,13 +95,15 @@ func (t *Table) writeRoutes(ctx context.Context, errs *problems) {
 		for _, c := range pending {
 			if change, ok := t.changeLocked(c); ok {
 				changes, todo = append(changes, change), append(todo, c)
+				if len(change.Entry.Hops) > 0 {
+					t.writing[c.Key] = change.Entry.Hops
+				}
 			}
 		}
-		t.writing = changes
 		t.mu.Unlock()
 		results := t.apply(ctx, changes)
 		t.mu.Lock()
-		t.writing = nil
+		clear(t.writing)
 		for i, c := range todo {
 			t.appliedLocked(c, errorAt(results, i), errs)
 		}

@@ -63,10 +63,10 @@ type Table struct {
 	failed      map[netip.Prefix]struct{}
 	dirty       map[netip.Prefix]struct{} // for Drain
 	byInterface map[string]map[netip.Prefix]struct{}
-	viaIndex    map[int32]int      // plain routes of ours observed, by interface
-	withSrc     map[netip.Addr]int // routes of ours observed, by preferred source
-	strays      map[strayKey]Entry // with our mark, outside our slots
-	writing     []Change           // of routes, that the kernel is making now
+	viaIndex    map[int32]int          // plain routes of ours observed, by interface
+	withSrc     map[netip.Addr]int     // routes of ours observed, by preferred source
+	strays      map[strayKey]Entry     // with our mark, outside our slots
+	writing     map[netip.Prefix][]Hop // of the routes that the kernel is making now
 	objects     objectTable
 	outside     outside
 	known       bool // the kernel has been read once
@@ -91,6 +91,7 @@ func New(kernel Kernel, opts Options) *Table {
 		withSrc:     make(map[netip.Addr]int),
 		strays:      make(map[strayKey]Entry),
 		outside:     newOutside(),
+		writing:     make(map[netip.Prefix][]Hop),
 	}
 	for s := range t.wanted {
 		t.wanted[s] = make(map[netip.Prefix]unique.Handle[spec])

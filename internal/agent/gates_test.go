@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -118,6 +119,32 @@ func TestClosedWhileTheRouteIsWritten(t *testing.T) {
 		r.pass(time.Minute)
 		r.wantRoutes()
 		r.wantPoliced(filter)
+	})
+}
+
+// A route that does not go is looked at often, endpoints that have problems are
+// not for its sake: each time is work for the kernel.
+func TestTroubleBesideWhatLeaves(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		r.kernel.AddLink("w-a")
+		r.start()
+		r.ifs.setBroken("w-b", errors.New("broken"))
+		r.put(endpointObject("a", "host1", "10.0.0.1/32"))
+		r.put(endpointObject("b", "host1", "10.0.0.2/32"))
+		r.stuck("10.0.0.1/32")
+		r.delete(endpointObject("a", "host1"))
+		r.calls.take()
+		r.pass(time.Minute)
+		r.wantRoutes(lineA)
+		n := 0
+		for _, call := range r.calls.take() {
+			if strings.HasPrefix(call, "prepare w-b") {
+				n++
+			}
+		}
+		if most := int(time.Minute/longPause) + 1; n == 0 || n > most {
+			t.Errorf("prepared %d times in a minute, want up to %d", n, most)
+		}
 	})
 }
 

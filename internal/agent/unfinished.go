@@ -21,11 +21,16 @@ func (w *workloads) unfinished() time.Duration {
 	return 0
 }
 
-// finish tries again what was refused, or went by without news.
+// finish tries again what was refused, or went by without news: what is more than
+// a look at the table not more often than it would be if nothing were leaving.
 func (w *workloads) finish(ctx context.Context) {
 	for prefix := range w.leaving {
 		w.left(ctx, prefix)
 	}
+	if time.Since(w.finished) < longPause {
+		return
+	}
+	w.finished = time.Now()
 	w.recheckBlocks()
 	for id := range w.troubled {
 		l := w.byID[id]

@@ -53,6 +53,7 @@ type workloads struct {
 	// troubled endpoints have problems: they are looked at again now and then,
 	// news or not.
 	troubled map[resource.EndpointID]struct{}
+	finished time.Time // when they were looked at
 }
 
 // local is an endpoint of this node.
