@@ -37,7 +37,7 @@ func (w *writer) insidePools(pools []ipam.Pool, addresses []netip.Addr) error {
 // leave the blocks made of the pool so far outside of it. It makes the
 // transaction of a new range depend on no other being added meanwhile.
 func (w *writer) reservePool(ctx context.Context, t *txn, old stored, next *resource.IPPool) error {
-	if was := checkedPool(old); was != nil {
+	if was := checkedPool(ofBlocks(old)); was != nil {
 		if was.CIDR != next.CIDR {
 			return invalid("spec.cidr", "the range of a pool cannot change (from %s): make another pool", was.CIDR)
 		}
@@ -179,6 +179,16 @@ func (w *writer) unheld(ctx context.Context, id resource.ID, cidr netip.Prefix) 
 		return &stateError{"IN_USE", id.String(), fmt.Sprintf("%d addresses of %s are held: %v", n, cidr, held(example))}
 	}
 	return nil
+}
+
+// ofBlocks returns a stored pool with no more than its blocks depend on. They are
+// there also where something else of it does not convert.
+func ofBlocks(old stored) stored {
+	if pool, _ := old.msg.(*vrouterv1.IPPool); pool.GetSpec() != nil {
+		old.msg = &vrouterv1.IPPool{Metadata: pool.Metadata,
+			Spec: &vrouterv1.IPPoolSpec{Cidr: pool.Spec.Cidr, BlockSize: pool.Spec.BlockSize}}
+	}
+	return old
 }
 
 // checkedPool returns the stored pool, nil if there is none that converts.

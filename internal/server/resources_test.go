@@ -357,6 +357,27 @@ func TestObjectsThatDoNotConvert(t *testing.T) {
 	}
 }
 
+// A pool that does not convert can be mended, and not be made another one below
+// its blocks.
+func TestPoolThatDoesNotConvert(t *testing.T) {
+	r := newRig(t)
+	r.register(registration("a"))
+	with := func(cidr string, size int32) *vrouterv1.IPPool {
+		p := pool("four", cidr)
+		p.Spec.BlockSize = &size
+		return p
+	}
+	bad := with("10.0.0.0/16", 26)
+	bad.Spec.AssignmentMode = proto.String("of a later version")
+	r.raw(bad)
+	_, err := r.try(apply, with("172.16.0.0/16", 26))
+	wantPaths(t, err, "spec.cidr")
+	_, err = r.try(apply, with("10.0.0.0/16", 28))
+	wantPaths(t, err, "spec.blockSize")
+	r.must(apply, with("10.0.0.0/16", 26))
+	r.consistent()
+}
+
 // A damaged endpoint does not tell its addresses: they are freed all the same.
 func TestDamagedEndpoint(t *testing.T) {
 	r := newRig(t)
