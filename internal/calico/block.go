@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -120,7 +121,8 @@ func (raw *rawBlock) affinity() (string, error) {
 
 // sequences checks the numbers of a block, and has its own be the highest.
 func (c *conversion) sequences(b *block, raw *rawBlock) bool {
-	for text, n := range raw.Sequences {
+	for _, text := range slices.Sorted(maps.Keys(raw.Sequences)) {
+		n := raw.Sequences[text]
 		ordinal, err := strconv.Atoi(text)
 		if err != nil || ordinal < 0 || ordinal >= len(b.held) {
 			c.problems.Add(b.source+".sequenceNumberForAllocation", fmt.Errorf("%q is none of %d addresses", text, len(b.held)))

@@ -3,7 +3,9 @@ package calico
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -209,13 +211,13 @@ type handle struct {
 
 func (c *conversion) handle(source string, raw *rawHandle) {
 	h := handle{source, make(map[netip.Prefix]int, len(raw.Block))}
-	for text, n := range raw.Block {
+	for _, text := range slices.Sorted(maps.Keys(raw.Block)) { // so that the first problem is always the same
 		cidr, err := parsePrefix(text)
 		if err != nil {
 			c.problems.Add(source+".block", err)
 			return
 		}
-		h.blocks[cidr] = n
+		h.blocks[cidr] = raw.Block[text]
 	}
 	switch _, twice := c.handles[raw.ID]; {
 	case raw.ID == "":
