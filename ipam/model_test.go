@@ -259,4 +259,13 @@ func TestModel(t *testing.T) {
 		}
 	})
 	t.Logf("%d histories, %d disturbances, %v", n, disturbs, did)
+	if n < 100 {
+		return // too few for each to happen
+	}
+	for _, name := range []string{"allocate", "assign", "assign block", "collect", "crowd", "drop pool", "move", "reconfigure", "release",
+		"release block", "release handle", "resume", "shared", "spare", "split pool", "time"} {
+		if did[name] == 0 {
+			t.Errorf("%s: it never came to its end, so nothing is shown of it", name)
+		}
+	}
 }
