@@ -165,7 +165,7 @@ func TestSharedCancelled(t *testing.T) {
 		})
 	}
 	l := r.lane("host1")
-	for waiting(r.Client, l) < 4 {
+	for waiting(r.Client, l) < 4 && !t.Failed() {
 		time.Sleep(time.Millisecond)
 	}
 	cancel()
