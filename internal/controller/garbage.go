@@ -50,6 +50,9 @@ type sweep struct {
 	ipam.Collector
 	more  bool       // there is work that need not wait for the next round's time
 	adopt netip.Addr // where to go on taking in addresses
+
+	looked  netip.Addr            // where to go on looking for orphans
+	orphans map[netip.Addr]orphan // that were seen
 }
 
 // collect releases the addresses and blocks that nobody needs, round by round,
@@ -145,12 +148,16 @@ func (c *Controller) round(ctx context.Context, s fenced, client *ipam.Client) e
 		garbage = w.Round(world)
 	} else {
 		w.Forget()
+		w.orphans = nil
 	}
 	if err := c.adopt(ctx, s, client, world); err != nil {
 		return err
 	}
 	c.tell(garbage)
 	got, err := client.Collect(ctx, garbage)
+	if err == nil && w.Grace > 0 {
+		err = c.orphans(ctx, s, world)
+	}
 	w.more = w.more || garbage.Left > 0
 	c.count(func(s *stats) { s.collection.add(got, garbage.Left) })
 	if got.Addresses+got.Dead+got.Empty > 0 {
