@@ -24,7 +24,10 @@ import (
 
 // flood is datagrams as fast as one sender can, each the first of its
 // connection for all that policy knows: none is answered.
-type flood struct{ sent, received atomic.Int64 }
+type flood struct {
+	sent, received atomic.Int64
+	ended          atomic.Bool // nothing is sent any more
+}
 
 // newFlood sends to a workload from a host until the test ends.
 func newFlood(t *testing.T, from *lab.Host, to *lab.Workload) *flood {
@@ -64,6 +67,7 @@ func newFlood(t *testing.T, from *lab.Host, to *lab.Workload) *flood {
 }
 
 func (f *flood) send(ctx context.Context, to *net.UDPAddr) error {
+	defer f.ended.Store(true)
 	out, err := net.DialUDP("udp", nil, to)
 	if err != nil {
 		return err
@@ -81,9 +85,9 @@ func (f *flood) send(ctx context.Context, to *net.UDPAddr) error {
 	return nil
 }
 
-// await waits until so many more were sent.
+// await waits until so many more were sent, or sending has failed.
 func (f *flood) await(ctx context.Context, more int64) {
-	for until := f.sent.Load() + more; f.sent.Load() < until && ctx.Err() == nil; {
+	for until := f.sent.Load() + more; f.sent.Load() < until && !f.ended.Load() && ctx.Err() == nil; {
 		time.Sleep(time.Millisecond)
 	}
 }
