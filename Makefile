@@ -23,7 +23,7 @@ PROGRAMS := bgpdump ip ping bird /usr/lib/frr/bgpd gobgpd etcd etcdctl iptables 
 # The greatest size of vrouterctl, in bytes: it is copied to many places.
 CTL_LIMIT := 15000000
 
-.PHONY: help build demo test race lint generate bench bench-ipam bench-policy bench-reflector bench-reflector-full fuzz cross size clean deps
+.PHONY: help build demo test race lint generate bench bench-ipam bench-policy bench-reflector bench-reflector-full fuzz histories cross size clean deps
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -102,6 +102,11 @@ fuzz: ## fuzz every parser for FUZZTIME each
 	    echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
 	  done; \
 	done
+
+SEEDS ?= 4000
+histories: ## play SEEDS random histories of addresses beside a plain model, with conflicts and crashes
+	$(TEST) -run '^TestModel$$' -timeout 60m ./ipam -seeds $(SEEDS)
+	$(TEST) -run '^TestModel$$' -timeout 60m ./internal/server -seeds $(SEEDS)
 
 cross: ## build for every supported processor
 	@for arch in $(ARCHES); do \
