@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 500, "how many random histories TestModel plays")
+	seeds = flag.Int("seeds", 2000, "how many random histories TestModel plays")
 	seed  = flag.Uint64("seed", 1, "the first of them")
 )
 
