@@ -1,7 +1,6 @@
 package ipam
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -54,6 +53,19 @@ func (c *cluster) endpoint(node, name string) Allocation {
 func (c *cluster) remove(name string, a Allocation) {
 	c.delete(store.ResourceKey("WorkloadEndpoint", "", name))
 	c.delete(store.AddressKey(a.Address))
+}
+
+// leak makes endpoints on host1 that go and leave their addresses, which wait to
+// be collected then.
+func (c *cluster) leak(names ...string) (all []Allocation) {
+	for _, name := range names {
+		a := c.endpoint("host1", name)
+		c.remove(name, a)
+		all = append(all, a)
+	}
+	c.round()
+	c.pass(time.Hour)
+	return all
 }
 
 func (c *cluster) round() *Garbage {
@@ -326,12 +338,7 @@ func TestEmptyBlockIsSeenTwiceTheSame(t *testing.T) {
 func TestCollectorIsBounded(t *testing.T) {
 	c := newCluster(t, pool("a=10.0.0.0/24/26"))
 	c.collector.Max = 3
-	for i := range 8 {
-		name := fmt.Sprint("e", i)
-		c.remove(name, c.endpoint("host1", name))
-	}
-	c.round()
-	c.pass(time.Hour)
+	c.leak("e0", "e1", "e2", "e3", "e4", "e5", "e6", "e7")
 	var left []int
 	for range 3 {
 		g := c.round()

@@ -3,7 +3,6 @@ package ipam
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
@@ -94,11 +93,7 @@ func TestCollectorLosesRaces(t *testing.T) {
 // ready.
 func leaked(t *testing.T, name string) (*cluster, Allocation) {
 	c := newCluster(t, pool("a=10.0.0.0/24/26"))
-	a := c.endpoint("host1", name)
-	c.remove(name, a)
-	c.round()
-	c.pass(time.Hour)
-	return c, a
+	return c, c.leak(name)[0]
 }
 
 // An endpoint that is registered again, with the address that its handle has,
@@ -138,14 +133,20 @@ func TestHandleThatGrowsIsSpared(t *testing.T) {
 	}
 }
 
-// All that an endpoint can have goes in one transaction.
-func TestLeakOfManyBlocksGoesAtOnce(t *testing.T) {
+// leakedBlocks returns a cluster in which addresses of as many blocks wait to be
+// collected, because their owner is not there.
+func leakedBlocks(t *testing.T, owner Owner, n int) *cluster {
 	c := newCluster(t, pool("a=10.0.0.0/24/32"))
-	c.settings.env.Config = Config{StrictAffinity: true, MaxBlocksPerHost: 48}
-	owner := Owner{OwnerEndpoint, store.ResourceKey("WorkloadEndpoint", "", "gone")}
-	c.allocate(Request{Node: "host1", Handle: "gone", Owner: owner, IPv4: 48})
+	c.settings.env.Config = Config{StrictAffinity: true, MaxBlocksPerHost: n}
+	c.allocate(Request{Node: "host1", Handle: "gone", Owner: owner, IPv4: n})
 	c.round()
 	c.pass(time.Hour)
+	return c
+}
+
+// All that an endpoint can have goes in one transaction.
+func TestLeakOfManyBlocksGoesAtOnce(t *testing.T) {
+	c := leakedBlocks(t, Owner{OwnerEndpoint, store.ResourceKey("WorkloadEndpoint", "", "gone")}, 48)
 	g := c.round()
 	count := &counting{Store: c.memory}
 	c.Client = NewClient(count, c.settings)
@@ -157,12 +158,7 @@ func TestLeakOfManyBlocksGoesAtOnce(t *testing.T) {
 
 // What one transaction does not hold goes by and by.
 func TestLeakOfTooManyBlocks(t *testing.T) {
-	c := newCluster(t, pool("a=10.0.0.0/24/32"))
-	c.settings.env.Config = Config{StrictAffinity: true, MaxBlocksPerHost: 200}
-	owner := Owner{OwnerLoadBalancer, store.ResourceKey("Service", "", "gone")}
-	c.allocate(Request{Node: "host1", Handle: "gone", Owner: owner, IPv4: 200})
-	c.round()
-	c.pass(time.Hour)
+	c := leakedBlocks(t, Owner{OwnerLoadBalancer, store.ResourceKey("Service", "", "gone")}, 200)
 	c.collect(c.round(), Collected{Addresses: 200, LoadBalancers: 200})
 	if n := len(c.read().Handles); n != 0 {
 		t.Errorf("%d handles are left", n)
@@ -260,12 +256,7 @@ func TestCollectEndsWithTheStore(t *testing.T) {
 func TestWhatStaysComesLast(t *testing.T) {
 	c := newCluster(t, pool("a=10.0.0.0/24/26"))
 	c.collector.Max = 1
-	for i := range 3 {
-		name := fmt.Sprint("e", i)
-		c.remove(name, c.endpoint("host1", name))
-	}
-	c.round()
-	c.pass(time.Hour)
+	c.leak("e0", "e1", "e2")
 	var got []string
 	for range 3 {
 		for _, l := range c.round().Leaks { // and it is not collected
