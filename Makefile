@@ -34,14 +34,13 @@ build: ## build bin/vrouterd and bin/vrouterctl, static and without cgo
 demo: deps build ## run a small fabric on this host: two racks, a spine, pings, a daemon killed
 	bin/vrouter-demo
 
+# What failed comes last, whole and then by name: of a long log only the end is read.
 test: deps build ## run all tests; as root they need nothing else, others are told what is left out
 	@if [ "$$(id -u)" != 0 ]; then echo "not root: what needs network namespaces is skipped, and listed at the end"; fi
 	@log=$$(mktemp); trap 'rm -f $$log' EXIT; \
-	$(TEST) -count=1 -timeout 20m -v ./... >$$log 2>&1 && status=0 || status=$$?; \
-	if [ $$status != 0 ]; then grep -vE '^(=== (RUN|PAUSE|CONT|NAME)|--- PASS| +--- PASS)' $$log || true; \
-	else grep -E '^(ok|FAIL|\?)' $$log | grep -v 'no test files'; fi; \
-	grep -A1 -E -- '--- SKIP' $$log | grep -vE '^--$$' || true; \
-	printf '%s passed, %s failed, %s skipped\n' "$$(grep -cE -- '^ *--- PASS' $$log)" "$$(grep -cE -- '^ *--- FAIL' $$log)" "$$(grep -cE -- '^ *--- SKIP' $$log)"; \
+	VROUTER_BIN=$(CURDIR)/bin $(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- \
+		$(TAGS) -count=1 -timeout 20m ./... | tee $$log && status=0 || status=$$?; \
+	grep '^=== FAIL' $$log || true; \
 	exit $$status
 
 race: ## run the tests of packages that start no daemons under the race detector
