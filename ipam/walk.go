@@ -3,6 +3,7 @@ package ipam
 import (
 	"hash/fnv"
 	"net/netip"
+	"slices"
 )
 
 // maxWalked bounds how many blocks of a part of a pool are claimed by
@@ -29,6 +30,7 @@ func blockCount(cidr netip.Prefix, size int) uint64 {
 // reserved. Each host begins elsewhere and takes other steps, so that hosts that
 // start together seldom meet.
 type walk struct {
+	node  string
 	size  int // prefix length of a block
 	parts []part
 	count uint64 // of blocks
@@ -38,15 +40,14 @@ type walk struct {
 // part is a prefix that a walk comes by. The number of its blocks is a power of
 // two, so that any odd step comes by all of them.
 type part struct {
-	cidr               netip.Prefix
-	start, step, count uint64
+	cidr  netip.Prefix
+	count uint64
 }
 
 func newWalk(pool *Pool, reservations []netip.Prefix, node string) *walk {
-	w := &walk{size: pool.BlockSize}
+	w := &walk{node: node, size: pool.BlockSize}
 	for _, cidr := range unreserved(pool.CIDR, pool.BlockSize, reservations) {
-		h := hashOf(node, cidr.String())
-		p := part{cidr: cidr, start: h >> 32, step: h | 1, count: blockCount(cidr, pool.BlockSize)}
+		p := part{cidr, blockCount(cidr, pool.BlockSize)}
 		w.parts = append(w.parts, p)
 		w.count += p.count
 	}
@@ -67,29 +68,57 @@ func (w *walk) at(i uint64) netip.Prefix {
 		i -= w.parts[n].count
 	}
 	p := w.parts[n]
-	return blockAt(p.cidr, w.size, (p.start+i*p.step)%p.count)
+	h := hashOf(w.node, p.cidr.String())
+	start, step := h>>32, h|1
+	return blockAt(p.cidr, w.size, (start+i*step)%p.count)
 }
 
 // unreserved returns what reservations leave of a prefix, as prefixes that are
 // no longer than a block. A block with any address left is left whole.
 func unreserved(p netip.Prefix, size int, reservations []netip.Prefix) []netip.Prefix {
-	var inside []netip.Prefix
-	for _, r := range reservations {
+	return appendUnreserved(nil, p, reservedBlocks(p, max(size, p.Bits()), reservations))
+}
+
+// reservedBlocks returns the blocks of a prefix of which every address is
+// reserved, neighbours as one where one reservation has them, in order.
+func reservedBlocks(p netip.Prefix, size int, reservations []netip.Prefix) (blocks []netip.Prefix) {
+	sorted := slices.DeleteFunc(slices.Clone(reservations), func(r netip.Prefix) bool { return !r.Overlaps(p) })
+	slices.SortFunc(sorted, netip.Prefix.Compare) // a prefix comes before those in it
+	var last, block netip.Prefix
+	var left int // addresses of block that are not reserved
+	for _, r := range sorted {
 		switch {
-		case r.Bits() <= p.Bits() && r.Contains(p.Addr()):
-			return nil
-		case p.Contains(r.Addr()):
-			inside = append(inside, r)
+		case last.Overlaps(r):
+			continue
+		case r.Bits() <= size:
+			blocks = append(blocks, r)
+		default:
+			if !block.Overlaps(r) {
+				block = netip.PrefixFrom(r.Addr(), size).Masked()
+				left = 1 << (r.Addr().BitLen() - size)
+			}
+			if left -= 1 << (r.Addr().BitLen() - r.Bits()); left == 0 {
+				blocks = append(blocks, block)
+			}
 		}
+		last = r
 	}
-	if len(inside) == 0 || p.Bits() >= size && len(unreserved(p, p.Addr().BitLen(), inside)) > 0 {
-		return []netip.Prefix{p}
+	return blocks
+}
+
+// appendUnreserved appends what is left of a prefix by others, which are in
+// order, each in it or around it, and none in another.
+func appendUnreserved(to []netip.Prefix, p netip.Prefix, others []netip.Prefix) []netip.Prefix {
+	if len(others) == 0 {
+		return append(to, p)
 	}
-	if p.Bits() >= size {
-		return nil
+	if others[0].Bits() <= p.Bits() {
+		return to
 	}
 	h := halves(p)
-	return append(unreserved(h[0], size, inside), unreserved(h[1], size, inside)...)
+	second, _ := slices.BinarySearchFunc(others, h[1].Addr(), func(o netip.Prefix, a netip.Addr) int { return o.Addr().Compare(a) })
+	to = appendUnreserved(to, h[0], others[:second])
+	return appendUnreserved(to, h[1], others[second:])
 }
 
 func hashOf(parts ...string) uint64 {

@@ -77,3 +77,21 @@ func TestWalkWithReservations(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkWalk is what a claim of a block costs where many addresses, or many
+// blocks, of a pool are reserved.
+func BenchmarkWalk(b *testing.B) {
+	six := pool("six=fd00::/48/122")
+	for _, bits := range []int{128, 122} {
+		var reservations []netip.Prefix
+		for i := range uint64(10000) {
+			reservations = append(reservations, netip.PrefixFrom(offset(six.CIDR.Addr(), hashOf(fmt.Sprint(i))>>1), bits).Masked())
+		}
+		b.Run(fmt.Sprint("reserved/", bits), func(b *testing.B) {
+			for b.Loop() {
+				w := newWalk(&six, reservations, "host1")
+				w.at(w.count - 1)
+			}
+		})
+	}
+}
