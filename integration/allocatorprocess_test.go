@@ -99,7 +99,7 @@ func (c *crowded) use(ctx context.Context, handle, node string, count int, back 
 	req := ipam.Request{Node: node, Handle: handle, Owner: ipam.Owner{Kind: ipam.OwnerEndpoint, Key: key},
 		IPv4: count, Resume: true}
 	var got *ipam.Result
-	err := insistent(func() (err error) {
+	err := insistent(ctx, func() (err error) {
 		got, err = c.client.Allocate(ctx, req)
 		return err
 	})
@@ -122,7 +122,7 @@ func (c *crowded) use(ctx context.Context, handle, node string, count int, back 
 	if err := c.write(ctx, nil, undo); err != nil {
 		return fmt.Errorf("note their end: %w", err)
 	}
-	err = insistent(func() error {
+	err = insistent(ctx, func() error {
 		_, err := c.client.ReleaseHandle(ctx, node, handle)
 		return err
 	})
@@ -136,7 +136,7 @@ func (c *crowded) use(ctx context.Context, handle, node string, count int, back 
 // lost may have done it: then it is there.
 func (c *crowded) write(ctx context.Context, compares []store.Compare, ops []store.Op) error {
 	lost := false
-	return insistent(func() error {
+	return insistent(ctx, func() error {
 		_, err := c.store.Txn(ctx, compares, ops)
 		if errors.Is(err, store.ErrUnavailable) {
 			lost = true
@@ -145,18 +145,27 @@ func (c *crowded) write(ctx context.Context, compares []store.Compare, ops []sto
 			return err
 		}
 		kv, _, found := c.store.Get(ctx, ops[0].Key)
-		if found == nil && string(kv.Value) == string(ops[0].Value) {
+		switch {
+		case errors.Is(found, store.ErrUnavailable):
+			return found // neither is known
+		case found == nil && string(kv.Value) == string(ops[0].Value):
 			return nil
 		}
 		return err
 	})
 }
 
-// insistent calls f until the store answers.
-func insistent(f func() error) error {
+// insistent calls f until the store answers, or ctx ends.
+func insistent(ctx context.Context, f func() error) error {
 	for {
-		if err := f(); !errors.Is(err, store.ErrUnavailable) {
+		err := f()
+		if !errors.Is(err, store.ErrUnavailable) {
 			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(20 * time.Millisecond): // others of the crowd have work to do
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -32,6 +33,12 @@ func TestCutOffHost(t *testing.T) {
 
 	s.SetPort("h2", false)
 	cut := time.Now()
+	lab.Eventually(t, fabric.Limit, "the endpoint is cut off", func() error {
+		if client.Ping(lost.Addr(true)) == nil {
+			return errors.New("it answers")
+		}
+		return nil
+	})
 	found := h1.Host.Workload("found", lost.IfName, "10.65.2.1")
 	start := time.Now()
 	h1.Register("h1", "moves", lost.IfName, "10.65.2.1")

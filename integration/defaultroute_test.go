@@ -50,7 +50,7 @@ bgp router-id 10.1.0.1
 no bgp default ipv4-unicast
 no bgp ebgp-requires-policy
 neighbor 10.1.0.2 remote-as 65101
-neighbor 10.1.0.2 timers connect 1
+neighbor 10.1.0.2 passive
 address-family ipv4 unicast
 neighbor 10.1.0.2 activate
 neighbor 10.1.0.2 default-originate

@@ -3,12 +3,14 @@ package integration_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/projectvrouter/vrouter/integration/fabric"
 	"github.com/projectvrouter/vrouter/internal/lab"
 	"github.com/projectvrouter/vrouter/internal/testenv"
 )
@@ -16,11 +18,23 @@ import (
 // storePrefix is where daemons keep their keys unless told otherwise.
 const storePrefix = "/vrouter/v1/"
 
-// etcdctl runs etcdctl against endpoints from a host of their network.
+// etcdctl runs etcdctl against endpoints from a host of their network, again
+// while they are busy or elect a leader. It gives up by itself after seconds, and
+// these machines are busy.
 func etcdctl(t *testing.T, h *lab.Host, endpoints []string, args ...string) string {
 	t.Helper()
-	argv := []string{testenv.Program("etcdctl"), "--endpoints", strings.Join(endpoints, ",")}
-	return h.MustRun(append(argv, args...)...)
+	var out []byte
+	lab.Eventually(t, fabric.Limit, "etcdctl "+strings.Join(args, " "), func() (err error) {
+		out, err = h.Run(t.Context(), etcdctlCommand(endpoints, args...)...)
+		return err
+	})
+	return string(out)
+}
+
+func etcdctlCommand(endpoints []string, args ...string) []string {
+	patient := "--command-timeout=" + fabric.Limit.String()
+	return append([]string{testenv.Program("etcdctl"), patient, "--dial-timeout=" + fabric.Limit.String(),
+		"--endpoints", strings.Join(endpoints, ",")}, args...)
 }
 
 // stored returns what is stored below a range, by the rest of the key.
@@ -53,31 +67,34 @@ func storedValue(t *testing.T, h *lab.Host, endpoints []string, key string) []by
 // hold.
 func storeValue(t *testing.T, h *lab.Host, endpoint, key string, value []byte) {
 	t.Helper()
-	h.MustRun("sh", "-c", fmt.Sprintf("echo %s | base64 -d | %s --endpoints %s put %s",
-		base64.StdEncoding.EncodeToString(value), testenv.Program("etcdctl"), endpoint, storePrefix+key))
+	h.MustRun("sh", "-c", fmt.Sprintf("echo %s | base64 -d | %s", base64.StdEncoding.EncodeToString(value),
+		strings.Join(etcdctlCommand([]string{endpoint}, "put", storePrefix+key), " ")))
 }
 
-// leader returns the member that leads.
-func leader(t *testing.T, h *lab.Host, members []*lab.Etcd) *lab.Etcd {
+// leader returns the member that leads, when there is one.
+func leader(t *testing.T, h *lab.Host, members []*lab.Etcd) (leads *lab.Etcd) {
 	t.Helper()
-	for _, m := range members {
-		var status []struct {
-			Status struct {
-				Header struct {
-					MemberID uint64 `json:"member_id"`
-				} `json:"header"`
-				Leader uint64 `json:"leader"`
+	lab.Eventually(t, fabric.Limit, "a member leads", func() error {
+		for _, m := range members {
+			var status []struct {
+				Status struct {
+					Header struct {
+						MemberID uint64 `json:"member_id"`
+					} `json:"header"`
+					Leader uint64 `json:"leader"`
+				}
+			}
+			if err := json.Unmarshal([]byte(etcdctl(t, h, []string{m.Endpoint}, "endpoint", "status", "-w", "json")), &status); err != nil {
+				return fmt.Errorf("status of %s: %w", m.Endpoint, err)
+			}
+			if len(status) == 1 && status[0].Status.Leader == status[0].Status.Header.MemberID {
+				leads = m
+				return nil
 			}
 		}
-		if err := json.Unmarshal([]byte(etcdctl(t, h, []string{m.Endpoint}, "endpoint", "status", "-w", "json")), &status); err != nil {
-			t.Fatalf("status of %s: %v", m.Endpoint, err)
-		}
-		if len(status) == 1 && status[0].Status.Leader == status[0].Status.Header.MemberID {
-			return m
-		}
-	}
-	t.Fatal("no member leads")
-	return nil
+		return errors.New("none does")
+	})
+	return leads
 }
 
 // swapData stops a member, has its data changed, and starts it.

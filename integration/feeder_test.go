@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/projectvrouter/vrouter/bgp"
 	"github.com/projectvrouter/vrouter/bgp/wire"
+	"github.com/projectvrouter/vrouter/integration/fabric"
 	"github.com/projectvrouter/vrouter/internal/lab"
 )
 
@@ -73,15 +75,19 @@ func (f *feeder) stop() {
 	_ = f.done.Wait() // never fails
 }
 
-// send sends more on a session that was fed.
+// send sends more on a session that was fed. Who was fed may know that before
+// the feeder does.
 func (f *feeder) send(t testing.TB, updates []byte) {
 	t.Helper()
-	f.mu.Lock()
-	conn := f.conn
-	f.mu.Unlock()
-	if conn == nil {
-		t.Fatal("nobody was fed")
-	}
+	var conn net.Conn
+	lab.Eventually(t, fabric.Limit, "a session was fed", func() error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if conn = f.conn; conn == nil {
+			return errors.New("none was")
+		}
+		return nil
+	})
 	if _, err := conn.Write(updates); err != nil {
 		t.Fatal(err)
 	}

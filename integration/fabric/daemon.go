@@ -27,7 +27,7 @@ import (
 
 // Limit is how long a state may take to come about. It is generous: these
 // machines are busy, and only a failure waits so long.
-const Limit = 60 * time.Second
+const Limit = 2 * time.Minute
 
 var buildOnce = sync.OnceValues(func() (string, error) {
 	if dir := os.Getenv("VROUTER_BIN"); dir != "" {

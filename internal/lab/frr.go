@@ -15,7 +15,7 @@ import (
 
 // daemonStart is how long a routing daemon or etcd may take until it answers.
 // It takes well under a second; the machine may be busy.
-const daemonStart = 30 * time.Second
+const daemonStart = 2 * time.Minute
 
 // FRR is a set of FRRouting daemons in one host, with sockets and files of
 // their own.
