@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -36,6 +37,7 @@ type Pinger struct {
 	stop     chan struct{}
 	sent     chan struct{} // closed when the last request is out
 	received chan struct{} // one token whenever a reply was booked
+	read     chan struct{} // closed when nothing is read any more
 
 	mu      sync.Mutex // guards the rest
 	book    []echo     // by sequence number
@@ -92,7 +94,7 @@ func (h *Host) PingFrom(src, dst netip.Addr) error {
 func (h *Host) newPinger(dst netip.Addr, opts PingOptions) (*Pinger, error) {
 	p := &Pinger{
 		dst: dst, every: opts.Interval, fresh: opts.NewFlows,
-		stop: make(chan struct{}), sent: make(chan struct{}), received: make(chan struct{}, 1),
+		stop: make(chan struct{}), sent: make(chan struct{}), received: make(chan struct{}, 1), read: make(chan struct{}),
 	}
 	if p.every == 0 {
 		p.every = time.Millisecond
@@ -202,25 +204,58 @@ func checksum(b []byte) uint16 {
 	return ^uint16(sum)
 }
 
-// receive books replies until the socket is closed.
+// receive books replies until a deadline is set, then those that the socket
+// still holds: a process that has had no processor has not lost them.
 func (p *Pinger) receive() {
+	defer close(p.read)
 	buf := make([]byte, 2048)
 	for {
 		n, _, err := p.conn.ReadFrom(buf)
-		if errors.Is(err, net.ErrClosed) {
-			return
+		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
+			break
 		}
-		if err != nil || n < pingLength || [8]byte(buf[icmpHeader:]) != p.nonce {
-			continue
+		if err == nil {
+			p.take(buf[:n])
 		}
-		if t := buf[0]; t != echoReply4 && t != echoReply6 {
-			continue // our own request, seen when pinging ourselves
+	}
+	raw, err := p.conn.SyscallConn()
+	if err != nil {
+		return // closed
+	}
+	_ = raw.Control(func(fd uintptr) {
+		for {
+			n, _, err := unix.Recvfrom(int(fd), buf, unix.MSG_DONTWAIT)
+			if errors.Is(err, unix.EAGAIN) {
+				return
+			}
+			if err == nil {
+				p.take(withoutHeader(buf[:n], p.dst.Is4()))
+			}
 		}
-		p.answer(binary.BigEndian.Uint64(buf[icmpHeader+8:]))
-		select {
-		case p.received <- struct{}{}:
-		default:
-		}
+	})
+}
+
+// withoutHeader takes off the IPv4 header, which a raw socket of that family
+// has before each packet.
+func withoutHeader(packet []byte, v4 bool) []byte {
+	if !v4 || len(packet) == 0 {
+		return packet
+	}
+	return packet[min(int(packet[0]&15)*4, len(packet)):]
+}
+
+// take books a packet if it is a reply to us.
+func (p *Pinger) take(packet []byte) {
+	if len(packet) < pingLength || [8]byte(packet[icmpHeader:]) != p.nonce {
+		return
+	}
+	if t := packet[0]; t != echoReply4 && t != echoReply6 {
+		return // our own request, seen when pinging ourselves
+	}
+	p.answer(binary.BigEndian.Uint64(packet[icmpHeader+8:]))
+	select {
+	case p.received <- struct{}{}:
+	default:
 	}
 }
 
@@ -254,6 +289,8 @@ func (p *Pinger) finish(grace time.Duration) PingReport {
 			waiting = false
 		}
 	}
+	_ = p.conn.SetReadDeadline(time.Unix(1, 0)) // wakes the reader up
+	<-p.read
 	_ = p.conn.Close()
 	return p.Report()
 }

@@ -79,7 +79,15 @@ func startOwner(t *testing.T) (cmd *exec.Cmd, id string) {
 	}
 	id, _, _ = strings.Cut(line, " ")
 	lab.Eventually(t, limit, "lab "+id+" stands", func() error {
-		if r := remains(id); len(r) != 5 {
+		r := remains(id)
+		// Between two programs a process shows no environment for a moment.
+		asleep := 0
+		for _, what := range r {
+			if strings.HasSuffix(what, " sleep") {
+				asleep++
+			}
+		}
+		if len(r) != 5 || asleep != 2 {
 			return fmt.Errorf("it has %q", r)
 		}
 		return nil
@@ -87,7 +95,8 @@ func startOwner(t *testing.T) (cmd *exec.Cmd, id string) {
 	return cmd, id
 }
 
-// remains lists what carries the id: directory, namespaces, processes.
+// remains lists what carries the id: directory, namespaces, processes by their
+// number and program.
 func remains(id string) []string {
 	var found []string
 	if _, err := os.Stat("/run/vrouter-lab/" + id); err == nil {
@@ -101,9 +110,10 @@ func remains(id string) []string {
 	}
 	processes, _ := os.ReadDir("/proc")
 	for _, e := range processes {
+		program, _ := os.ReadFile("/proc/" + e.Name() + "/comm")
 		env, err := os.ReadFile("/proc/" + e.Name() + "/environ")
 		if err == nil && strings.Contains(string(env), "VROUTER_LAB="+id) {
-			found = append(found, "process "+e.Name())
+			found = append(found, "process "+e.Name()+" "+strings.TrimSpace(string(program)))
 		}
 	}
 	return found
