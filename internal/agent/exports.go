@@ -14,7 +14,7 @@ import (
 
 // exports says which of our prefixes may be told to peers, as the pools have
 // it, and with which communities: the edge that knows the settings sets it, the
-// edge that originates asks.
+// edge that originates asks, and sets what must not be older than its endpoints.
 type exports struct {
 	changed chan struct{} // signalled when there may be other answers
 
@@ -38,15 +38,17 @@ func (e *exports) set(pools []bgp.Pool) {
 }
 
 // setModes states what is to be told of each pool: blocks, addresses, or both.
-func (e *exports) setModes(pools []*resource.IPPool) {
+// Two edges have it done, each when it hears of what hangs on it, so the pools
+// are asked for under the lock: what is stated last is never the older.
+func (e *exports) setModes(pools func() []*resource.IPPool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	modes := make(map[netip.Prefix]resource.Advertise)
-	for _, p := range pools {
+	for _, p := range pools() {
 		if p.Advertise != resource.AdvertiseEndpoints {
 			modes[p.CIDR] = p.Advertise
 		}
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	if maps.Equal(modes, e.modes) {
 		return
 	}

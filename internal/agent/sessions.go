@@ -116,7 +116,7 @@ func (s *sessions) pools() {
 	}
 	s.speaker.SetPools(pools)
 	s.exports.set(pools)
-	s.exports.setModes(f.Pools)
+	s.exports.setModes(s.view.Pools)
 }
 
 // poolsOf is the stored pools: what hosts have addresses from.

@@ -148,7 +148,8 @@ func (w *workloads) endpoints(ctx context.Context) {
 		w.change(ctx, e, touched)
 		news[e.ID] = struct{}{}
 	}
-	w.follow() // what is told of an address hangs on its block
+	w.origins.exports.setModes(w.view.Pools) // a pool may be as new as its first endpoint
+	w.follow()                               // what is told of an address hangs on its block
 	for prefix := range touched {
 		w.settle(prefix)
 		if c := w.claims[prefix]; c != nil {

@@ -64,6 +64,9 @@ func (v *View) putLocked(kv store.KV, changed *changes) {
 		changed.local = true
 		return
 	}
+	if pool, ok := checked.(*resource.IPPool); ok {
+		v.pools[kv.Key] = pool
+	}
 	changed.fabric = changed.fabric || isFabric(checked)
 }
 
@@ -82,6 +85,7 @@ func (v *View) deleteLocked(key string, changed *changes) {
 func (v *View) forgetLocked(key string, old resource.Object, changed *changes) {
 	ep, ok := old.(*resource.WorkloadEndpoint)
 	if !ok {
+		delete(v.pools, key)
 		changed.fabric = changed.fabric || isFabric(old)
 		return
 	}

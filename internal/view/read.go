@@ -87,6 +87,14 @@ func (v *View) Fabric() Fabric {
 	return f
 }
 
+// Pools returns the pools, in no order: what Fabric has of them, for who asks
+// often.
+func (v *View) Pools() []*resource.IPPool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Collect(maps.Values(v.pools))
+}
+
 // Endpoints returns the local endpoints, in order of their identity.
 func (v *View) Endpoints() []*resource.WorkloadEndpoint {
 	v.mu.Lock()

@@ -37,6 +37,7 @@ type View struct {
 	mu          sync.Mutex // guards the rest
 	followed    *followed  // nil: nobody follows
 	objects     map[string]object
+	pools       map[string]*resource.IPPool    // of objects
 	byID        map[resource.EndpointID]string // local endpoints by identity: key
 	dirty       map[resource.EndpointID]struct{}
 	unconfirmed map[string]struct{} // keys of the local copy, or of an earlier watch, that this one has not told
@@ -57,6 +58,7 @@ func New(node string) *View {
 		synced:        make(chan struct{}),
 		moved:         make(chan struct{}),
 		objects:       make(map[string]object),
+		pools:         make(map[string]*resource.IPPool),
 		byID:          make(map[resource.EndpointID]string),
 		dirty:         make(map[resource.EndpointID]struct{}),
 		unconfirmed:   make(map[string]struct{}),

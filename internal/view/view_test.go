@@ -3,6 +3,7 @@ package view
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -99,7 +100,13 @@ func text(v *View) string {
 	for _, p := range f.Peers {
 		fmt.Fprintf(&b, "peer %s %s at %d\n", p.Name, p.PeerIP, p.Revision)
 	}
+	if pools := v.Pools(); len(pools) != len(f.Pools) {
+		fmt.Fprintf(&b, "%d pools\n", len(pools))
+	}
 	for _, p := range f.Pools {
+		if !slices.Contains(v.Pools(), p) {
+			b.WriteString("hidden ")
+		}
 		fmt.Fprintf(&b, "pool %s %s at %d\n", p.Name, p.CIDR, p.Revision)
 	}
 	for _, f := range f.Filters {
