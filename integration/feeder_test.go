@@ -133,10 +133,10 @@ func (f *feeder) answer(conn net.Conn, routes []byte) error {
 		case wire.TypeKeepalive:
 			if !fed {
 				fed = true
-				_, err = conn.Write(routes)
 				f.mu.Lock()
-				f.conn = conn
+				f.conn = conn // before: who sees the last route may send at once, and waits for this write
 				f.mu.Unlock()
+				_, err = conn.Write(routes)
 				break
 			}
 			_, err = conn.Write(wire.AppendKeepalive(nil))

@@ -105,7 +105,7 @@ spec:
 func TestElectedReflectorIsReplaced(t *testing.T) {
 	needDaemons(t)
 	s := fabric.NewSegment(t, "elect", 1)
-	lease := "  leaseTTL: 5s\n"
+	lease := "  leaseTTL: 10s\n" // nobody else may lose his because the machine is busy
 	candidates := make(map[string]*fabric.Daemon)
 	for _, name := range []string{"ra1", "ra2", "rb1", "rb2"} {
 		candidates[name] = s.Daemon(name, fabric.Settings{
@@ -121,6 +121,9 @@ func TestElectedReflectorIsReplaced(t *testing.T) {
 		controllers = append(controllers, s.Daemon(name, fabric.Settings{
 			Role: "controller", Store: lease, Extra: "controller: {holdOff: 1s}\n",
 		}))
+	}
+	for _, c := range candidates { // those who come later would have others elected first
+		c.WaitReady()
 	}
 	hosts[0].WaitReady()
 	hosts[0].Apply(fabric.PoolManifest + electedGroup)
