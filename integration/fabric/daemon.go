@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/projectvrouter/vrouter/internal/lab"
@@ -73,6 +74,13 @@ type Settings struct {
 	Quiet     bool     // log at level info, for measuring
 }
 
+// redial is how a daemon that is down is looked for: often, since it is away for a
+// moment only, and not without a pause, which would take a processor from it.
+var redial = grpc.ConnectParams{
+	Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 200 * time.Millisecond},
+	MinConnectTimeout: time.Second,
+}
+
 // Daemon is a vrouterd in a host of the lab.
 type Daemon struct {
 	*lab.Host
@@ -92,7 +100,7 @@ func New(t lab.T, h *lab.Host, s Settings) *Daemon {
 	t.Helper()
 	d := &Daemon{Host: h, Settings: s, t: t}
 	conn, err := grpc.NewClient("unix://"+d.Socket(), grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: time.Second}))
+		grpc.WithConnectParams(redial))
 	if err != nil {
 		t.Fatalf("host %s: %v", h.Name(), err)
 	}
