@@ -31,7 +31,9 @@ type Kernel interface {
 
 	// Apply makes changes in their order. It returns nil when all were made,
 	// else one error per change, nil where it was made. What is deleted but
-	// not there is no error. ctx is looked at between batches.
+	// not there is no error. ctx is looked at between batches. When it returns,
+	// Watch has reported all that others did before: what Watch reports later
+	// is younger than the changes.
 	Apply(ctx context.Context, changes []Change) []error
 
 	// HasObjects reports whether the kernel has next-hop objects (Linux 5.3).

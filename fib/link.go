@@ -29,6 +29,9 @@ func (t *Table) linkLocked(l Link, p Presence) {
 	if had && old.Carrier && !l.Carrier {
 		t.objects.loseVia(l.Index)
 	}
+	if had && (old.Up && !l.Up || old.Carrier && !l.Carrier) && t.writesVia(l.Index) {
+		t.doubtLocked() // it may have been made before, and have gone
+	}
 	for _, name := range []string{l.Name, old.Name} {
 		if name == "" {
 			continue
@@ -75,6 +78,17 @@ func (t *Table) forgetVia(index int32, name string) {
 	if t.outside.forgetVia(index) {
 		t.doubtLocked()
 	}
+}
+
+// writesVia reports whether something is being written now that may lead over a
+// link.
+func (t *Table) writesVia(index int32) bool {
+	for _, e := range t.writing {
+		if slices.ContainsFunc(e.Hops, func(h Hop) bool { return h.Index == index }) {
+			return true
+		}
+	}
+	return t.making
 }
 
 // forgetVia drops IPv4 routes of others that the kernel has dropped with a

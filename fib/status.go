@@ -81,7 +81,7 @@ func (t *Table) States() []State {
 func (t *Table) Interfaces(prefix netip.Prefix) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	hops := slices.Clone(t.writing[prefix])
+	hops := slices.Clone(t.writing[prefix].Hops)
 	if v, ok := t.routes.Observed(prefix); ok {
 		hops = append(hops, unpackHops(v.Value().hops)...)
 	}

@@ -95,8 +95,8 @@ func (t *Table) writeRoutes(ctx context.Context, errs *problems) {
 		for _, c := range pending {
 			if change, ok := t.changeLocked(c); ok {
 				changes, todo = append(changes, change), append(todo, c)
-				if len(change.Entry.Hops) > 0 {
-					t.writing[c.Key] = change.Entry.Hops
+				if e := change.Entry; len(e.Hops) > 0 || e.Src.IsValid() {
+					t.writing[c.Key] = e
 				}
 			}
 		}

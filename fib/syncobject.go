@@ -85,9 +85,13 @@ func (t *Table) applyObjects(ctx context.Context, pending []objectChange, errs *
 			changes[i].Op = Replace
 		}
 	}
+	t.mu.Lock()
+	t.making = true
+	t.mu.Unlock()
 	results := t.apply(ctx, changes)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.making = false
 	fresh := false
 	for i, c := range pending {
 		err := errorAt(results, i)

@@ -66,8 +66,9 @@ type Table struct {
 	viaIndex    map[int32]int          // plain routes of ours observed, by interface
 	withSrc     map[netip.Addr]int     // routes of ours observed, by preferred source
 	strays      map[strayKey]Entry     // with our mark, outside our slots
-	writing     map[netip.Prefix][]Hop // of the routes that the kernel is making now
+	writing     map[netip.Prefix]Entry // that the kernel is making now, which may go with a link or an address
 	objects     objectTable
+	making      bool // the kernel is making next-hop objects now
 	outside     outside
 	known       bool // the kernel has been read once
 	doubt       bool // something cannot be concluded: read back
@@ -91,7 +92,7 @@ func New(kernel Kernel, opts Options) *Table {
 		withSrc:     make(map[netip.Addr]int),
 		strays:      make(map[strayKey]Entry),
 		outside:     newOutside(),
-		writing:     make(map[netip.Prefix][]Hop),
+		writing:     make(map[netip.Prefix]Entry),
 	}
 	for s := range t.wanted {
 		t.wanted[s] = make(map[netip.Prefix]unique.Handle[spec])

@@ -66,11 +66,21 @@ func (w watcher) ObserveAddress(a Address, p Presence) {
 	if !t.outside.setAddress(a, p != Gone) {
 		return
 	}
-	if p == Gone && (t.withSrc[a.Addr] > 0 || t.outside.prefers(a.Addr)) {
+	if p == Gone && (t.withSrc[a.Addr] > 0 || t.outside.prefers(a.Addr) || t.writesFrom(a.Addr)) {
 		t.doubtLocked() // IPv4 routes with this source went without a word
 	}
 	t.movedLocked()
 	t.retryLocked()
+}
+
+// writesFrom reports whether a route with this source is being written now.
+func (t *Table) writesFrom(src netip.Addr) bool {
+	for _, e := range t.writing {
+		if e.Src == src {
+			return true
+		}
+	}
+	return false
 }
 
 func (o *outside) prefers(src netip.Addr) bool {
@@ -94,18 +104,19 @@ func (w watcher) ObserveObject(o Object, p Presence) {
 	if ours || was {
 		t.stats.Foreign++
 	}
+	_, wanted := t.objects.delta.Wanted(o.ID)
 	switch {
 	case p == Gone:
-		if delete(t.outside.objects, o.ID); was {
-			t.objects.lose(o.ID)
-		}
+		delete(t.outside.objects, o.ID)
+		t.objects.lose(o.ID)
+		t.objects.delta.Unobserve(o.ID) // also one that is being made
 	case ours:
 		t.objects.delta.Observe(o.ID, objectValueOf(o))
 	default:
 		o.Group = slices.Clone(o.Group)
 		t.outside.objects[o.ID] = o
-		if was { // replaced by a stranger: our routes now name his object
-			t.objects.delta.Unobserve(o.ID)
+		t.objects.delta.Unobserve(o.ID)
+		if was || wanted { // replaced by a stranger: our routes now name his object
 			t.objects.clash = true
 		}
 		t.movedLocked()
@@ -183,9 +194,10 @@ func (t *Table) strangerLocked(e Entry, p Presence, inSlot bool) {
 		t.outside.add(e, p == Replacing)
 	}
 	if inSlot {
-		if _, had := t.routes.Observed(e.Prefix); had && p == Replacing {
-			t.routes.Unobserve(e.Prefix)
-			t.doubtLocked() // ours, or another stranger's beside it
+		if _, had := t.routes.Observed(e.Prefix); p == Replacing {
+			if t.routes.Unobserve(e.Prefix); had { // ours, or another stranger's beside it
+				t.doubtLocked()
+			}
 		}
 		t.routes.Requeue(e.Prefix)
 		t.markLocked(e.Prefix)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -38,10 +39,12 @@ type Kernel struct {
 type event func(fib.Observer)
 
 type watcher struct {
-	table   uint32
-	wake    chan struct{}
-	events  []event // guarded by Kernel.mu
-	overrun bool    // guarded by Kernel.mu
+	table    uint32
+	observer fib.Observer
+	wake     chan struct{}
+	telling  sync.Mutex // held while the observer is told, before Kernel.mu
+	events   []event    // guarded by Kernel.mu
+	overrun  bool       // guarded by Kernel.mu
 }
 
 // New returns a kernel with the link lo and nothing else.
@@ -132,7 +135,7 @@ func (k *Kernel) snapshot(table uint32) []event {
 
 // Watch implements fib.Kernel.
 func (k *Kernel) Watch(ctx context.Context, table uint32, ready func(), o fib.Observer) error {
-	w := &watcher{table: table, wake: make(chan struct{}, 1)}
+	w := &watcher{table: table, observer: o, wake: make(chan struct{}, 1)}
 	k.mu.Lock()
 	k.watchers[w] = struct{}{}
 	k.mu.Unlock()
@@ -148,17 +151,24 @@ func (k *Kernel) Watch(ctx context.Context, table uint32, ready func(), o fib.Ob
 			return nil
 		case <-w.wake:
 		}
-		k.mu.Lock()
-		events, overrun := w.events, w.overrun
-		w.events, w.overrun = nil, false
-		k.mu.Unlock()
-		if overrun {
+		if k.hear(w) {
 			return fib.ErrOverrun
 		}
-		for _, e := range events {
-			e(o)
-		}
 	}
+}
+
+// hear tells a watcher all that has happened, and reports whether that was lost.
+func (k *Kernel) hear(w *watcher) (overrun bool) {
+	w.telling.Lock()
+	defer w.telling.Unlock()
+	k.mu.Lock()
+	events, overrun := w.events, w.overrun
+	w.events = nil
+	k.mu.Unlock()
+	for _, e := range events {
+		e(w.observer)
+	}
+	return overrun
 }
 
 func (w *watcher) signal() {
@@ -192,7 +202,14 @@ func (k *Kernel) tellObject(object fib.Object, p fib.Presence) {
 
 // Apply implements fib.Kernel.
 func (k *Kernel) Apply(ctx context.Context, changes []fib.Change) []error {
-	return k.apply(ctx, changes, false)
+	errs := k.apply(ctx, changes, false)
+	k.mu.Lock()
+	watchers := slices.Collect(maps.Keys(k.watchers))
+	k.mu.Unlock()
+	for _, w := range watchers {
+		k.hear(w)
+	}
+	return errs
 }
 
 func (k *Kernel) apply(ctx context.Context, changes []fib.Change, foreign bool) []error {

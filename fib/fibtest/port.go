@@ -26,6 +26,7 @@ func TestKernel(t *testing.T, newHost func(*testing.T) Host) {
 		{"errors stay with their change", testErrors},
 		{"objects", testObjects},
 		{"events", testEvents},
+		{"events before writes", testEventsBeforeWrites},
 		{"batches", testBatches},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -349,6 +350,30 @@ func testEvents(t *testing.T, h Host) {
 	if err := <-done; err != nil {
 		t.Errorf("Watch after cancel: %v", err)
 	}
+}
+
+// testEventsBeforeWrites: of what others did before a write Watch has told when the
+// write is made, so that nobody takes it for younger.
+func testEventsBeforeWrites(t *testing.T, h Host) {
+	var r recorder
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, done := make(chan struct{}), make(chan error, 1)
+	go func() { done <- h.Watch(ctx, mainTableID, func() { close(ready) }, &r) }()
+	<-ready
+	for i := range 300 {
+		theirs, own := entry(fmt.Sprintf("10.3.%d.%d/32", i/256, i%256)), entry(fmt.Sprintf("10.4.%d.%d/32", i/256, i%256))
+		theirs.Protocol = 42
+		check(t, h.Interfere(create(theirs)...))
+		check(t, h.Apply(t.Context(), create(own)))
+		if what := fmt.Sprintf("route %s proto 42 present", theirs.Prefix); !r.has(what) {
+			t.Fatalf("event %q was not told before the write that came after it", what)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Watch after cancel: %v", err)
+	}
+	check(t, h.Apply(t.Context(), create(entry("10.5.0.0/24")))) // nobody hears any more
 }
 
 func await(t *testing.T, r *recorder, what string) {

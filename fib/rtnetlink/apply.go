@@ -28,6 +28,7 @@ func (k *Kernel) Apply(ctx context.Context, changes []fib.Change) []error {
 		}
 		errs[i] = err
 	}
+	defer k.hear(ctx)
 	b := builder{b: make([]byte, 0, min(len(changes), maxMessages)*96)}
 	for from := 0; from < len(changes); {
 		err := ctx.Err()

@@ -21,6 +21,9 @@ type Kernel struct {
 	write   *socket
 	readMu  sync.Mutex // held while read is in use
 	read    *socket
+
+	watchMu sync.Mutex
+	watched *events // of the Watch under way; nil: there is none
 }
 
 // Options of a Kernel.

@@ -5,12 +5,28 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/projectvrouter/vrouter/fib"
 )
+
+// events is the socket of a Watch. Its goroutine waits for events, and Apply reads
+// what has come as well: so all that happened before a write is told before that is
+// known to be made.
+type events struct {
+	table uint32
+	own   uint32 // port of our writes, whose echoes are left out
+	tell  fib.Observer
+	file  *os.File
+
+	mu  sync.Mutex // guards the rest; held while the observer is told, for the order
+	fd  int
+	buf []byte
+	err error // that ended the Watch
+}
 
 // Watch implements fib.Kernel.
 func (k *Kernel) Watch(ctx context.Context, table uint32, ready func(), o fib.Observer) error {
@@ -29,28 +45,86 @@ func (k *Kernel) Watch(ctx context.Context, table uint32, ready func(), o fib.Ob
 	if err != nil {
 		return err
 	}
+	e := &events{table: table, own: k.write.pid, tell: o, file: file, fd: fd, buf: make([]byte, readBuffer)}
+	k.setWatched(e)
+	defer e.end()
+	defer k.setWatched(nil)
 	ready()
+	waitErr := raw.Read(func(uintptr) bool { return !e.read(ctx) })
+	switch err := e.failure(); {
+	case ctx.Err() != nil:
+		return nil
+	case errors.Is(err, unix.ENOBUFS):
+		return fib.ErrOverrun
+	case err != nil:
+		return fmt.Errorf("receive kernel events: %w", err)
+	}
+	return waitErr
+}
 
-	var hops [8]fib.Hop
-	buf := make([]byte, readBuffer)
-	for {
-		n, err := receive(raw, buf)
+func (k *Kernel) setWatched(e *events) {
+	k.watchMu.Lock()
+	defer k.watchMu.Unlock()
+	k.watched = e
+}
+
+// hear tells the observer of Watch, if there is one, all that has happened.
+func (k *Kernel) hear(ctx context.Context) {
+	k.watchMu.Lock()
+	e := k.watched
+	k.watchMu.Unlock()
+	if e != nil && !e.read(ctx) && e.failure() != nil {
+		_ = e.file.SetReadDeadline(time.Unix(1, 0)) // Watch is to say why
+	}
+}
+
+// read tells all that has come, and reports whether more may come.
+func (e *events) read(ctx context.Context) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for e.err == nil && ctx.Err() == nil {
+		n, _, err := unix.Recvfrom(e.fd, e.buf, unix.MSG_TRUNC)
 		switch {
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, unix.ENOBUFS):
-			return fib.ErrOverrun
+		case err == unix.EAGAIN:
+			return true
+		case err == unix.EINTR:
 		case err != nil:
-			return fmt.Errorf("receive kernel events: %w", err)
+			e.err = err
+		case n > len(e.buf):
+			e.err = errShort
+		default:
+			e.observe(e.buf[:n])
 		}
-		for m, err := range messages(buf[:n]) {
-			if err != nil {
-				return err
-			}
-			if m.pid != k.write.pid {
-				observe(m, table, o, hops[:0])
-			}
+	}
+	return false
+}
+
+// observe tells of the events in b; e.mu is held.
+func (e *events) observe(b []byte) {
+	var hops [8]fib.Hop
+	for m, err := range messages(b) {
+		if err != nil {
+			e.err = err
+			return
 		}
+		if m.pid != e.own {
+			observe(m, e.table, e.tell, hops[:0])
+		}
+	}
+}
+
+func (e *events) failure() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.err
+}
+
+// end has nobody read the socket any more, whose descriptor is about to be another's.
+func (e *events) end() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.err == nil {
+		e.err = os.ErrClosed
 	}
 }
 
@@ -90,27 +164,4 @@ func echoFilter(pid uint32) []unix.SockFilter {
 		{Code: unix.BPF_RET | unix.BPF_K, K: 1<<32 - 1},
 		{Code: unix.BPF_RET | unix.BPF_K},
 	}
-}
-
-// rawConn is what receive needs of a syscall.RawConn.
-type rawConn interface {
-	Read(func(fd uintptr) bool) error
-}
-
-func receive(raw rawConn, buf []byte) (n int, err error) {
-	waitErr := raw.Read(func(fd uintptr) bool {
-		for {
-			n, _, err = unix.Recvfrom(int(fd), buf, unix.MSG_TRUNC)
-			if err != unix.EINTR {
-				return err != unix.EAGAIN
-			}
-		}
-	})
-	if waitErr != nil {
-		return 0, waitErr
-	}
-	if err == nil && n > len(buf) {
-		return 0, errShort
-	}
-	return n, err
 }

@@ -1,0 +1,108 @@
+package fib_test
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/projectvrouter/vrouter/fib"
+	"github.com/projectvrouter/vrouter/fib/fibtest"
+)
+
+// disturbed is a kernel where something happens just after a change was made,
+// before it is known to be.
+type disturbed struct {
+	*fibtest.Kernel
+	by func(fib.Change) // nil: no more
+}
+
+func (k *disturbed) Apply(ctx context.Context, changes []fib.Change) []error {
+	errs := k.Kernel.Apply(ctx, changes)
+	for i, c := range changes {
+		if k.by != nil && (errs == nil || errs[i] == nil) {
+			k.by(c)
+		}
+	}
+	k.Kernel.Apply(ctx, nil) // tells of it
+	return errs
+}
+
+// TestNewsWhileWriting: whatever becomes of a route or of its next hops while the
+// kernel is at them, the table knows, and brings back what is wanted. It never
+// reads back by the clock.
+func TestNewsWhileWriting(t *testing.T) {
+	const ours, host = "10.0.0.1/32", "10.0.0.1/32 dev up0 src 192.168.0.9 proto 118 metric 118"
+	const network, learned = "10.1.0.0/24", "10.1.0.0/24 group(via 192.168.0.2 dev up0) proto 120 metric 118"
+	stranger := fib.Entry{
+		Prefix: pfx(ours), Table: fib.DefaultTable, Metric: fib.DefaultMetric, Protocol: 42, Kind: fib.KindBlackhole,
+	}
+	member := func(c fib.Change) bool { return c.Object != nil && !c.Object.IsGroup }
+	of := func(prefix string) func(fib.Change) bool {
+		return func(c fib.Change) bool { return c.Object == nil && c.Entry.Prefix == pfx(prefix) }
+	}
+	for name, test := range map[string]struct {
+		after func(fib.Change) bool
+		do    func(*fibtest.Kernel, fib.Change)
+		want  []string
+	}{
+		"a stranger replaces the route": {of(ours), func(k *fibtest.Kernel, _ fib.Change) {
+			k.Interfere(fib.Change{Op: fib.Replace, Entry: stranger})
+		}, []string{"10.0.0.1/32 blackhole proto 42 metric 118", learned}},
+		"the route is deleted": {of(ours), func(k *fibtest.Kernel, c fib.Change) {
+			k.Interfere(fib.Change{Op: fib.Delete, Entry: c.Entry})
+		}, []string{host, learned}},
+		"a stranger replaces the next hop": {member, func(k *fibtest.Kernel, c fib.Change) {
+			theirs := *c.Object
+			theirs.Protocol, theirs.Hop = 42, fib.Hop{Index: c.Object.Hop.Index}
+			k.Interfere(fib.Change{Op: fib.Replace, Object: &theirs})
+		}, []string{host, learned, "unused object dev up0"}},
+		"the next hop is deleted": {member, func(k *fibtest.Kernel, c fib.Change) {
+			k.Interfere(fib.Change{Op: fib.Delete, Object: c.Object})
+		}, []string{host, learned}},
+		"the carrier is lost for a moment": {member, func(k *fibtest.Kernel, _ fib.Change) {
+			k.SetCarrier("up0", false)
+			k.SetCarrier("up0", true)
+		}, []string{host, learned}},
+		"the group goes with the carrier": {func(c fib.Change) bool { return c.Object != nil && c.Object.IsGroup },
+			func(k *fibtest.Kernel, _ fib.Change) {
+				k.SetCarrier("up0", false)
+				k.SetCarrier("up0", true)
+			}, []string{host, learned}},
+		"the link is down for a moment": {of(ours), func(k *fibtest.Kernel, _ fib.Change) {
+			k.SetUp("up0", false)
+			k.SetUp("up0", true)
+		}, []string{host, learned}},
+		"the source is gone for a moment": {of(ours), func(k *fibtest.Kernel, _ fib.Change) {
+			k.DeleteAddress("up0", pfx("192.168.0.9/24"))
+			k.AddAddress("up0", pfx("192.168.0.9/24"))
+		}, []string{host, learned}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := &disturbed{Kernel: newKernel()}
+				k.AddAddress("up0", pfx("192.168.0.9/24"))
+				table := run(t, k, fib.Options{ReadBack: -1})
+				k.by = func(c fib.Change) {
+					if test.after(c) {
+						k.by = nil
+						test.do(k.Kernel, c)
+					}
+				}
+				route := toUp0()
+				route.Src = netip.MustParseAddr("192.168.0.9")
+				table.Put(fib.Workload, pfx(ours), route)
+				table.SetGroup("x", []fib.NextHop{{Gateway: netip.MustParseAddr("192.168.0.2"), Interface: "up0"}})
+				table.Put(fib.BGP, pfx(network), fib.Route{Group: "x"})
+				time.Sleep(time.Minute) // what was refused meanwhile is tried again
+				expect(t, k, test.want...)
+				for _, prefix := range []string{ours, network} {
+					if s := table.Get(pfx(prefix)); s.Programmed != (test.want[0] == host || prefix == network) {
+						t.Errorf("%s is said to be programmed: %t", prefix, s.Programmed)
+					}
+				}
+			})
+		})
+	}
+}
