@@ -106,3 +106,29 @@ func TestNewsWhileWriting(t *testing.T) {
 		})
 	}
 }
+
+// TestUnusedWhileRemoving: a group that comes to be of no use while another one is
+// removed does not stay.
+func TestUnusedWhileRemoving(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &disturbed{Kernel: newKernel()}
+		table := run(t, k, fib.Options{ReadBack: -1})
+		for i, group := range []fib.GroupKey{"x", "y"} {
+			gateway := netip.AddrFrom4([4]byte{192, 168, 0, byte(2 + i)})
+			table.SetGroup(group, []fib.NextHop{{Gateway: gateway, Interface: "up0"}})
+		}
+		table.Put(fib.BGP, pfx("10.1.0.0/24"), fib.Route{Group: "x"})
+		expect(t, k, "10.1.0.0/24 group(via 192.168.0.2 dev up0) proto 120 metric 118")
+		k.by = func(c fib.Change) {
+			if c.Op == fib.Delete && c.Object != nil {
+				k.by = nil
+				table.Put(fib.BGP, pfx("10.2.0.0/24"), fib.Route{Group: "y"})
+				k.Interfere(fib.Change{Op: fib.Create, Entry: fib.Entry{
+					Prefix: pfx("10.2.0.0/24"), Table: fib.DefaultTable, Metric: 7, Protocol: 42, Kind: fib.KindBlackhole,
+				}})
+			}
+		}
+		table.Delete(fib.BGP, pfx("10.1.0.0/24"))
+		expect(t, k, "10.2.0.0/24 blackhole proto 42 metric 7")
+	})
+}

@@ -152,17 +152,21 @@ func (o *objectTable) unref(id uint32) {
 // first, once the sweeps of all sources are open: an id found at start may be
 // what a route still to be wanted names.
 func (t *Table) removeObjects(ctx context.Context, errs *problems) {
+	t.mu.Lock()
+	idle := t.objects.idle
+	if idle {
+		t.objects.dropUnused()
+	}
+	t.objects.idle = false // what becomes so from now on is another round's
+	t.mu.Unlock()
+	if !idle {
+		return
+	}
 	for _, groups := range []bool{true, false} {
-		t.mu.Lock()
 		var changes []Change
-		if t.objects.idle && groups {
-			t.objects.dropUnused()
-		}
-		if t.objects.idle && t.allOpenLocked() {
+		t.mu.Lock()
+		if t.allOpenLocked() {
 			changes = t.removableLocked(groups)
-		}
-		if !groups {
-			t.objects.idle = false
 		}
 		t.mu.Unlock()
 		if len(changes) == 0 {
