@@ -20,6 +20,7 @@ import (
 type detecting struct {
 	*testing.T
 	host *lab.Host
+	peer *lab.Host // at the other end of both uplinks
 	opts hostnet.DetectOptions
 }
 
@@ -50,7 +51,7 @@ func detectingHost(t *testing.T) *detecting {
 	a, b := l.Host("a"), l.Host("b")
 	l.Link(a.Port("up0", "10.1.0.2/24", "fd00:1::2/64"), b.Port("p0", "10.1.0.1/24", "fd00:1::1/64"))
 	l.Link(a.Port("up1", "10.2.0.2/24", "fd00:2::2/64"), b.Port("p1", "10.2.0.1/24"))
-	return &detecting{T: t, host: a, opts: hostnet.DetectOptions{
+	return &detecting{T: t, host: a, peer: b, opts: hostnet.DetectOptions{
 		Own: []uint8{118, 119, 120, 121}, Workload: func(name string) bool { return strings.HasPrefix(name, "vr") },
 	}}
 }

@@ -125,7 +125,10 @@ func TestDetectWhileUniquenessIsNotKnown(t *testing.T) {
 	d := detectingHost(t)
 	d.host.SetSysctl("net.ipv6.conf.up0.accept_dad", "1")
 	d.host.SetSysctl("net.ipv6.conf.up0.dad_transmits", "1")
-	d.host.MustRun("ip", "addr", "del", "fd00:1::2/64", "dev", "up0")
+	// Without a carrier nobody can be asked: it is not known for as long as that.
+	d.peer.MustRun("ip", "link", "set", "p0", "down")
+	d.host.MustRun("ip", "link", "set", "up0", "down")
+	d.host.MustRun("ip", "link", "set", "up0", "up")
 	d.host.MustRun("ip", "-6", "route", "add", "default", "dev", "up0")
 	d.host.MustRun("ip", "addr", "add", "fd00:1::3/64", "dev", "up0")
 	d.opts.IPv6 = hostnet.Method{Kind: hostnet.FirstFound}
@@ -138,8 +141,9 @@ func TestDetectWhileUniquenessIsNotKnown(t *testing.T) {
 		return found
 	}
 	if got := look(); !got.Settling || got.Prefix.String() != "fd00:2::2/64" {
-		t.Errorf("at once: %+v", got)
+		t.Errorf("before: %+v", got)
 	}
+	d.peer.MustRun("ip", "link", "set", "p0", "up")
 	lab.Eventually(t, limit, "the address is unique", func() error {
 		if got := look(); got.Settling || got.Prefix.String() != "fd00:1::3/64" {
 			return fmt.Errorf("found %+v", got)

@@ -71,9 +71,7 @@ func TestCutFlows(t *testing.T) {
 		return nil
 	})
 	// An echo request is told with its type.
-	if err := h.Ping(netip.MustParseAddr("10.0.0.9")); err != nil {
-		t.Fatal(err)
-	}
+	lab.Eventually(t, limit, "the host pings itself", func() error { return h.Ping(netip.MustParseAddr("10.0.0.9")) })
 	in(t, h, func(host *hostnet.Host) error {
 		_, err := host.CutFlows(t.Context(), func(f *hostnet.Flow) bool {
 			if f.Protocol == unix.IPPROTO_ICMP && (f.ICMPType != 8 || !f.FromHost || !f.ToHost) {
