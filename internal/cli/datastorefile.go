@@ -7,11 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
@@ -42,50 +39,13 @@ func writeWhole(path string, write func(*os.File) error) error {
 	return err
 }
 
-// waiting ends a stream on which --timeout passes between two parts.
-type waiting struct {
-	timeout time.Duration
-	timer   *time.Timer // nil: --timeout is 0
-	cancel  context.CancelCauseFunc
-}
-
-// patient derives the context of a stream.
-func (c *client) patient(ctx context.Context) (context.Context, *waiting) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	p := &waiting{timeout: c.timeout, cancel: cancel}
-	if c.timeout > 0 {
-		late := status.Errorf(codes.DeadlineExceeded, "no answer from vrouterd within %s (--timeout)", c.timeout)
-		p.timer = time.AfterFunc(c.timeout, func() { cancel(late) })
-	}
-	return ctx, p
-}
-
-// heard is to be called with every part.
-func (p *waiting) heard() {
-	if p.timer != nil {
-		p.timer.Reset(p.timeout)
-	}
-}
-
-// rest has no more parts expected.
-func (p *waiting) rest() {
-	if p.timer != nil {
-		p.timer.Stop()
-	}
-}
-
-func (p *waiting) end() {
-	p.rest()
-	p.cancel(nil)
-}
-
 // receiveExport copies the file. One without its summary is not whole.
 func (a *app) receiveExport(ctx context.Context, c *client, without bool, to io.Writer) (*vrouterv1.ExportSummary, error) {
 	ctx, waiting := c.patient(ctx)
 	defer waiting.end()
 	stream, err := c.datastore.Export(ctx, &vrouterv1.ExportRequest{WithoutSecrets: without})
 	if err != nil {
-		return nil, err
+		return nil, waiting.why(err)
 	}
 	var summary *vrouterv1.ExportSummary
 	for {
@@ -93,10 +53,7 @@ func (a *app) receiveExport(ctx context.Context, c *client, without bool, to io.
 		if errors.Is(err, io.EOF) && summary != nil {
 			return summary, nil
 		}
-		if cause := context.Cause(ctx); cause != nil {
-			return nil, cause
-		}
-		if errors.Is(err, io.EOF) {
+		if err = waiting.why(err); errors.Is(err, io.EOF) {
 			return nil, errors.New("the export ended before it was whole")
 		}
 		if err != nil {
@@ -151,7 +108,7 @@ func (a *app) sendImport(ctx context.Context, c *client, from importSource) (*vr
 	defer waiting.end()
 	stream, err := c.datastore.Import(sending)
 	if err != nil {
-		return nil, err
+		return nil, waiting.why(err)
 	}
 	next := &vrouterv1.ImportRequest{DryRun: from.dryRun, Format: from.format}
 	for _, path := range from.paths {
@@ -167,10 +124,10 @@ func (a *app) sendImport(ctx context.Context, c *client, from importSource) (*vr
 	}
 	waiting.rest()
 	m, err := stream.CloseAndRecv()
-	if cause := context.Cause(sending); cause != nil && err != nil {
-		return nil, cause
+	if err != nil {
+		return nil, waiting.why(err)
 	}
-	return m, err
+	return m, nil
 }
 
 // sendFile streams a file, or standard input, beginning with the message that it

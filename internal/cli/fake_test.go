@@ -63,15 +63,21 @@ type entry struct {
 // newFake starts a server on a socket of its own, until the test ends.
 func newFake(t *testing.T) *fake {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "vr") // a socket's path is at most 107 bytes long
+	f := &fake{t: t, path: filepath.Join(socketDir(t), "s"), objects: make(map[ref]proto.Message), stage: vrouterv1.Stage_STAGE_ADVERTISED}
+	f.changed = sync.NewCond(&f.mu)
+	f.start()
+	return f
+}
+
+// socketDir is a directory for a socket, whose path is at most 107 bytes long.
+func socketDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "vr")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	f := &fake{t: t, path: filepath.Join(dir, "s"), objects: make(map[ref]proto.Message), stage: vrouterv1.Stage_STAGE_ADVERTISED}
-	f.changed = sync.NewCond(&f.mu)
-	f.start()
-	return f
+	return dir
 }
 
 func (f *fake) start() {

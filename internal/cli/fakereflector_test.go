@@ -92,23 +92,30 @@ func (f *fake) WatchRoutes(r *vrouterv1.WatchRoutesRequest, stream grpc.ServerSt
 	})
 }
 
-// each calls tell now and after each change, until ctx ends.
+// each calls tell now and after each change, until ctx ends. What changes while
+// it tells is told after that.
 func (f *fake) each(ctx context.Context, tell func(first bool) error) error {
-	stop := context.AfterFunc(ctx, f.changed.Broadcast)
+	stop := context.AfterFunc(ctx, func() {
+		f.mu.Lock() // so that it cannot come between a look and a wait
+		defer f.mu.Unlock()
+		f.changed.Broadcast()
+	})
 	defer stop()
-	for first := true; ; first = false {
-		if err := tell(first); err != nil {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for first := true; ctx.Err() == nil; first = false {
+		rev := f.rev
+		f.mu.Unlock()
+		err := tell(first)
+		f.mu.Lock()
+		if err != nil {
 			return err
 		}
-		f.mu.Lock()
-		for rev := f.rev; f.rev == rev && ctx.Err() == nil; {
+		for f.rev == rev && ctx.Err() == nil {
 			f.changed.Wait()
 		}
-		f.mu.Unlock()
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
 	}
+	return ctx.Err()
 }
 
 // change changes what the fake tells, and wakes the watches.

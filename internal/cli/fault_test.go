@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -50,12 +51,7 @@ func TestUnreachable(t *testing.T) {
 }
 
 func TestStaleSocket(t *testing.T) {
-	dir, err := os.MkdirTemp("", "vr")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "s")
+	path := filepath.Join(socketDir(t), "s")
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
@@ -130,9 +126,65 @@ func TestTimeout(t *testing.T) {
 	f := newFake(t)
 	f.hang = make(chan struct{})
 	t.Cleanup(func() { close(f.hang) })
-	const late = "error: no answer from vrouterd within 50ms (--timeout)\n"
-	f.run("get", "nodes", "--timeout", "50ms").expect(t, ExitDeadline, late)
-	f.run("routes", "--timeout", "50ms").expect(t, ExitDeadline, late)
+	for _, command := range []string{"get nodes", "routes"} {
+		r, timeout := f.connected(50*time.Millisecond, strings.Fields(command)...)
+		r.expect(t, ExitDeadline, fmt.Sprintf("error: no answer from vrouterd within %s (--timeout)\n", timeout))
+	}
+}
+
+// connected runs a command with a --timeout, and again with twice of it while
+// that ends before there is a connection. It tells the last.
+func (f *fake) connected(timeout time.Duration, args ...string) (result, time.Duration) {
+	f.t.Helper()
+	for ; ; timeout *= 2 {
+		r := f.run(append(slices.Clone(args), "--timeout", timeout.String())...)
+		if r.code != ExitUnreachable || timeout > time.Minute {
+			return r, timeout
+		}
+	}
+}
+
+// TestNobodyAnswers: a server that takes connections and says nothing is not
+// reached, whatever is asked.
+func TestNobodyAnswers(t *testing.T) {
+	f := &fake{t: t, path: filepath.Join(socketDir(t), "s")}
+	listener, err := net.Listen("unix", f.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	for _, command := range []string{"get nodes", "routes"} {
+		f.run(append(strings.Fields(command), "--timeout", "50ms")...).expect(t, ExitUnreachable,
+			"error: cannot reach vrouterd at /run/vrouter/vrouterd.sock: no answer in time\n")
+	}
+}
+
+// TestAnsweredBeforeReady: an answer may come before gRPC counts the connection
+// as ready, and is an answer then, too.
+func TestAnsweredBeforeReady(t *testing.T) {
+	answer := status.Error(codes.Unavailable, "etcd is away")
+	l := &link{server: "s"}
+	ours, theirs := net.Pipe()
+	conn := &linkConn{ours, l}
+	c := &client{link: l}
+	var unreachable *unreachableError
+	if err := c.translate(answer); !errors.As(err, &unreachable) {
+		t.Errorf("before the server said anything: %v", err)
+	}
+	go theirs.Write([]byte("x"))
+	if _, err := conn.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.translate(answer); !errors.Is(err, answer) {
+		t.Errorf("after it has spoken: %v", err)
+	}
+	theirs.Close()
+	if n, err := conn.Read(make([]byte, 1)); err == nil {
+		t.Fatalf("read %d octets of nobody", n)
+	}
+	if err := c.translate(answer); !errors.As(err, &unreachable) {
+		t.Errorf("after it has gone: %v", err)
+	}
 }
 
 func TestInterrupted(t *testing.T) {

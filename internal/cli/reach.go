@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 )
@@ -78,8 +77,9 @@ type link struct {
 	server           string // as given on the command line
 	network, address string
 
-	mu      sync.Mutex // guards failure
-	failure error
+	mu      sync.Mutex // guards the rest
+	failure error      // of the last attempt; nil: the server has spoken since
+	current *linkConn  // over which the server has spoken; nil: there is none
 }
 
 func (l *link) record(err error) {
@@ -88,12 +88,22 @@ func (l *link) record(err error) {
 	l.failure = err
 }
 
+// up tells whether a connection is there over which the server has spoken. gRPC
+// counts it as ready a little later, when a call may have been answered already.
+func (l *link) up() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.current != nil
+}
+
 func (l *link) dial(ctx context.Context, _ string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, l.network, l.address)
-	l.record(err)
+	if err != nil {
+		l.record(err)
+	}
 	return conn, err
 }
 
@@ -105,42 +115,63 @@ type recorder struct {
 
 func (r recorder) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	conn, info, err := r.TransportCredentials.ClientHandshake(ctx, authority, raw)
-	r.link.record(err)
-	if err == nil && r.link.network == "tcp" {
-		conn = alertConn{conn, r.link}
+	if err != nil {
+		r.link.record(err)
+		return conn, info, err
 	}
-	return conn, info, err
+	return &linkConn{conn, r.link}, info, nil
 }
 
 func (r recorder) Clone() credentials.TransportCredentials {
 	return recorder{r.TransportCredentials.Clone(), r.link}
 }
 
-// alertConn remembers an alert of the server: in TLS 1.3 it refuses a client's
-// certificate only after the client's handshake went well, and what then fails
-// is any read or write.
-type alertConn struct {
+// linkConn tells its link whether the server speaks, and remembers an alert of
+// it: in TLS 1.3 it refuses a client's certificate only after the client's
+// handshake went well, and what then fails is any read or write.
+type linkConn struct {
 	net.Conn
 	link *link
 }
 
-func (c alertConn) Read(p []byte) (int, error) {
+func (c *linkConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if isAlert(err) {
-		c.link.record(err)
+	switch {
+	case err != nil:
+		c.lost(err)
+	case n > 0:
+		c.heard()
 	}
 	return n, err
 }
 
-func (c alertConn) Write(p []byte) (int, error) {
+func (c *linkConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	if err != nil {
 		// The connection is lost; the alert may wait to be read.
-		_ = c.SetReadDeadline(time.Now().Add(time.Second))
+		_ = c.SetReadDeadline(time.Now().Add(connectTimeout))
 		var b [1]byte
-		_, _ = c.Read(b[:])
+		_, readErr := c.Conn.Read(b[:])
+		c.lost(readErr)
 	}
 	return n, err
+}
+
+func (c *linkConn) heard() {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	c.link.current, c.link.failure = c, nil
+}
+
+func (c *linkConn) lost(err error) {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	if c.link.current == c {
+		c.link.current = nil
+	}
+	if isAlert(err) {
+		c.link.failure = err
+	}
 }
 
 // translate tells errors of the connection from answers of the server: only
@@ -154,7 +185,7 @@ func (c *client) translate(err error) error {
 	if s.Code() != codes.Unavailable && s.Code() != codes.DeadlineExceeded {
 		return err
 	}
-	if len(s.Details()) > 0 || c.conn.GetState() == connectivity.Ready && !wrapping.MatchString(s.Message()) {
+	if len(s.Details()) > 0 || c.link.up() && !wrapping.MatchString(s.Message()) {
 		return err
 	}
 	return &unreachableError{server: c.link.server, cause: c.link.cause(s)}

@@ -3,9 +3,10 @@ package cli
 import (
 	"context"
 	"net/netip"
-	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"google.golang.org/protobuf/proto"
@@ -45,12 +46,7 @@ func (host) WaitStage(ctx context.Context, _ resource.EndpointID, _ int64, _ vro
 // returns runs commands against it.
 func realServer(t *testing.T, db store.Store) *fake {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "vr")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	path := filepath.Join(dir, "s")
+	path := filepath.Join(socketDir(t), "s")
 	s, err := server.New(server.Options{
 		Store: db, Local: host{}, NodeName: "host1", Logger: hclog.NewNullLogger(),
 		Socket: server.Socket{Path: path},
@@ -103,13 +99,18 @@ func TestRealServer(t *testing.T) {
 		{[]string{"apply", "-f", "testdata/manifests/dir"}, ExitOK, "ippool/four created\nnode/host1 created\nnode/host2 created\nworkloadendpoint/prod/docker/web-1/eth0 created\n"},
 		{register("--ip", "10.65.0.9"), ExitOK, "endpoint prod/docker/web/eth0 registered on node host1: registered\n"},
 		{register("--ip", "10.65.0.12"), ExitFailed, ""}, // held by another
-		{register("--ip", "10.65.0.9", "--wait", "programmed", "--timeout", "300ms"), ExitDeadline, ""},
+		{register("--ip", "10.65.0.9", "--wait", "programmed"), ExitDeadline, ""},
 		{[]string{"get", "wep", "-A", "-o", "name"}, ExitOK, "workloadendpoint/prod/docker/web/eth0\nworkloadendpoint/prod/docker/web-1/eth0\n"},
 		{[]string{"endpoint", "unregister", "prod/docker/web/eth0"}, ExitOK, "endpoint prod/docker/web/eth0 unregistered\n"},
 		{[]string{"cluster", "adopt"}, ExitOK, "cluster b1a5 was known already: nothing to adopt\n"},
 		{[]string{"delete", "-f", "testdata/manifests/dir"}, ExitOK, "workloadendpoint/prod/docker/web-1/eth0 deleted\nnode/host2 deleted\nnode/host1 deleted\nippool/four deleted\n"},
 	} {
-		r := f.run(step.args...)
+		var r result
+		if slices.Contains(step.args, "--wait") {
+			r, _ = f.connected(300*time.Millisecond, step.args...)
+		} else {
+			r = f.run(step.args...)
+		}
 		if r.code != step.code || r.out != step.out {
 			t.Errorf("%q: exit code %d, want %d; got:\n%swant:\n%s", step.args, r.code, step.code, r.both, step.out)
 		}

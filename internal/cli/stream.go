@@ -11,36 +11,74 @@ import (
 	"google.golang.org/grpc/status"
 )
 
+// waiting ends a stream on which --timeout passes before the first part or
+// between two.
+type waiting struct {
+	client *client
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	timer  *time.Timer // nil: --timeout is 0
+}
+
+// patient derives the context of a stream.
+func (c *client) patient(ctx context.Context) (context.Context, *waiting) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	w := &waiting{client: c, ctx: ctx, cancel: cancel}
+	if c.timeout > 0 {
+		late := status.Errorf(codes.DeadlineExceeded, "no answer from vrouterd within %s (--timeout)", c.timeout)
+		w.timer = time.AfterFunc(c.timeout, func() { cancel(late) })
+	}
+	return ctx, w
+}
+
+// heard is to be called with every part.
+func (w *waiting) heard() {
+	if w.timer != nil {
+		w.timer.Reset(w.client.timeout)
+	}
+}
+
+// rest has no more parts expected.
+func (w *waiting) rest() {
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+// why is what ended the stream: --timeout, which may have passed before there
+// was a connection, or the end of the run, or else err.
+func (w *waiting) why(err error) error {
+	if cause := context.Cause(w.ctx); cause != nil {
+		return w.client.translate(cause)
+	}
+	return err
+}
+
+func (w *waiting) end() {
+	w.rest()
+	w.cancel(nil)
+}
+
 // readStream hands each message of a stream that ends by itself to take.
 // --timeout holds between two of them: the whole takes as long as there is to
 // tell.
 func readStream[T any](ctx context.Context, c *client, open func(context.Context) (grpc.ServerStreamingClient[T], error),
 	take func(*T) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	heard := func() {}
-	if c.timeout > 0 {
-		late := status.Errorf(codes.DeadlineExceeded, "no answer from vrouterd within %s (--timeout)", c.timeout)
-		timer := time.AfterFunc(c.timeout, func() { cancel(late) })
-		defer timer.Stop()
-		heard = func() { timer.Reset(c.timeout) }
-	}
+	ctx, waiting := c.patient(ctx)
+	defer waiting.end()
 	stream, err := open(ctx)
 	if err != nil {
-		return err
+		return waiting.why(err)
 	}
 	for {
 		m, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		if cause := context.Cause(ctx); cause != nil {
-			return cause
-		}
-		if err != nil {
+		if err = waiting.why(err); err != nil {
 			return err
 		}
-		heard()
+		waiting.heard()
 		if err := take(m); err != nil {
 			return err
 		}
