@@ -20,7 +20,8 @@ func TestInteropRestart(t *testing.T) {
 		kill               func(x *interop, r *reflector, f *foreign, others []*foreign)
 	}{
 		{"returns", 2 * fabric.Limit, 2 * fabric.Limit, (*interop).returns},
-		{"stays away", 6 * time.Second, 15 * time.Second, (*interop).staysAway},
+		// Long enough for all that is looked at while the routes are stale.
+		{"stays away", 6 * time.Second, 30 * time.Second, (*interop).staysAway},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x := newInterop(t, "gr", 1, "bird", "frr", "gobgp")
