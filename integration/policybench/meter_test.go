@@ -51,7 +51,7 @@ const (
 	realtime    = 20          // priority of SCHED_FIFO
 	settle      = 1000        // round trips before the clock runs
 	batch       = 64          // datagrams a call
-	patience    = time.Second // for the answer that begins a flow
+	patience    = time.Minute // for the answer that begins a flow: only what is broken takes it
 )
 
 // result is what a burst cost. Work is processor time of both ends and of the
