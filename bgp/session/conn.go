@@ -130,6 +130,9 @@ func (c *Conn) writeLocked(bufs *net.Buffers) error {
 		if err := c.sock.SetWriteDeadline(want); err != nil {
 			return fmt.Errorf("write to %s: %w", c.peer.config.Peer, err)
 		}
+		if c.ending.Load() { // the time for ending a message may have been overwritten
+			return ErrClosed
+		}
 	}
 	_, err := bufs.WriteTo(c.sock)
 	if err == nil {

@@ -2,8 +2,10 @@ package session
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -112,5 +114,52 @@ func TestFollow(t *testing.T) {
 		}
 		next[1].Stop(nil)
 		<-next[1].Done()
+	})
+}
+
+// TestAcceptInOrder: of the connections that came before the session began, the
+// last one is that which the peer goes by.
+func TestAcceptInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, _, _ := inBubble(t, func(*Config, *wire.Open) {})
+		next, err := first.transport.New(first.config, newEngine(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		next.Follow(first)
+		var ended [10]atomic.Bool
+		for i := range ended {
+			ours, theirs := net.Pipe()
+			next.Accept(ours)
+			go func() {
+				_, _ = io.Copy(io.Discard, theirs) // ends with the pipe
+				ended[i].Store(true)
+			}()
+		}
+		first.Stop(nil)
+		synctest.Wait()
+		for i := range ended {
+			if got, want := ended[i].Load(), i < len(ended)-1; got != want {
+				t.Errorf("connection %d of %d: closed %t", i+1, len(ended), got)
+			}
+		}
+		next.Stop(nil)
+		<-next.Done()
+	})
+}
+
+// TestLeftover: a connection that the peer made and gave up while the session is
+// up is no reason of anything.
+func TestLeftover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, e, _ := inBubble(t, func(*Config, *wire.Open) {})
+		ours, theirs := net.Pipe()
+		p.Accept(ours)
+		synctest.Wait()
+		theirs.Close()
+		synctest.Wait()
+		if s := p.Status(); !e.up() || s.LastError != "" || !s.LastErrorAt.IsZero() {
+			t.Errorf("up %t, last error %q at %s", e.up(), s.LastError, s.LastErrorAt)
+		}
 	})
 }

@@ -42,10 +42,11 @@ type Peer struct {
 
 	mu      sync.Mutex // guards the rest; never held across a call
 	status  Status
-	notice  string // the last NOTIFICATION in words, since the session was up
-	dropped drops  // by the host until the session began or ended
-	barred  bool   // see Bar
-	before  *Peer  // that it follows; nil: none
+	notice  string     // the last NOTIFICATION in words, since the session was up
+	dropped drops      // by the host until the session began or ended
+	barred  bool       // see Bar
+	before  *Peer      // that it follows; nil: none
+	early   []net.Conn // that came before it began, in order
 }
 
 // request is an event on its way to the loop.
@@ -134,6 +135,9 @@ func (p *Peer) skip() {
 	}
 	p.cancel()
 	close(p.begun)
+	for _, sock := range p.takeEarly() {
+		sock.Close()
+	}
 	close(p.done)
 }
 
@@ -174,22 +178,34 @@ func (p *Peer) Done() <-chan struct{} { return p.done }
 
 // Accept takes a connection that the peer has made, and closes it if the
 // session is not to have it. One that comes before the session begins waits for
-// that, and the caller does not.
+// that, and the caller does not. Connections are taken in the order of calls: of
+// two the later one counts.
 func (p *Peer) Accept(sock net.Conn) {
-	accept := func() {
-		if !p.post(request{event: event{kind: incoming}, sock: sock}) {
-			sock.Close()
-		}
+	if !p.isEarly(sock) && !p.post(request{event: event{kind: incoming}, sock: sock}) {
+		sock.Close()
 	}
+}
+
+// isEarly keeps sock if the session has not begun.
+func (p *Peer) isEarly(sock net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	select {
 	case <-p.begun:
-		accept()
+		return false
 	default:
-		go func() {
-			<-p.begun
-			accept()
-		}()
+		p.early = append(p.early, sock)
+		return true
 	}
+}
+
+// takeEarly is what came before the session began, which it has.
+func (p *Peer) takeEarly() []net.Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	early := p.early
+	p.early = nil
+	return early
 }
 
 // post hands r to the loop; false when that has ended.
@@ -220,6 +236,9 @@ func (p *Peer) run() {
 	p.retry.Stop()
 	defer p.retry.Stop()
 	p.take(request{event: event{kind: start}})
+	for _, sock := range p.takeEarly() {
+		p.take(request{event: event{kind: incoming}, sock: sock})
+	}
 	for p.machine.started {
 		select {
 		case r := <-p.requests:

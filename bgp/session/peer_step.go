@@ -174,6 +174,9 @@ func (p *Peer) shut(a action, r request) {
 		why.words = "closed by us"
 	}
 	words := why.String()
+	// What is left of a collision, or of a peer that dials once more, says
+	// nothing about a session that is up.
+	beside := a.slot != current && !p.upSince.IsZero()
 	if a.slot == current {
 		p.upSince = time.Time{}
 		p.countDrops()
@@ -181,7 +184,7 @@ func (p *Peer) shut(a action, r request) {
 		words = p.withHint(words) // it was silent, perhaps for us only
 	}
 	c.shut(why)
-	if a.why == byCollision {
+	if a.why == byCollision || beside {
 		p.log.Debug("connection closed", "reason", words)
 		return
 	}

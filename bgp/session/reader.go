@@ -2,18 +2,21 @@ package session
 
 import (
 	"errors"
-	"io"
 	"net"
 	"time"
 
 	"github.com/projectvrouter/vrouter/bgp/wire"
 )
 
-// lingerTime is how long a peer has for reading what we sent last and closing
-// its end. Closing ours with something unread would reset the connection, and
-// the peer would never know why; nor would it have our End-of-RIB, without which
-// it drops what it had kept of ours (RFC 4724 §4.2).
+// lingerTime is how long a peer that says nothing has for reading what we sent
+// last and closing its end. Closing ours with something unread would reset the
+// connection, and the peer would never know why; nor would it have our
+// End-of-RIB, without which it drops what it had kept of ours (RFC 4724 §4.2).
 const lingerTime = time.Second
+
+// lingerMost is how long one has that goes on talking: a table on its way may
+// take more than a moment, also because we are slow to read it.
+const lingerMost = 5 * time.Second
 
 // lingerOctets is how much is read and thrown away meanwhile.
 const lingerOctets = 1 << 22
@@ -222,8 +225,19 @@ func (c *Conn) goodbye() bool {
 // linger waits for the peer to close its end.
 func (c *Conn) linger() {
 	half, ok := c.sock.(*net.TCPConn)
-	if !ok || half.CloseWrite() != nil || c.sock.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	_, _ = io.CopyN(io.Discard, c.sock, lingerOctets)
+	var buf [1 << 12]byte
+	most := time.Now().Add(lingerMost)
+	for left := lingerOctets; left > 0 && time.Now().Before(most); {
+		if c.sock.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+			return
+		}
+		n, err := c.sock.Read(buf[:])
+		left -= n
+		if err != nil && !(isTimeout(err) && unread(c.sock)) {
+			return
+		}
+	}
 }
