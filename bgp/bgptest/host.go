@@ -77,9 +77,7 @@ func (l *lab) start(n int, asn uint32) *host { return l.startWith(n, l.settings(
 func (l *lab) startWith(n int, s bgp.Settings) *host {
 	l.Helper()
 	h := &host{Speaker: l.newSpeaker(l), lab: l, n: n, asn: s.ASN, learned: make(map[netip.Prefix][]bgp.Path)}
-	if err := h.Start(l.Context(), s); err != nil {
-		l.Fatalf("start host %d: %v", n, err)
-	}
+	Start(l.T, h, s)
 	h.SetPools(poolPrefixes())
 	l.hosts = append(l.hosts, h)
 	l.Cleanup(func() { h.stop(false) })

@@ -3,6 +3,7 @@ package bgptest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -210,18 +211,15 @@ func (r product) routes(dir string) string {
 func (r product) speaker(t *testing.T, s bgp.Speaker, restarting map[bgp.Family]bool) bgp.Speaker {
 	t.Helper()
 	self := Address(interopN, bgp.IPv4Unicast)
-	err := s.Start(t.Context(), bgp.Settings{
+	Start(t, s, bgp.Settings{
 		ASN: 64512, RouterID: self, ListenAddresses: []netip.Addr{self}, Restarting: restarting, Deferral: 5 * time.Second,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() { Stop(t, s, false) })
 	s.SetPools([]bgp.Pool{{Prefix: netip.MustParsePrefix("10.0.0.0/8")}})
 	if err := s.Originate(netip.MustParsePrefix("10.1.0.1/32"), bgp.Attributes{}); err != nil {
 		t.Fatal(err)
 	}
-	err = s.SetSessions([]bgp.Session{{
+	err := s.SetSessions([]bgp.Session{{
 		Name: r.name, Kind: bgp.Global, Multihop: 255,
 		Local: self, LocalAS: 64512, Peer: Address(productN, bgp.IPv4Unicast), PeerAS: r.asn,
 		ConnectRetry: time.Second,
@@ -230,6 +228,23 @@ func (r product) speaker(t *testing.T, s bgp.Speaker, restarting map[bgp.Family]
 		t.Fatal(err)
 	}
 	return s
+}
+
+// Start starts a Speaker, perhaps at the address of one that has just stopped. A
+// program that another test is about to run has a copy of each socket that was
+// open when its process was made, until it runs: so long the address is in use.
+func Start(t *testing.T, s bgp.Speaker, settings bgp.Settings) {
+	t.Helper()
+	Await(t, "an address that is free", func() string {
+		err := s.Start(t.Context(), settings)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return err.Error()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ""
+	})
 }
 
 // Stop stops a Speaker within bounds.

@@ -55,9 +55,7 @@ func (g *ground) start(change ...func(*bgp.Settings)) {
 	}
 	e := New(testLog(g.t))
 	g.Engine = e
-	if err := e.Start(g.t.Context(), s); err != nil {
-		g.t.Fatal(err)
-	}
+	bgptest.Start(g.t, e, s)
 	g.t.Cleanup(func() { bgptest.Stop(g.t, e, false) })
 	e.SetPools([]bgp.Pool{{Prefix: netip.MustParsePrefix("10.0.0.0/8")}, {Prefix: netip.MustParsePrefix("fd00::/16")}})
 }
@@ -176,12 +174,21 @@ func (g *ground) has(r *far) bool {
 	defer g.mu.Unlock()
 	end := r.conn.LocalAddr().(*net.TCPAddr).AddrPort()
 	for _, p := range g.byAddr[end.Addr().Unmap()] {
-		if p.conn != nil && p.status().Negotiated.Remote.Port() == end.Port() {
+		if p.conn != nil && !closed(p.conn.Done()) && p.status().Negotiated.Remote.Port() == end.Port() {
 			return true
 		}
 	}
 	_, gone := r.ended()
 	return gone // it was up for a moment
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 func tryDial(t testing.TB, from, to netip.Addr, o wire.Open) *far {

@@ -36,6 +36,9 @@ func TestMaxPrefix(t *testing.T) {
 	r.announce(wire.Attributes{}, "10.2.0.4/32", "10.2.0.5/32")
 	wait(t, "the end", func() bool { _, gone := r.ended(); return gone })
 	n, _ := r.ended()
+	if n == nil {
+		t.Fatal("the peer was told nothing")
+	}
 	inner, _ := n.Encapsulated()
 	want := binary.BigEndian.AppendUint32([]byte{0, 1, 1}, 3)
 	if inner == nil || inner.Code != wire.Cease || inner.Subcode != wire.MaxPrefixes || string(inner.Data) != string(want) {
@@ -97,7 +100,7 @@ func TestMillionOverLimit(t *testing.T) {
 func TestRangeOverLimit(t *testing.T) {
 	t.Parallel()
 	g := newGround(t, 13)
-	g.sessions(g.within(0, 24, limited(bgp.MaxPrefix{Limit: 1, Restart: time.Second})))
+	g.sessions(g.within(0, 24, limited(bgp.MaxPrefix{Limit: 1})))
 	r, other := g.dial(2, modelAS), g.dial(3, modelAS)
 	other.announce(wire.Attributes{}, "10.3.0.1/32")
 	r.announce(wire.Attributes{}, "10.2.0.1/32", "10.2.0.2/32")
@@ -105,6 +108,11 @@ func TestRangeOverLimit(t *testing.T) {
 	if p := g.peer(2); p.State != bgp.Idle || p.LastError == "" {
 		t.Errorf("a peer of a range over its limit: %s", fmt.Sprint(p))
 	}
+	// Another limit opens it, and it comes back after a while by itself.
+	g.sessions(g.within(0, 24, limited(bgp.MaxPrefix{Limit: 2, Restart: time.Second})))
+	r = g.dial(2, modelAS)
+	r.announce(wire.Attributes{}, "10.2.0.1/32", "10.2.0.2/32", "10.2.0.3/32")
+	wait(t, "the end again", func() bool { _, gone := r.ended(); return gone })
 	g.dial(2, modelAS)
 	if p := g.peer(3); p.State != bgp.Established || p.Received != 1 {
 		t.Errorf("the other peer of the range: %s, %d prefixes", p.State, p.Received)

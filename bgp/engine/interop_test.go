@@ -90,7 +90,10 @@ func TestBIRD(t *testing.T) {
 	wait(t, "its paths as long-lived ones", func() bool { return one("10.9.0.1/32", true) && one("fd00::9/128", true) })
 	run()
 	wait(t, "its paths again", func() bool { return one("10.9.0.1/32", false) && one("fd00::9/128", false) })
-	wait(t, "ours again", func() bool { return strings.Contains(show(), "fd00::1/128") })
+	wait(t, "ours again", func() bool {
+		out := show()
+		return strings.Contains(out, "10.1.0.1/32") && strings.Contains(out, "fd00::1/128")
+	})
 	if err := g.Stop(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}

@@ -180,9 +180,7 @@ func TestMonitoring(t *testing.T) {
 func start(t *testing.T, e *Engine, a netip.Addr) {
 	t.Helper()
 	s := bgp.Settings{ASN: modelAS, RouterID: a, ListenAddresses: []netip.Addr{a}}
-	if err := e.Start(t.Context(), s); err != nil {
-		t.Fatal(err)
-	}
+	bgptest.Start(t, e, s)
 	t.Cleanup(func() { bgptest.Stop(t, e, false) })
 	e.SetPools([]bgp.Pool{{Prefix: netip.MustParsePrefix("10.0.0.0/8")}})
 }

@@ -59,9 +59,7 @@ func startAt(t *testing.T, n int, s bgp.Settings) *Engine {
 	s.ASN, s.RouterID = modelAS, bgptest.Address(n, bgp.IPv4Unicast)
 	s.ListenAddresses = []netip.Addr{s.RouterID}
 	e := New(testLog(t))
-	if err := e.Start(t.Context(), s); err != nil {
-		t.Fatal(err)
-	}
+	bgptest.Start(t, e, s)
 	t.Cleanup(func() { bgptest.Stop(t, e, false) })
 	e.SetPools([]bgp.Pool{{Prefix: netip.MustParsePrefix("10.0.0.0/8")}})
 	return e

@@ -16,8 +16,13 @@ import (
 // dialWith brings a session up over a connection with the socket options of c;
 // nil: nobody answers, or not for long.
 func (g *ground) dialWith(i int, as uint32, c session.Config) *far {
+	return g.dialFor(time.Minute, i, as, c)
+}
+
+// dialFor is dialWith that waits so long for an answer to the first segment.
+func (g *ground) dialFor(limit time.Duration, i int, as uint32, c session.Config) *far {
 	c.Peer, c.Local = netip.AddrPortFrom(g.at, bgp.DefaultPort), netip.AddrPortFrom(g.router(i), 0)
-	ctx, cancel := context.WithTimeout(g.t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(g.t.Context(), limit)
 	defer cancel()
 	conn, err := session.Dial(ctx, c)
 	if err != nil {
@@ -36,11 +41,16 @@ func TestPasswords(t *testing.T) {
 	within := g.to(128, secret("range"), func(s *bgp.Session) { s.Peer, s.Range = netip.Addr{}, netip.PrefixFrom(g.router(128), 25) })
 	up := func(i int, key bgp.Password) {
 		t.Helper()
-		wait(t, "session with its key", func() bool { return g.dialWith(i, modelAS, session.Config{Password: key}) != nil })
+		var r *far
+		wait(t, "session with its key", func() bool {
+			r = g.dialWith(i, modelAS, session.Config{Password: key})
+			return r != nil
+		})
+		wait(t, "it at our end", func() bool { return g.has(r) })
 	}
 	refused := func(i int, key bgp.Password) {
 		t.Helper()
-		if g.dialWith(i, modelAS, session.Config{Password: key}) != nil {
+		if g.dialFor(time.Second, i, modelAS, session.Config{Password: key}) != nil {
 			t.Errorf("router %d came in with the password %q", i, string(key))
 		}
 	}

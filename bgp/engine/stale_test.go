@@ -100,7 +100,7 @@ func TestLongLivedEnds(t *testing.T) {
 		i := n + 2
 		wait(t, "path", func() bool { return g.peer(i).Received == 1 })
 		r.cut()
-		wait(t, "the end", func() bool { return g.peer(i).State != bgp.Established })
+		wait(t, "the end", func() bool { p := g.peer(i); return p.GracefulRestart.Stale == 1 || p.Received == 0 })
 	}
 	wait(t, "the long-lived path to go", func() bool { return len(g.paths("10.2.0.1/32")) == 0 })
 	if e := g.paths("10.3.0.1/32"); len(e) != 1 || !e[0].LongLived {

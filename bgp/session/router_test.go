@@ -175,13 +175,14 @@ func TestPeerReturns(t *testing.T) {
 	first := dialRouter(t, n, "127.0.0.9")
 	first.establish("127.0.0.9")
 	eventually(t, "established", e.up)
-	// At once it could be what is left of a collision.
+	// Soon after it could be what is left of a collision.
+	p.requestForTest(t, func() { p.upSince = time.Now().Add(time.Hour) })
 	early := dialRouter(t, n, "127.0.0.9")
 	early.open("127.0.0.9")
 	if got := early.notification(); got.Subcode != wire.CollisionResolution {
 		t.Errorf("%s", got)
 	}
-	p.requestForTest(t, func() { p.upSince = p.upSince.Add(-time.Minute) })
+	p.requestForTest(t, func() { p.upSince = time.Now().Add(-time.Minute) })
 	second := dialRouter(t, n, "127.0.0.9")
 	second.establish("127.0.0.9")
 	first.gone() // without a NOTIFICATION

@@ -96,7 +96,9 @@ func TestResetBeginsAnew(t *testing.T) {
 	a, b, ea, eb := pair(t)
 	eventually(t, "both up", func() bool { return ea.up() && eb.up() })
 	ea.current().Reset(&wire.Notification{Code: wire.Cease, Subcode: wire.OutOfResources})
-	eventually(t, "up again", func() bool { return len(eb.ends()) == 1 && ea.up() && eb.up() })
+	eventually(t, "up again", func() bool {
+		return len(ea.ends()) == 1 && len(eb.ends()) == 1 && ea.up() && eb.up()
+	})
 	if n := eb.ends()[0].Received; n == nil || n.Subcode != wire.OutOfResources {
 		t.Errorf("end of the first session: %s", eb.ends()[0])
 	}
