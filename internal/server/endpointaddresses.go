@@ -245,11 +245,16 @@ func (e *endpointWrite) passOver(ctx context.Context, text string) error {
 }
 
 // releaseAll gives back all that a handle holds, as far as one transaction goes.
-// What cannot be read keeps no endpoint from going.
+// What cannot be read keeps no endpoint from going. A handle that is not there
+// must not be there when that is written either: an endpoint that was made since
+// would leave what it holds.
 func releaseAll(s *ipam.Step, handle string) (more bool, err error) {
 	released, err := s.ReleaseHandle(handle)
 	switch {
-	case errors.Is(err, ipam.ErrNoHandle), errors.Is(err, ipam.ErrBadBlock):
+	case errors.Is(err, ipam.ErrNoHandle):
+		s.Join([]store.Compare{{Key: store.HandleKey(handle)}}, nil)
+		return false, nil
+	case errors.Is(err, ipam.ErrBadBlock):
 		return false, nil
 	case err != nil:
 		return false, err

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -225,6 +226,43 @@ func TestUnregisterBesideRegister(t *testing.T) {
 	}
 	r.consistent()
 	r.unregister("a")
+	r.consistent()
+	if n := r.inUse(); n != 0 {
+		t.Errorf("%d addresses in use", n)
+	}
+}
+
+// late is a store on which something happens after a key was read, once, and
+// before the reader knows what it held.
+type late struct {
+	store.Store
+	key  string
+	next func()
+}
+
+func (l *late) Read(ctx context.Context, keys, prefixes []string) (store.Snapshot, error) {
+	found, err := l.Store.Read(ctx, keys, prefixes)
+	if next := l.next; next != nil && slices.Contains(keys, l.key) {
+		l.next = nil
+		next()
+	}
+	return found, err
+}
+
+// TestUnregisterWhatWasJustMade: an endpoint that is made after its handle was
+// looked for, and before the endpoint itself is, goes with its addresses.
+func TestUnregisterWhatWasJustMade(t *testing.T) {
+	var l *late
+	r := newRig(t, func(opts *Options) {
+		l = &late{Store: opts.Store, key: store.HandleKey(handleOf(t, "a"))}
+		opts.Store = l
+	})
+	other := newRig(t, func(opts *Options) { opts.Store = r.store })
+	l.next = func() { other.register(registration("a", "10.0.0.1")) }
+	r.unregister("a")
+	if l.next != nil {
+		t.Error("nobody made it")
+	}
 	r.consistent()
 	if n := r.inUse(); n != 0 {
 		t.Errorf("%d addresses in use", n)
