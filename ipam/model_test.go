@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -236,6 +237,33 @@ func (w *world) gaveUp(err error) {
 	}
 }
 
+// play plays one history, and looks at the store after each step.
+func play(t *testing.T, seed uint64) *world {
+	t.Helper()
+	w := newWorld(t, seed)
+	for range 40 {
+		w.step()
+		w.verify()
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+	return w
+}
+
+// TestHistoriesRepeat: a seed says all that happens, or a history that fails
+// could not be looked at again.
+func TestHistoriesRepeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for s := *seed; s < *seed+20; s++ {
+			first, again := play(t, s), play(t, s)
+			if first.disturbs != again.disturbs || !maps.Equal(first.did, again.did) || !maps.Equal(first.held, again.held) {
+				t.Fatalf("seed %d: %d disturbances and %v, again %d and %v", s, first.disturbs, first.did, again.disturbs, again.did)
+			}
+		}
+	})
+}
+
 // Whatever happens between any two calls of the store, no address is given
 // twice, none is lost, none lies outside its pool, and blocks, affinities and
 // handles explain each other.
@@ -244,14 +272,7 @@ func TestModel(t *testing.T) {
 	disturbs, did := 0, make(map[string]int)
 	synctest.Test(t, func(t *testing.T) { // pauses cost nothing
 		for s := first; s < first+n; s++ {
-			w := newWorld(t, s)
-			for range 40 {
-				w.step()
-				w.verify()
-				if t.Failed() {
-					t.Fatalf("seed %d", s)
-				}
-			}
+			w := play(t, s)
 			disturbs += w.disturbs
 			for name, n := range w.did {
 				did[name] += n

@@ -389,17 +389,22 @@ func (w *world) any() (netip.Addr, held, bool) {
 	if len(w.held) == 0 {
 		return netip.Addr{}, held{}, false
 	}
-	all := slices.SortedFunc(maps.Keys(w.held), netip.Addr.Compare)
+	all := w.all()
 	a := all[w.rand.IntN(len(all))]
 	return a, w.held[a], true
+}
+
+// all returns the addresses that are held, in order.
+func (w *world) all() []netip.Addr {
+	return slices.SortedFunc(maps.Keys(w.held), netip.Addr.Compare)
 }
 
 // crashed makes the model equal to the store for one handle, which has been
 // left with what it had before, or with up to n addresses more.
 func (w *world) crashed(handle string, n int) error {
 	has := 0
-	for a, h := range w.held {
-		if h.handle == handle {
+	for _, a := range w.all() { // in order, as all else, for the seed to say what happens
+		if w.held[a].handle == handle {
 			w.gone(a, time.Time{}) // nobody knows when
 		}
 	}
