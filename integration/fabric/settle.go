@@ -10,9 +10,12 @@ import (
 	vrouterv1 "github.com/projectvrouter/vrouter/proto/vrouter/v1"
 )
 
+// statusLimit is how long a daemon that lives may take to tell its status.
+const statusLimit = 30 * time.Second
+
 // Status asks the daemon for its status.
 func (d *Daemon) Status() (*vrouterv1.GetStatusResponse, error) {
-	ctx, cancel := context.WithTimeout(d.t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(d.t.Context(), statusLimit)
 	defer cancel()
 	return d.Nodes.GetStatus(ctx, &vrouterv1.GetStatusRequest{})
 }

@@ -2,49 +2,70 @@ package reflectorbench
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/projectvrouter/vrouter/internal/lab"
 )
 
 // Faulty clients begin again so often at most: ten times a second.
 const faultInterval = 100 * time.Millisecond
 
-// beside measures churn among some clients while fault is repeated, with a
-// limit for each time, and how many sessions the faulty client got.
-func (t *turn) beside(ctx context.Context, others []*client, limit time.Duration, fault func(context.Context) error) ([]Metric, error) {
+// fault is a client that does wrong in every session, again and again.
+type fault struct {
+	limit   time.Duration // of one time, with the session that it needs
+	opening func() opening
+	commit  func(context.Context, *client) // what it does with a session, which is then closed
+}
+
+// beside measures churn among some clients while a fault is repeated, and how
+// many sessions the faulty client got. For its first one it is waited: a target
+// on a busy machine may need longer than the fault may last.
+func (t *turn) beside(ctx context.Context, others []*client, f fault) ([]Metric, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	first, err := connect(ctx, t.host, f.opening())
+	if err != nil {
+		return nil, fmt.Errorf("the target took no session of the faulty client: %w", err)
+	}
 	sessions := make(chan int, 1)
 	faulty, stop := context.WithCancel(ctx)
 	defer stop()
-	go func() {
-		n := 0
-		tick := time.NewTicker(faultInterval)
-		defer tick.Stop()
-		for faulty.Err() == nil {
-			turn, end := context.WithTimeout(faulty, limit)
-			if fault(turn) == nil {
-				n++
-			}
-			end()
-			select {
-			case <-faulty.Done():
-			case <-tick.C:
-			}
-		}
-		sessions <- n
-	}()
+	go func() { sessions <- f.repeat(faulty, t.host, first) }()
 	metrics, err := t.churn(ctx, others)
 	stop()
 	n := <-sessions
 	if err != nil {
 		return nil, err
 	}
-	if n == 0 {
-		return nil, errors.New("the target took no session of the faulty client")
-	}
 	return append(append(metrics, t.toCalm(metrics)...), Metric{metricSessions, unitCount, float64(n)}), nil
+}
+
+// repeat commits the fault in a session that is up, and then in new ones until
+// ctx ends. It returns in how many.
+func (f fault) repeat(ctx context.Context, from *lab.Host, c *client) (sessions int) {
+	tick := time.NewTicker(faultInterval)
+	defer tick.Stop()
+	for {
+		turn, end := context.WithTimeout(ctx, f.limit)
+		var err error
+		if c == nil {
+			c, err = dial(turn, from, f.opening())
+		}
+		if err == nil {
+			sessions++
+			f.commit(turn, c)
+			c.close()
+		}
+		c = nil
+		end()
+		select {
+		case <-ctx.Done():
+			return sessions
+		case <-tick.C:
+		}
+	}
 }
 
 // flaps measures churn among the others while a client loses its session and
@@ -57,17 +78,13 @@ func flaps(ctx context.Context, t *turn) ([]Metric, error) {
 	}
 	t.forget(number)
 	announcement := t.plan.appendEndOfRIB(t.plan.announcement(number, noMED))
-	metrics, err := t.beside(ctx, others, faultInterval, func(ctx context.Context) error {
-		c, err := dial(ctx, t.host, opening{table: t.newTable(number)})
-		if err != nil {
-			return err
-		}
-		defer c.close()
-		if err := c.send(announcement); err != nil {
-			return err
-		}
-		<-ctx.Done() // up for the rest of its time
-		return nil
+	metrics, err := t.beside(ctx, others, fault{
+		limit: faultInterval, opening: func() opening { return opening{table: t.newTable(number)} },
+		commit: func(ctx context.Context, c *client) {
+			if c.send(announcement) == nil {
+				<-ctx.Done() // up for the rest of its time
+			}
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -104,18 +121,15 @@ func excess(ctx context.Context, t *turn) ([]Metric, error) {
 		stream = t.plan.appendUpdate(stream, number, from-number*t.plan.Routes, n, noMED)
 		from += n
 	}
-	metrics, err := t.beside(ctx, t.clients, t.duration, func(ctx context.Context) error {
-		c, err := dial(ctx, t.host, opening{table: t.strayTable(number)})
-		if err != nil {
-			return err
-		}
-		defer c.close()
-		free := context.AfterFunc(ctx, func() { _ = c.conn.SetWriteDeadline(time.Unix(1, 0)) })
-		defer free()
-		if err := c.send(stream); err == nil { // to be cut off is what this is about
-			<-ctx.Done() // it was taken in
-		}
-		return nil
+	metrics, err := t.beside(ctx, t.clients, fault{
+		limit: t.duration, opening: t.stray(number),
+		commit: func(ctx context.Context, c *client) {
+			free := context.AfterFunc(ctx, func() { _ = c.conn.SetWriteDeadline(time.Unix(1, 0)) })
+			defer free()
+			if c.send(stream) == nil { // to be cut off is what this is about
+				<-ctx.Done() // it was taken in
+			}
+		},
 	})
 	return t.settled(ctx, metrics, err)
 }
@@ -126,25 +140,22 @@ func garbage(ctx context.Context, t *turn) ([]Metric, error) {
 	defer t.tolerate()()
 	number := t.plan.spare(garbled)
 	random := rand.New(rand.NewPCG(1, 2))
-	metrics, err := t.beside(ctx, t.clients, faultInterval, func(ctx context.Context) error {
-		c, err := dial(ctx, t.host, opening{table: t.strayTable(number)})
-		if err != nil {
-			return err
-		}
-		defer c.close()
-		var stream []byte
-		for range 20 {
-			stream = t.plan.appendUpdate(stream, number, random.IntN(1000), 1+random.IntN(20), 1+random.Uint32N(1000))
-		}
-		for range 1 + random.IntN(8) {
-			stream[random.IntN(len(stream))] = byte(random.Uint32())
-		}
-		_ = c.send(stream)
-		select {
-		case <-c.done:
-		case <-ctx.Done():
-		}
-		return nil
+	metrics, err := t.beside(ctx, t.clients, fault{
+		limit: faultInterval, opening: t.stray(number),
+		commit: func(ctx context.Context, c *client) {
+			var stream []byte
+			for range 20 {
+				stream = t.plan.appendUpdate(stream, number, random.IntN(1000), 1+random.IntN(20), 1+random.Uint32N(1000))
+			}
+			for range 1 + random.IntN(8) {
+				stream[random.IntN(len(stream))] = byte(random.Uint32())
+			}
+			_ = c.send(stream)
+			select {
+			case <-c.done:
+			case <-ctx.Done():
+			}
+		},
 	})
 	return t.settled(ctx, metrics, err)
 }
@@ -174,9 +185,11 @@ func (t *turn) tolerate() (undo func()) {
 	}
 }
 
-// strayTable is the table of a faulty client, which does not matter.
-func (t *turn) strayTable(number int) *table {
-	table := t.newTable(number)
-	table.strays = make(map[string]bool)
-	return table
+// stray opens sessions of a faulty client, whose table does not matter.
+func (t *turn) stray(number int) func() opening {
+	return func() opening {
+		table := t.newTable(number)
+		table.strays = make(map[string]bool)
+		return opening{table: table}
+	}
 }
