@@ -85,11 +85,15 @@ func (b *bench) until(holds func() (string, bool)) {
 	}
 }
 
+// leaseTTL is so long that no controller of a test loses the lead because the
+// machine was busy.
+const leaseTTL = 5 * time.Minute
+
 // run starts a controller; the function that it returns stops it.
 func (b *bench) run(name string) (*Controller, func()) {
 	b.t.Helper()
 	c := New(Options{
-		Name: name, Store: b.store, LeaseTTL: 5 * time.Second, Limits: Limits{HoldOff: time.Hour, Retire: time.Hour},
+		Name: name, Store: b.store, LeaseTTL: leaseTTL, Limits: Limits{HoldOff: time.Hour, Retire: time.Hour},
 		Health: telemetry.NewHealth(Conditions()...), Logger: hclog.NewNullLogger(),
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -61,7 +61,7 @@ func (b *bench) holders() string {
 func (b *bench) collecting() *Controller {
 	b.t.Helper()
 	c := New(Options{
-		Name: "c", Store: b.store, LeaseTTL: 5 * time.Second, Limits: Limits{HoldOff: time.Hour, Retire: time.Hour},
+		Name: "c", Store: b.store, LeaseTTL: leaseTTL, Limits: Limits{HoldOff: time.Hour, Retire: time.Hour},
 		Grace:  20 * time.Millisecond,
 		Health: telemetry.NewHealth(Conditions()...), Logger: hclog.NewNullLogger(),
 	})
