@@ -10,7 +10,7 @@ import (
 
 // follow carries which blocks are owned to the table and to peers.
 func (w *workloads) follow() {
-	if w.blocks.follow() {
+	if w.blocks.follow() || w.blocks.outdated() {
 		w.tellBlocks()
 	}
 }
@@ -43,6 +43,8 @@ func (w *workloads) tell(p netip.Prefix, spec *resource.WorkloadEndpoint) error 
 			return errBlockAwaited
 		case w.blocks.unheard(p, spec.Revision):
 			return errBlockUnheard
+		case w.blocks.caughtUp(p):
+			return errBlockAwaited
 		}
 	}
 	return w.origins.originate(p, spec.Interface)

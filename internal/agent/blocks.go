@@ -35,6 +35,8 @@ type blocks struct {
 	owned   map[netip.Prefix]*block
 	lengths []int // that occur among them, in no order
 	leaving []netip.Prefix
+	turn    int  // of what is to be told of pools, when announce looked last
+	due     bool // announce is to look again
 
 	shown atomic.Pointer[[]netip.Prefix] // those that cover, for whoever asks
 }
@@ -112,6 +114,7 @@ func (b *blocks) programmed(s fib.Status) bool {
 // stand for from now on, and returns the blocks where that is otherwise than
 // before. What is not to be told any longer is told until withdraw.
 func (b *blocks) announce() (moved []netip.Prefix) {
+	b.turn, b.due = b.origins.exports.modesTurn(), false
 	for prefix, own := range b.owned {
 		mode := b.origins.exports.advertised(prefix)
 		tell := b.forwards(prefix, own) && mode != resource.AdvertiseEndpoints
@@ -136,6 +139,10 @@ func (b *blocks) announce() (moved []netip.Prefix) {
 	}
 	return moved
 }
+
+// outdated reports whether announce has something to do that follow does not tell
+// of: the pools have changed, or caughtUp has heard of blocks.
+func (b *blocks) outdated() bool { return b.due || b.turn != b.origins.exports.modesTurn() }
 
 // show publishes which blocks stand for their addresses.
 func (b *blocks) show() {
@@ -184,7 +191,7 @@ func (b *blocks) withdraw() {
 	}
 	b.leaving = nil
 	for prefix, own := range b.owned {
-		if own.gone {
+		if own.gone && !own.told { // else announce has not heard of it yet
 			delete(b.owned, prefix)
 			b.table.Delete(fib.Blackhole, prefix)
 		}
@@ -211,11 +218,24 @@ func (b *blocks) covered(p netip.Prefix) bool {
 	return own != nil && own.covers
 }
 
-// awaited reports whether p is likely to be covered in a moment.
+// awaited reports whether p is likely to be covered in a moment: once the kernel
+// has the blackhole of its block, or announce has seen that.
 func (b *blocks) awaited(p netip.Prefix) bool {
 	prefix, own := b.holding(p)
-	return own != nil && !own.gone && !own.drains && !own.told && !own.status.Programmed && own.status.Err == nil &&
-		b.origins.exports.advertised(prefix) == resource.AdvertiseBlocks
+	if own == nil || own.gone || own.drains || own.told || own.err != nil || own.status.Err != nil {
+		return false
+	}
+	return (!own.status.Programmed || own.status.Source == fib.Blackhole) && b.origins.exports.advertised(prefix) == resource.AdvertiseBlocks
+}
+
+// caughtUp reports whether p is awaited by what is known of claims now: of those
+// that unheard knows to be known some may not be followed yet.
+func (b *blocks) caughtUp(p netip.Prefix) (awaited bool) {
+	if _, own := b.holding(p); own != nil || b.origins.exports.advertised(p) != resource.AdvertiseBlocks {
+		return false
+	}
+	b.due = b.follow() || b.due
+	return b.awaited(p)
 }
 
 // unheard reports whether the transaction that wrote an endpoint with p may have
@@ -228,9 +248,9 @@ func (b *blocks) unheard(p netip.Prefix, revision int64) bool {
 }
 
 // tried reports whether the kernel was tried for every block, and no endpoint
-// waits for news of them.
+// waits for news of them, or for announce.
 func (b *blocks) tried() bool {
-	if b.claims.Asking() {
+	if b.claims.Asking() || b.outdated() {
 		return false
 	}
 	for _, own := range b.owned {

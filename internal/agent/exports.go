@@ -21,6 +21,7 @@ type exports struct {
 	mu          sync.Mutex // guards the rest
 	policy      bgp.ExportPolicy
 	modes       map[netip.Prefix]resource.Advertise // of pools that are not of the default
+	turn        int                                 // counts their changes
 	communities []resource.PrefixCommunities
 }
 
@@ -53,7 +54,15 @@ func (e *exports) setModes(pools func() []*resource.IPPool) {
 		return
 	}
 	e.modes = modes
+	e.turn++
 	signal(e.changed)
+}
+
+// modesTurn is another number once what is to be told of pools has changed.
+func (e *exports) modesTurn() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.turn
 }
 
 // advertised is what is told of a block or an address: of its pool, of which
