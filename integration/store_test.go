@@ -104,7 +104,7 @@ func manyAddress(i int) netip.Addr {
 func registerSurely(ctx context.Context, d *fabric.Daemon, r *vrouterv1.RegisterRequest) (again int, err error) {
 	limit := time.Now().Add(fabric.Limit)
 	for ; ; again++ {
-		call, cancel := context.WithTimeout(ctx, 10*time.Second)
+		call, cancel := context.WithTimeout(ctx, fabric.Limit/4)
 		_, err = d.Endpoint.Register(call, r)
 		cancel()
 		if status.Code(err) != codes.Unavailable || time.Now().After(limit) {

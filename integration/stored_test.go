@@ -95,7 +95,7 @@ func fillEtcd(t *testing.T, h *lab.Host, endpoint string) {
 	t.Helper()
 	for i := range etcdQuota {
 		_, err := h.Run(t.Context(), "sh", "-c",
-			fmt.Sprintf("head -c 500000 /dev/zero | etcdctl --endpoints %s put junk/%d", endpoint, i))
+			"head -c 500000 /dev/zero | "+strings.Join(etcdctlCommand([]string{endpoint}, "put", fmt.Sprintf("junk/%d", i)), " "))
 		if err != nil {
 			if !strings.Contains(err.Error(), "space exceeded") {
 				t.Fatal(err)
