@@ -79,7 +79,9 @@ func (e *Engine) reapLocked() {
 		// One that was never connected is just about to be.
 		if s := p.session.Status(); s.State < bgp.OpenSent && (p.up > 0 || s.LastError != "") {
 			if p.up > 0 {
-				e.remember(p.want)
+				e.remember(p.want.Peer, time.Now().Add(e.restartTime(p.want)+p.want.LongLived))
+			} else if !p.met.IsZero() { // it comes again, perhaps
+				e.remember(p.want.Peer, p.met)
 			}
 			e.removeLocked(p, cease(wire.PeerDeconfigured))
 			signal(e.peersChanged)
@@ -87,9 +89,9 @@ func (e *Engine) reapLocked() {
 	}
 }
 
-// remember notes that the peer of w, of which nothing is left here, may have kept
-// what we told it.
-func (e *Engine) remember(w bgp.Session) {
+// remember notes that a peer, of which nothing is left here, may have kept what we
+// told it, until its time is up.
+func (e *Engine) remember(peer netip.Addr, most time.Time) {
 	now := time.Now()
 	for a, until := range e.met {
 		if now.After(until) {
@@ -97,7 +99,7 @@ func (e *Engine) remember(w bgp.Session) {
 		}
 	}
 	if len(e.met) < maxMet {
-		e.met[w.Peer] = now.Add(e.restartTime(w) + w.LongLived)
+		e.met[peer] = most
 	}
 }
 
@@ -105,11 +107,14 @@ func (e *Engine) remember(w bgp.Session) {
 // routes anew when it comes back.
 const maxMet = 4096
 
-// recall reports whether a may still have what we told it before.
-func (e *Engine) recall(a netip.Addr) bool {
-	until, ok := e.met[a]
+// recall is until when a may still have what we told it before; zero: it has not.
+func (e *Engine) recall(a netip.Addr) time.Time {
+	until := e.met[a]
 	delete(e.met, a)
-	return ok && time.Now().Before(until)
+	if time.Now().After(until) {
+		return time.Time{}
+	}
+	return until
 }
 
 // paths is how many p gives.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -52,6 +53,7 @@ func TestRange(t *testing.T) {
 	wait(t, "stale path", func() bool { p := g.peer(3); return p.State != bgp.Established && p.GracefulRestart.Stale == 1 })
 	other.cut()
 	wait(t, "the peer without paths to vanish", func() bool { return g.peer(4).Session.Name == "" })
+	g.hangUp(4)
 	other = g.dial(4, modelAS)
 	if gr := other.open.Capabilities.GracefulRestart; gr.Restarting || !gr.Forwarding.Has(bgp.IPv4Unicast) {
 		t.Errorf("one that had our routes was told %+v", gr)
@@ -74,6 +76,26 @@ func TestRange(t *testing.T) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		return len(g.peers) == 3
+	})
+}
+
+// hangUp lets router i, of a range, come and go before its session is up.
+func (g *ground) hangUp(i int) {
+	g.t.Helper()
+	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(g.router(i), 0))}
+	wait(g.t, "an OPEN", func() bool {
+		conn, err := d.DialContext(g.t.Context(), "tcp", netip.AddrPortFrom(g.at, bgp.DefaultPort).String())
+		if err != nil {
+			return false
+		}
+		defer conn.Close()
+		kind, _, err := (&far{conn: conn}).read()
+		return err == nil && kind == wire.TypeOpen
+	})
+	wait(g.t, "the router to be forgotten", func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return len(g.byAddr[g.router(i)]) == 0
 	})
 }
 

@@ -34,7 +34,7 @@ type peer struct {
 	conn       *session.Conn // while established
 	local      netip.Addr    // of the present or last connection
 	up         int           // how often it was established
-	met        bool          // it was, in a session of its range before
+	met        time.Time     // until when it may have what a session of its range told it before; zero: it has not
 	since      time.Time     // when the present or last connection was
 	lastUpdate time.Time
 	enhanced   bool // RFC 7313 was agreed on
@@ -70,7 +70,7 @@ func (p *peer) Capabilities() wire.Capabilities {
 	restart := &wire.GracefulRestart{Notification: true, Time: e.restartTime(w), Families: w.Carried()}
 	// What our predecessor left is in the kernel, and what we had when this
 	// session was last up still is.
-	again := p.up > 0 || p.met
+	again := p.up > 0 || !p.met.IsZero()
 	for _, f := range w.Carried().All() {
 		if again || e.restarting(w, f) {
 			restart.Restarting = !again
