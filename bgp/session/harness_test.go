@@ -17,7 +17,7 @@ import (
 
 // limit is for what takes milliseconds, or a few seconds where a session
 // retries; the machine may be busy.
-const limit = 30 * time.Second
+const limit = time.Minute
 
 func testLog() hclog.Logger {
 	level := hclog.LevelFromString(os.Getenv("VROUTER_TEST_LOG"))

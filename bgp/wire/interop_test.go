@@ -16,7 +16,7 @@ import (
 	"github.com/projectvrouter/vrouter/internal/testenv"
 )
 
-const limit = 30 * time.Second // far beyond what either daemon takes
+const limit = 2 * time.Minute // far beyond what either daemon takes
 
 const birdPeer = `
 router id 10.0.0.2;
@@ -231,8 +231,9 @@ func (s *speaker) routes(t *testing.T) (b []byte) {
 func (s *speaker) read(t *testing.T, r *Reader) {
 	t.Helper()
 	var u Update
-	// FRR ends the RIB before static routes have come to it.
-	for ended := bgp.Families(0); ended != both || len(s.told) < len(birdAndFRR); {
+	// FRR ends the RIB before static routes have come to it, and may tell them
+	// before it has read all of the route map.
+	for ended := bgp.Families(0); ended != both || len(s.told) < len(birdAndFRR) || !s.mapped(); {
 		m := next(t, r)
 		if m.Type != TypeUpdate {
 			continue
@@ -253,6 +254,13 @@ func (s *speaker) read(t *testing.T, r *Reader) {
 			}
 		}
 	}
+}
+
+// mapped reports whether the peer has told a route with all that its
+// configuration gives it.
+func (s *speaker) mapped() bool {
+	one := s.told[prefix("10.9.0.1/32")]
+	return len(one.Communities) > 0 && len(one.Large) > 0 && one.HasMED != s.n.External
 }
 
 // check checks what the peer told.
