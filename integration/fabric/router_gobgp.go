@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/projectvrouter/vrouter/internal/lab"
@@ -41,8 +42,12 @@ func (r *gobgpRouter) Start() {
 		}
 	}
 	r.process = r.host.Start("gobgpd", argv, lab.ProcessOptions{})
+	// It answers before it has read the file, and takes no routes then.
 	lab.Eventually(r.t, Limit, "GoBGP answers", func() error {
-		_, err := r.command(r.t.Context(), "global")
+		out, err := r.command(r.t.Context(), "global")
+		if err == nil && !slices.Contains(strings.Fields(out), fmt.Sprint(r.spec.AS)) {
+			err = fmt.Errorf("it has no AS yet: %s", out)
+		}
 		return err
 	})
 	r.add(r.spec.Own)
