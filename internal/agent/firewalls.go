@@ -52,8 +52,8 @@ func (f *firewalls) Run(ctx context.Context) error {
 	for n := 0; ; n++ {
 		settings, settled := f.table.Settings()
 		f.accept(ctx, settings)
-		if n%dropsEvery == 0 {
-			f.look(ctx)
+		if n%dropsEvery == 0 && !f.look(ctx) {
+			n = dropsEvery - 1 // what could not be read is looked at again after the pause
 		}
 		timer := time.NewTimer(foreignPause)
 		select {
@@ -78,11 +78,12 @@ func (f *firewalls) accept(ctx context.Context, settings *policy.Settings) {
 	}
 }
 
-func (f *firewalls) look(ctx context.Context) {
+// look reports whether the rules of others could be read.
+func (f *firewalls) look(ctx context.Context) bool {
 	places, err := f.port.Drops(ctx)
 	if err != nil {
-		f.log.Debug("rules of others cannot be read", "error", err)
-		return
+		f.log.Debug("rules of others cannot be read", "retry_in", foreignPause, "error", err)
+		return false
 	}
 	var problems []string
 	for _, place := range places {
@@ -91,4 +92,5 @@ func (f *firewalls) look(ctx context.Context) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.problems = problems
+	return true
 }
