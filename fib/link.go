@@ -32,6 +32,9 @@ func (t *Table) linkLocked(l Link, p Presence) {
 	if had && (old.Up && !l.Up || old.Carrier && !l.Carrier) && t.writesVia(l.Index) {
 		t.doubtLocked() // it may have been made before, and have gone
 	}
+	if had && !old.Carrier && l.Carrier && t.objects.over(l.Name) {
+		t.doubtLocked() // the kernel drops objects a moment later than the carrier, or not at all
+	}
 	for _, name := range []string{l.Name, old.Name} {
 		if name == "" {
 			continue

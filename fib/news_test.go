@@ -132,3 +132,36 @@ func TestUnusedWhileRemoving(t *testing.T) {
 		expect(t, k, "10.2.0.0/24 blackhole proto 42 metric 7")
 	})
 }
+
+// told is a kernel whose observer is told of more than happens.
+type told struct {
+	*fibtest.Kernel
+	watcher fib.Observer
+}
+
+func (k *told) Watch(ctx context.Context, table uint32, ready func(), o fib.Observer) error {
+	k.watcher = o
+	return k.Kernel.Watch(ctx, table, ready, o)
+}
+
+// TestCarrierThatWasNotMissed: a link that has its carrier again before the kernel
+// has looked keeps its objects, and none is left over.
+func TestCarrierThatWasNotMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &told{Kernel: newKernel()}
+		k.AddLink("up1")
+		k.AddAddress("up1", pfx("172.20.0.1/24"))
+		table := run(t, k, fib.Options{ReadBack: -1})
+		table.SetGroup("x", []fib.NextHop{
+			{Gateway: netip.MustParseAddr("192.168.0.2"), Interface: "up0"}, {Gateway: netip.MustParseAddr("172.20.0.2"), Interface: "up1"},
+		})
+		table.Put(fib.BGP, pfx("10.1.0.0/24"), fib.Route{Group: "x"})
+		synctest.Wait()
+		for _, carrier := range []bool{false, true} {
+			k.watcher.ObserveLink(fib.Link{Index: k.Index("up1"), Name: "up1", Up: true, Carrier: carrier}, fib.Present)
+			synctest.Wait()
+		}
+		time.Sleep(time.Minute)
+		expect(t, k, "10.1.0.0/24 group(via 172.20.0.2 dev up1 + via 192.168.0.2 dev up0) proto 120 metric 118")
+	})
+}

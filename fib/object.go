@@ -142,10 +142,28 @@ func (o *objectTable) named(key GroupKey, delta int) {
 // staleVia marks the groups that have a next hop on an interface.
 func (o *objectTable) staleVia(name string) {
 	for key, g := range o.groups {
-		if slices.ContainsFunc(g.hops, func(h NextHop) bool { return h.Interface == name }) {
+		if g.over(name) {
 			o.stale[key] = struct{}{}
 		}
 	}
+}
+
+// over reports whether there may be objects of ours over an interface.
+func (o *objectTable) over(name string) bool {
+	if !o.enabled {
+		return false
+	}
+	for _, g := range o.groups {
+		if g.over(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// over reports whether a group has a next hop on an interface.
+func (g *group) over(name string) bool {
+	return slices.ContainsFunc(g.hops, func(h NextHop) bool { return h.Interface == name })
 }
 
 // object returns the id that a route of family to key should name. hint tells
