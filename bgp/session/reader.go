@@ -236,7 +236,7 @@ func (c *Conn) linger() {
 		}
 		n, err := c.sock.Read(buf[:])
 		left -= n
-		if err != nil && !(isTimeout(err) && unread(c.sock)) {
+		if err != nil && (!isTimeout(err) || !unread(c.sock)) {
 			return
 		}
 	}
