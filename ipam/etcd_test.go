@@ -36,7 +36,6 @@ func TestParallelClientsOnEtcd(t *testing.T) {
 func TestLeaderDiesDuringAllocations(t *testing.T) {
 	cluster := etcdtest.StartCluster(t, 3)
 	r := newRig(t, pool("a=10.0.0.0/22/28"))
-	r.reader = openEtcd(t, cluster.Endpoints()...)
 	const clients, each = 6, 15
 	half := make(chan struct{}, 2*clients)
 	var wg sync.WaitGroup
@@ -59,6 +58,7 @@ func TestLeaderDiesDuringAllocations(t *testing.T) {
 	<-half
 	cluster.StopLeader(t)
 	wg.Wait()
+	r.reader = openEtcd(t, cluster.Living()...) // the dead one may listen still, and not answer
 	handles := r.read().Handles
 	for id, h := range handles {
 		n := 0

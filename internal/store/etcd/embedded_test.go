@@ -34,7 +34,7 @@ func socketDir(t *testing.T) string {
 
 func embedded(t *testing.T, cfg EmbeddedConfig) *Store {
 	t.Helper()
-	cfg.Tick = 10 * time.Millisecond
+	cfg.Tick, cfg.Timeout = 10*time.Millisecond, time.Minute // a busy disk takes seconds
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	s, err := Embedded(ctx, cfg)

@@ -1,9 +1,11 @@
 package etcdtest
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,29 +67,52 @@ func StartCluster(t testing.TB, n int) *Cluster {
 }
 
 // Endpoints returns the URLs of all members, also of those that were stopped.
-func (c *Cluster) Endpoints() []string {
+func (c *Cluster) Endpoints() []string { return endpoints(c.members) }
+
+// Living returns the URLs of the members that were not stopped.
+func (c *Cluster) Living() []string {
+	return endpoints(slices.DeleteFunc(slices.Clone(c.members), func(m *embed.Etcd) bool {
+		_, dead := c.dead[m]
+		return dead
+	}))
+}
+
+func endpoints(members []*embed.Etcd) []string {
 	var out []string
-	for _, m := range c.members {
+	for _, m := range members {
 		out = append(out, "http://"+m.Clients[0].Addr().String())
 	}
 	return out
 }
 
-// StopLeader ends the member that leads, without handing over. It goes on
-// listening for some seconds, as a hung server does.
+// StopLeader ends the member that leads, without handing over; on a busy machine
+// there may be none for a moment, so it waits for one. The member goes on listening
+// for some seconds, as a hung server does.
 func (c *Cluster) StopLeader(t testing.TB) {
 	t.Helper()
-	for _, m := range c.members {
-		if m.Server.Leader() == m.Server.MemberID() {
-			m.Server.HardStop()
-			ended := make(chan struct{})
-			c.dead[m] = ended
-			go func() {
-				defer close(ended)
-				m.Close()
-			}()
-			return
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for ctx.Err() == nil {
+		for _, m := range c.members {
+			if m.Server.Leader() == m.Server.MemberID() {
+				c.stop(m)
+				return
+			}
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
 		}
 	}
 	t.Fatal("no member leads")
+}
+
+func (c *Cluster) stop(m *embed.Etcd) {
+	m.Server.HardStop()
+	ended := make(chan struct{})
+	c.dead[m] = ended
+	go func() {
+		defer close(ended)
+		m.Close()
+	}()
 }

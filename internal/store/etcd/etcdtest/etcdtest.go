@@ -8,6 +8,7 @@ package etcdtest
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"net/url"
 	"os"
@@ -220,9 +221,12 @@ func (p *process) kill() {
 	<-p.ended
 }
 
-// freeAddr returns a loopback address that nobody listens on right now.
+// freeAddr returns an address that nobody listens on right now. It is one of
+// loopback's that no other process uses: at 127.0.0.1 whoever connects to
+// anything takes ports, and this one is only bound later.
 func freeAddr(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	pid := os.Getpid()
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+pid>>16, pid>>8&0xff, pid&0xff))
 	if err != nil {
 		t.Fatal(err)
 	}
