@@ -347,6 +347,30 @@ func TestResumeWhileReleased(t *testing.T) {
 	r.consistent()
 }
 
+// Who goes on though there was nothing to release has not gone by a block that
+// is remembered, and has changed since.
+func TestNothingToReleaseIsCompared(t *testing.T) {
+	r := newRig(t, pool("a=10.0.0.0/24/26"))
+	first := r.one(ask("host1", "first", 1)) // now the block is remembered
+	a := first.Address.Next()
+	if _, err := r.other().Assign(t.Context(), AssignRequest{Address: a, Node: "host1", Handle: "h", Owner: external()}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Do(t.Context(), "host1", func(_ context.Context, s *Step) error {
+		if err := s.Release(Release{Address: a, Handle: "h"}); err != nil && !errors.Is(err, ErrNotAllocated) {
+			return err
+		}
+		s.Join(nil, []store.Op{{Key: "endpoint"}})
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if h, held := r.read().Blocks[0].Holding(a); held {
+		t.Errorf("%s is still held by %s", a, h.Handle)
+	}
+	r.consistent()
+}
+
 // What is too large because of a guess is decided upon again; what is so anyhow
 // is refused.
 func TestTooLargeByAGuess(t *testing.T) {

@@ -31,9 +31,15 @@ func (r Release) block(env *Env) netip.Prefix {
 }
 
 // Release gives back one address. Errors: *AddressError (in no pool, nobody
-// holds it), *StaleError, *BlockError (cannot be read).
+// holds it), *StaleError, *BlockError (cannot be read). Who goes on although
+// nobody holds it, or somebody else, writes only if that is still so: the block
+// may be remembered, and have changed since.
 func (s *Step) Release(r Release) error {
-	return s.attempt(func() error { return s.release(r) })
+	err := s.attempt(func() error { return s.release(r) })
+	if errors.Is(err, ErrNotAllocated) || errors.Is(err, ErrStale) {
+		s.guardBlock(r.block(s.Env))
+	}
+	return err
 }
 
 func (s *Step) release(r Release) error {
