@@ -42,15 +42,21 @@ func read(t *testing.T, path string) string {
 	return string(data)
 }
 
-// sources returns the text of all Go files whose name ends so.
+// sources returns the text of all Go files whose name ends so. What belongs to
+// Git is left out: it comes and goes by itself.
 func sources(t *testing.T, suffix string) string {
 	t.Helper()
 	var b strings.Builder
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && strings.HasSuffix(path, suffix) {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && d.Name() == ".git":
+			return fs.SkipDir
+		case !d.IsDir() && strings.HasSuffix(path, suffix):
 			b.WriteString(read(t, path))
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)

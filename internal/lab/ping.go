@@ -276,6 +276,9 @@ func (p *Pinger) answer(seq uint64) {
 // reports. A round trip in a lab takes microseconds.
 func (p *Pinger) Stop() PingReport { return p.finish(2 * time.Second) }
 
+// Abandon ends the pinging, waits for nothing more, and reports.
+func (p *Pinger) Abandon() PingReport { return p.finish(0) }
+
 func (p *Pinger) finish(grace time.Duration) PingReport {
 	close(p.stop)
 	<-p.sent

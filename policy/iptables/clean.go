@@ -43,5 +43,5 @@ func (r Remains) Clean(ctx context.Context) error {
 	if _, err := sets.headers(); err != nil {
 		return errors.Join(errs...) // a kernel without sets has none of ours
 	}
-	return errors.Join(append(errs, sets.clean())...)
+	return errors.Join(append(errs, sets.clean(ctx))...)
 }

@@ -132,7 +132,7 @@ func (d *Dataplane) Clean(ctx context.Context) error {
 	if d.other != nil {
 		errs = append(errs, d.other.clean(ctx))
 	}
-	return errors.Join(append(errs, d.sets.clean())...)
+	return errors.Join(append(errs, d.sets.clean(ctx))...)
 }
 
 // cleanOther takes out what an earlier process wrote in the other flavour; it

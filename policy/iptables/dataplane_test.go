@@ -1,10 +1,13 @@
 package iptables
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/vishvananda/netlink/nl"
 
 	"github.com/projectvrouter/vrouter/internal/resource"
 	"github.com/projectvrouter/vrouter/policy"
@@ -195,6 +198,32 @@ func TestClean(t *testing.T) {
 		}
 		if err := first.Clean(t.Context()); err != nil {
 			t.Errorf("clean where nothing is: %v", err)
+		}
+	})
+}
+
+// A set that a rule asks for goes when the kernel lets it go, and not before.
+func TestSetIsLetGo(t *testing.T) {
+	inFlavours(t, func(t *testing.T, s *site) {
+		const name = "vr4aheld"
+		if err := s.plane.sets.create(name, ipv4, addressesLetter, 64); err != nil {
+			t.Fatal(err)
+		}
+		program, rule := s.plane.tools.program(ipv4, ""), []string{"FORWARD", "-m", "set", "--match-set", name, "src", "-j", "ACCEPT"}
+		s.host.MustRun(append([]string{program, "-A"}, rule...)...)
+		ended, end := context.WithCancel(t.Context())
+		end()
+		if err := s.plane.sets.clean(ended); !errors.Is(err, nl.IPSetError(nl.IPSET_ERR_BUSY)) {
+			t.Errorf("clean while a rule asks for it: %v", err)
+		}
+		done := make(chan error)
+		go func() { done <- s.plane.sets.destroyReleased(t.Context(), name) }()
+		s.host.MustRun(append([]string{program, "-D"}, rule...)...)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if headers, err := s.plane.sets.headers(); err != nil || len(headers) > 0 {
+			t.Errorf("sets left: %v, %v", headers, err)
 		}
 	})
 }

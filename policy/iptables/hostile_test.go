@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/projectvrouter/vrouter/internal/lab"
 	"github.com/projectvrouter/vrouter/policy"
 )
 
@@ -24,50 +25,50 @@ func TestRepair(t *testing.T) {
 		var took []time.Duration
 		for _, c := range []struct {
 			name string
-			do   func()
+			do   func(*testing.T)
 		}{
-			{"inserts a rule before our jump", func() {
+			{"inserts a rule before our jump", func(t *testing.T) {
 				s.host.MustRun(program, "-I", "FORWARD", "1", "-j", "ACCEPT")
 				if err := s.workloads[1].Ping(denied); err != nil {
 					t.Errorf("policy holds in spite of a rule before it, so that a repair proves nothing: %v", err)
 				}
 			}},
-			{"deletes our jump", func() { s.host.MustRun(program, "-D", "FORWARD", "1") }},
-			{"appends our jump twice", func() {
+			{"deletes our jump", func(*testing.T) { s.host.MustRun(program, "-D", "FORWARD", "1") }},
+			{"appends our jump twice", func(*testing.T) {
 				s.host.MustRun(program, "-A", "FORWARD", "-j", "vr-FORWARD")
 				s.host.MustRun(program, "-A", "FORWARD", "-j", "vr-FORWARD")
 			}},
-			{"flushes the table", func() { s.host.MustRun(program, "-F") }},
-			{"flushes a chain", func() { s.host.MustRun(program, "-F", "vr-FORWARD") }},
-			{"adds a rule to a chain", func() { s.host.MustRun(program, "-I", chainOf, "1", "-j", "DROP") }},
-			{"adds a chain like ours", func() { s.host.MustRun(program, "-N", "vr-unheard-of") }},
-			{"deletes a rule of a chain", func() { s.host.MustRun(program, "-D", chainOf, "1") }},
-			{"deletes everything", func() {
+			{"flushes the table", func(*testing.T) { s.host.MustRun(program, "-F") }},
+			{"flushes a chain", func(*testing.T) { s.host.MustRun(program, "-F", "vr-FORWARD") }},
+			{"adds a rule to a chain", func(*testing.T) { s.host.MustRun(program, "-I", chainOf, "1", "-j", "DROP") }},
+			{"adds a chain like ours", func(*testing.T) { s.host.MustRun(program, "-N", "vr-unheard-of") }},
+			{"deletes a rule of a chain", func(*testing.T) { s.host.MustRun(program, "-D", chainOf, "1") }},
+			{"deletes everything", func(*testing.T) {
 				s.host.MustRun(program, "-F")
 				s.host.MustRun(program, "-X")
 				s.host.MustRun(program, "-t", "raw", "-F")
 				s.host.MustRun(program, "-t", "raw", "-X")
 			}},
-			{"deletes the sets, and what refers to them", func() {
+			{"deletes the sets, and what refers to them", func(t *testing.T) {
 				s.host.MustRun(program, "-F")
 				s.host.MustRun(s.plane.tools.program(ipv6, ""), "-F")
-				s.destroySets()
+				s.destroySets(t)
 			}},
-			{"makes sets of another type", func() {
+			{"makes sets of another type", func(t *testing.T) {
 				s.host.MustRun(program, "-F")
 				s.host.MustRun(s.plane.tools.program(ipv6, ""), "-F")
-				s.destroySets()
+				s.destroySets(t)
 				s.host.MustRun("ipset", "create", "vr4na", "hash:ip")
 				s.host.MustRun("ipset", "create", "vr6Na", "hash:net", "family", "inet6")
 			}},
-			{"changes members", func() {
+			{"changes members", func(*testing.T) {
 				s.host.MustRun("ipset", "del", "vr4na", "10.65.0.1")
 				s.host.MustRun("ipset", "add", "vr4na", "10.65.0.77")
 			}},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				before := ours(s.save())
-				c.do()
+				c.do(t)
 				begun := time.Now()
 				s.sync(t, update())
 				took = append(took, time.Since(begun))
@@ -101,9 +102,13 @@ func TestRepair(t *testing.T) {
 
 // destroySets removes what the kernel lets go: for nft it may look for a while
 // as if rules that are gone asked for a set.
-func (s *site) destroySets() {
+func (s *site) destroySets(t *testing.T) {
+	t.Helper()
 	for name := range s.plane.known {
-		s.host.MustRun("sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do ipset destroy "+name+" && exit 0; sleep 0.1; done; exit 1")
+		lab.Eventually(t, time.Minute, "the set "+name+" is let go", func() error {
+			_, err := s.host.Run(t.Context(), "ipset", "destroy", name)
+			return err
+		})
 	}
 }
 

@@ -1,11 +1,13 @@
 package iptables
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
@@ -87,16 +89,39 @@ func (s *ipsets) destroy(name string) error {
 	return err
 }
 
-// clean destroys all sets of ours.
-func (s *ipsets) clean() error {
+// releaseLimit is how long clean waits until the kernel lets go of sets. It
+// takes milliseconds, or as long as a busy machine keeps its workers waiting;
+// what a rule of a stranger asks for is never let go.
+const releaseLimit = 10 * time.Second
+
+// clean destroys all sets of ours, for which no rule asks any more. For nft it
+// may look for a while as if one did: it frees rules after they are gone.
+func (s *ipsets) clean(ctx context.Context) error {
 	headers, err := s.headers()
 	errs := []error{err}
+	ctx, cancel := context.WithTimeout(ctx, releaseLimit)
+	defer cancel()
 	for name := range headers {
 		if isOurs(name) {
-			errs = append(errs, s.destroy(name))
+			errs = append(errs, s.destroyReleased(ctx, name))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// destroyReleased removes a set as soon as the kernel lets it go.
+func (s *ipsets) destroyReleased(ctx context.Context, name string) error {
+	for {
+		err := s.destroy(name)
+		if !errors.Is(err, nl.IPSetError(nl.IPSET_ERR_BUSY)) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // swap has two sets change their names.

@@ -51,11 +51,12 @@ func TestCounters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	n := s.pings[s.workloads[0].Host]
 	want := []policy.Counter{
-		{Policy: policyID("send"), Direction: policy.Egress, Packets: 1, Bytes: got[0].Bytes},
-		{Policy: policyID("tier-a"), Direction: policy.Ingress, Packets: 1, Bytes: got[0].Bytes},
+		{Policy: policyID("send"), Direction: policy.Egress, Packets: n, Bytes: got[0].Bytes},
+		{Policy: policyID("tier-a"), Direction: policy.Ingress, Packets: n, Bytes: got[0].Bytes},
 	}
 	if !slices.Equal(got, want) {
-		t.Errorf("after one connection: %+v", got)
+		t.Errorf("after %d connections: %+v", n, got)
 	}
 }

@@ -115,7 +115,7 @@ func TestRepair(t *testing.T) {
 		t.Helper()
 		begun := time.Now()
 		s.host.MustRun("nft", command)
-		lab.Eventually(t, 10*time.Second, "repair after "+command, func() error {
+		lab.Eventually(t, time.Minute, "repair after "+command, func() error {
 			if got := s.shape(); !slices.Equal(sorted(got), sorted(want)) {
 				return errors.New("still differs:\n" + got)
 			}

@@ -25,7 +25,7 @@ func (s *site) seen(t *testing.T, to string, v4 bool) netip.AddrPort {
 	}
 	defer conn.Close()
 	var from netip.AddrPort
-	lab.Eventually(t, 10*time.Second, "a datagram", func() error {
+	lab.Eventually(t, time.Minute, "a datagram", func() error {
 		s.sendTo(t, netip.AddrPortFrom(addr, conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()))
 		_ = conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 		_, from, err = conn.ReadFromUDPAddrPort(make([]byte, 16))

@@ -92,7 +92,7 @@ func TestSources(t *testing.T) {
 		s.sendFrom(t, netip.MustParseAddr("fd00:99::1"), to6)
 		s.sendFrom(t, own4, to4)
 		s.sendFrom(t, own6, to6)
-		lab.Eventually(t, 10*time.Second, "datagrams of the sender's own", func() error {
+		lab.Eventually(t, time.Minute, "datagrams of the sender's own", func() error {
 			if n := counted(0) - before; n != 2 {
 				return fmt.Errorf("%d of 2 met policy", n)
 			}
