@@ -127,7 +127,7 @@ func packet(port uint16) policy.Packet {
 // watch sends packets until all kinds of flows were seen.
 func watch(t *testing.T, l *flows.Listener, outside *lab.Host) (seen []policy.Flow) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var senders sync.WaitGroup
 	defer senders.Wait()

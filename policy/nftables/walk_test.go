@@ -32,13 +32,12 @@ func randomUpdate(r *rand.Rand) *policy.Update {
 		policy.NodeSet: policy.Addresses, policy.PoolSet: policy.Networks, policy.MasqueradeSet: policy.Networks,
 	}
 	var sets []policy.SetID
-	for id, kind := range kinds {
-		if r.IntN(5) > 0 {
+	for _, id := range slices.Sorted(maps.Keys(kinds)) { // in order, so that a seed gives the same again
+		if kind := kinds[id]; r.IntN(5) > 0 {
 			u.Sets[id] = &policy.SetChange{Kind: kind, New: true, Add: randomMembers(r, kind)}
 			sets = append(sets, id)
 		}
 	}
-	slices.Sort(sets)
 	for i := range 5 {
 		id := policyID(fmt.Sprint("random-", i))
 		p := &policy.Policy{ID: id, Staged: i == 4}
