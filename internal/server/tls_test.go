@@ -117,11 +117,12 @@ func TestMutualTLS(t *testing.T) {
 func TestCertificatesAreReadAgain(t *testing.T) {
 	before, after := newCA(t, "before"), newCA(t, "after")
 	dir := t.TempDir()
-	r := newRig(t, func(o *Options) { o.TCP = before.issue(dir, "host1") })
+	files := before.issue(dir, "host1")
+	r := newRig(t, func(o *Options) { o.TCP = files })
 	if err := before.client(t, r.api, "cli").ask(t); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "key.pem"), []byte("half a fi"), 0o600); err != nil {
+	if err := os.WriteFile(files.Key, []byte("half a fi"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := before.client(t, r.api, "cli").ask(t); err != nil {
