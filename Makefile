@@ -39,7 +39,7 @@ test: deps build ## run all tests; as root they need nothing else, others are to
 	@if [ "$$(id -u)" != 0 ]; then echo "not root: what needs network namespaces is skipped, and listed at the end"; fi
 	@log=$$(mktemp); trap 'rm -f $$log' EXIT; \
 	VROUTER_BIN=$(CURDIR)/bin $(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- \
-		$(TAGS) -count=1 -timeout 20m ./... | tee $$log && status=0 || status=$$?; \
+		$(TAGS) -count=1 -timeout 40m ./... | tee $$log && status=0 || status=$$?; \
 	grep '^=== FAIL' $$log || true; \
 	exit $$status
 
