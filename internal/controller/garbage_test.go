@@ -77,14 +77,16 @@ func (b *bench) collecting() *Controller {
 	return c
 }
 
+// endpoint is the owner of what the endpoint of that name has.
+func endpoint(name string) ipam.Owner {
+	return ipam.Owner{Kind: ipam.OwnerEndpoint, Key: store.ResourceKey("WorkloadEndpoint", "default", "vms/"+name+"/eth0")}
+}
+
 // TestCollects: a leader releases what the gone have left, and nothing else.
 func TestCollects(t *testing.T) {
 	b := &bench{t, store.NewMemory()}
 	b.pool()
 	b.node("n1", "a")
-	endpoint := func(name string) ipam.Owner {
-		return ipam.Owner{Kind: ipam.OwnerEndpoint, Key: store.ResourceKey("WorkloadEndpoint", "default", "vms/"+name+"/eth0")}
-	}
 	b.write(store.Op{Key: endpoint("kept").Key, Value: []byte{}})
 	b.write(store.Op{Key: store.AddressKey(b.take("n1", "kept", endpoint("kept"))), Value: []byte(endpoint("kept").Key)})
 	b.take("n1", "gone", endpoint("gone"))

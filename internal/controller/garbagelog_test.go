@@ -20,7 +20,7 @@ func TestTellsWhatIsCollected(t *testing.T) {
 	c := New(Options{Store: store.NewMemory(), Logger: log})
 	c.tell(&ipam.Garbage{
 		Leaks: []ipam.LeakedHandle{{ID: "default/vms/a/eth0",
-			Owner:    ipam.Owner{Kind: ipam.OwnerEndpoint, Key: store.ResourceKey("WorkloadEndpoint", "default", "vms/a/eth0")},
+			Owner:    endpoint("a"),
 			Releases: []ipam.Release{{Address: netip.MustParseAddr("192.0.2.1")}, {Address: netip.MustParseAddr("2001:db8::1")}}}},
 		Dead:  []ipam.HostBlock{{Node: "host7", CIDR: netip.MustParsePrefix("192.0.2.64/26")}},
 		Empty: []ipam.HostBlock{{Node: "host1", CIDR: netip.MustParsePrefix("192.0.2.128/26")}},

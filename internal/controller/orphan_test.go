@@ -19,9 +19,6 @@ func TestOrphansAreFreed(t *testing.T) {
 	b := &bench{t, store.NewMemory()}
 	b.pool()
 	b.node("n1", "a")
-	endpoint := func(name string) ipam.Owner {
-		return ipam.Owner{Kind: ipam.OwnerEndpoint, Key: store.ResourceKey("WorkloadEndpoint", "default", "vms/"+name+"/eth0")}
-	}
 	for _, name := range []string{"kept", "removed"} {
 		b.write(store.Op{Key: endpoint(name).Key, Value: []byte{}})
 		b.write(store.Op{Key: store.AddressKey(b.take("n1", name, endpoint(name))), Value: []byte(endpoint(name).Key)})
